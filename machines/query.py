@@ -1,0 +1,372 @@
+"""One question to a case: three legs of retrieval, a ranking that feedback moves, a cited answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from statemachine import State
+
+from machines.chart import from_each, on_each
+from machines.effect import Effect
+from machines.event import Event, Result
+from machines.work import WORK_EVENTS, WorkChart, WorkContext, broken_to, overrun_to
+
+LegName = Literal["meaning", "words", "links"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Found(_Part):
+    """A node that a leg found, with the leg's own score (higher is better)."""
+
+    node: int
+    score: float
+
+
+class Place(_Part):
+    """Where a chunk stands in its source.
+
+    `page` counts from 1, 0 where the source has none; `start` and `end` are character offsets
+    into the evidence's whole text; `boxes` are `[x0, y0, x1, y1]` in points on that page.
+    """
+
+    page: int
+    start: int
+    end: int
+    boxes: list[tuple[float, float, float, float]] = []
+
+
+class PathStep(_Part):
+    """One edge of the path that explains a hit: from a seed of the question to the chunk."""
+
+    source: str
+    kind: str
+    target: str
+
+
+class Hit(_Part):
+    """A chunk in the result. `legs` holds each leg's score where that leg found it."""
+
+    node: int
+    evidence: int
+    title: str
+    place: Place
+    snippet: str
+    highlights: list[tuple[int, int]] = []
+    legs: dict[LegName, float] = {}
+    path: list[PathStep] = []
+
+
+class Ordered(_Part):
+    """A node's place in the order on screen."""
+
+    node: int
+    score: float
+
+
+class Citation(_Part):
+    """Characters `start`..`end` of the whole text of `evidence`, on `page`."""
+
+    node: int
+    evidence: int
+    title: str
+    page: int
+    start: int
+    end: int
+
+
+class Claim(_Part):
+    """A sentence of the answer and what it rests on."""
+
+    text: str
+    citations: list[Citation]
+
+
+class Answer(_Part):
+    """What the evidence says; `supported` is false where it does not answer the question."""
+
+    mode: Literal["extractive", "generated"]
+    supported: bool
+    text: str
+    claims: list[Claim] = []
+    model: str = ""
+    dropped: list[str] = []
+    """What did not fit the model's context, in words."""
+
+
+class QuerySpawned(Event, name="spawn", source="client", role="viewer"):
+    """A question. `conversation` continues an earlier one."""
+
+    question: str = Field(min_length=2, max_length=2000)
+    conversation: str = Field(default="", max_length=80)
+
+
+class LegFound(Result, name="leg_found"):
+    """What one leg found, best first, with its scores."""
+
+    stage: str
+    found: list[Found]
+
+
+class Ranked(Result, name="ranked"):
+    """The hits in their order. `as_of` is the last vote that the order takes in, 0 for none."""
+
+    hits: list[Hit]
+    order: list[Ordered]
+    as_of: int
+    nodes: int
+    edges: int
+    votes: dict[str, int] = {}
+
+
+class Composed(Result, name="composed"):
+    """The finished answer."""
+
+    answer: Answer
+
+
+class Vote(Event, name="vote", source="client", role="viewer"):
+    """+1 or −1 on a hit; 0 takes the vote back."""
+
+    node: int
+    value: Literal[-1, 0, 1]
+
+
+class Reranked(Event, name="reranked", source="handler"):
+    """A vote has moved the order; `hits` are those that were not on screen before."""
+
+    order: list[Ordered]
+    hits: list[Hit] = []
+    as_of: int
+    votes: dict[str, int]
+
+
+class Retry(Event, name="retry", source="client"):
+    """Ask once more."""
+
+
+class Cancel(Event, name="cancel", source="client"):
+    """Stop answering."""
+
+
+@dataclass(frozen=True)
+class SearchMeaning(Effect, queue="gpu", deadline_s=60):
+    """Chunks whose vectors are near the question's. Answered by leg_found."""
+
+    case: str
+    question: str
+
+
+@dataclass(frozen=True)
+class SearchWords(Effect, queue="cpu", deadline_s=60):
+    """Chunks by BM25 with the case's document frequencies. Answered by leg_found."""
+
+    case: str
+    question: str
+
+
+@dataclass(frozen=True)
+class SearchLinks(Effect, queue="cpu", deadline_s=60):
+    """Entities named in the question and the chunks that mention them. Answered by leg_found."""
+
+    case: str
+    question: str
+
+
+@dataclass(frozen=True)
+class RankHits(Effect, queue="cpu", deadline_s=60):
+    """Build the query graph and solve it. Answered by ranked."""
+
+    case: str
+    query: str
+    question: str
+    legs: dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class ComposeAnswer(Effect, queue="cpu", deadline_s=300):
+    """Answer from the best hits. Tokens pass; answered by composed."""
+
+    case: str
+    query: str
+    question: str
+    nodes: list[int]
+    conversation: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class RecordVote(Effect, queue="inline", deadline_s=30):
+    """Store the vote and push every open order of the case anew, by reranked."""
+
+    case: str
+    query: str
+    user: str
+    node: int
+    value: int
+    at: float
+
+
+class QueryContext(WorkContext):
+    """The question and all that is known in answer to it."""
+
+    question: str = ""
+    conversation: str = ""
+    case: str = ""
+    asker: str = ""
+    asked_at: float = 0.0
+    legs: dict[str, list[Found]] = {}
+    hits: dict[str, Hit] = {}
+    order: list[Ordered] = []
+    as_of: int = 0
+    votes: dict[str, int] = {}
+    """Node → clamped sum of the case's votes."""
+    mine: dict[str, dict[str, int]] = {}
+    """User → node → that user's vote."""
+    nodes: int = 0
+    edges: int = 0
+    answer: Answer | None = None
+
+
+class QueryChart(WorkChart):
+    """Three legs at once, then rank, then answer; votes move the order from `ranking` on."""
+
+    kind: ClassVar[str] = "query"
+    context_type = QueryContext
+    spawn_event = QuerySpawned
+    spawn_topics = ("case",)
+    event_types = (LegFound, Ranked, Composed, Vote, Reranked, Retry, Cancel, *WORK_EVENTS)
+
+    context: QueryContext
+
+    received = State(initial=True, enter="note_question")
+
+    class retrieving(State.Parallel):
+        class meaning(State.Compound):
+            by_meaning = State(initial=True, enter="request")
+            meaning_found = State(final=True)
+            meaning_broken = State(final=True)
+
+        class words(State.Compound):
+            by_words = State(initial=True, enter="request")
+            words_found = State(final=True)
+            words_broken = State(final=True)
+
+        class links(State.Compound):
+            by_links = State(initial=True, enter="request")
+            links_found = State(final=True)
+            links_broken = State(final=True)
+
+        leg_found = (
+            meaning.by_meaning.to(meaning.meaning_found, cond="is_of_leg", on="note_leg")
+            | words.by_words.to(words.words_found, cond="is_of_leg", on="note_leg")
+            | links.by_links.to(links.links_found, cond="is_of_leg", on="note_leg")
+        )
+
+    ranking = State(enter="request")
+    answering = State(enter="request")
+    answered = State()
+    failed = State()
+    cancelled = State(final=True)
+
+    received.to(retrieving)
+    done_state_retrieving = from_each(retrieving, to=failed, cond="nothing_searched") | from_each(
+        retrieving, to=ranking
+    )
+    ranked = ranking.to(answering, on="note_ranked")
+    composed = answering.to(answered, on="note_answer")
+    vote = on_each(ranking, answering, answered, on="record_vote")
+    reranked = on_each(ranking, answering, answered, cond="is_newer", on="note_order") | on_each(
+        ranking, answering, answered
+    )
+    retry = failed.to(retrieving)
+    cancel = from_each(received, retrieving, ranking, answering, failed, to=cancelled)
+
+    _stages: ClassVar[dict[State, State]] = {
+        retrieving.meaning.by_meaning: retrieving.meaning.meaning_broken,
+        retrieving.words.by_words: retrieving.words.words_broken,
+        retrieving.links.by_links: retrieving.links.links_broken,
+        ranking: failed,
+        answering: failed,
+    }
+    started = on_each(*_stages, cond="concerns", on="note_started")
+    broke = broken_to(_stages)
+    deadline = overrun_to(_stages)
+    again = on_each(*_stages, cond="concerns", on="ask_again")
+
+    def work_for(self, stage: str) -> Effect:
+        """The effect of a stage."""
+        c = self.context
+        match stage:
+            case "by_meaning":
+                return SearchMeaning(c.case, c.question)
+            case "by_words":
+                return SearchWords(c.case, c.question)
+            case "by_links":
+                return SearchLinks(c.case, c.question)
+            case "ranking":
+                legs = {leg: [f.model_dump() for f in found] for leg, found in c.legs.items()}
+                return RankHits(c.case, self.machine, c.question, legs)
+            case "answering":
+                work = c.work.get("answering")
+                best = [place.node for place in c.order[:12]]
+                attempt = 1 if work is None else work.attempt + 1
+                return ComposeAnswer(c.case, self.machine, c.question, best, c.conversation, attempt)
+        raise KeyError(stage)
+
+    def note_question(self, data: QuerySpawned) -> None:
+        """Keep what was asked, by whom."""
+        c = self.context
+        c.question, c.conversation = data.question, data.conversation or self.machine
+        c.case = self.topic.partition(":")[2]
+        c.asker, c.asked_at = self.actor, self.at
+
+    def is_of_leg(self, data: LegFound, source: State) -> bool:
+        """Whether the result belongs to the state whose transition asks."""
+        return data.stage == source.id
+
+    def note_leg(self, data: LegFound, source: State) -> None:
+        """Keep what the leg found."""
+        self.context.legs[source.id.removeprefix("by_")] = data.found
+        self.finish(source, done=len(data.found), unit="passages")
+
+    def nothing_searched(self) -> bool:
+        """Every leg broke, so no order would mean anything."""
+        return all(self.is_broken(stage) for stage in ("by_meaning", "by_words", "by_links"))
+
+    def note_ranked(self, data: Ranked, source: State) -> None:
+        """The first order. A vote that arrived meanwhile may have brought a newer one."""
+        c = self.context
+        c.hits = {str(hit.node): hit for hit in data.hits} | c.hits
+        if data.as_of >= c.as_of or not c.order:
+            c.order, c.as_of, c.votes = data.order, data.as_of, data.votes
+        c.nodes, c.edges = data.nodes, data.edges
+        self.finish(source, done=len(data.hits), unit="hits")
+
+    def note_answer(self, data: Composed, source: State) -> None:
+        """The finished text."""
+        self.context.answer = data.answer
+        self.finish(source, done=len(data.answer.claims), unit="claims")
+
+    def record_vote(self, data: Vote) -> None:
+        """Remember whose vote it was and have it stored."""
+        mine = self.context.mine.setdefault(self.actor, {})
+        if data.value:
+            mine[str(data.node)] = data.value
+        else:
+            mine.pop(str(data.node), None)
+        self.emit(RecordVote(self.context.case, self.machine, self.actor, data.node, data.value, self.at))
+
+    def is_newer(self, data: Reranked) -> bool:
+        """Orders can overtake each other on the way; only a newer one counts."""
+        return data.as_of > self.context.as_of or not self.context.order
+
+    def note_order(self, data: Reranked) -> None:
+        """The order as of the latest vote."""
+        c = self.context
+        c.hits.update({str(hit.node): hit for hit in data.hits})
+        c.order, c.as_of, c.votes = data.order, data.as_of, data.votes

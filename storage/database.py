@@ -1,0 +1,37 @@
+"""The connection pool to PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def create_engine(database_url: str, *, pool_size: int = 5) -> AsyncEngine:
+    """A pool for one process and one event loop; dispose of it with `await engine.dispose()`.
+
+    Args:
+        database_url: `postgresql://…`; the asyncpg driver is added where no driver is named.
+        pool_size: Connections kept open; as many again may be opened under load.
+    """
+    return create_async_engine(
+        with_driver(database_url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        json_serializer=_dumps,
+        json_deserializer=orjson.loads,
+    )
+
+
+def with_driver(database_url: str) -> str:
+    """The URL with its scheme naming asyncpg."""
+    scheme, separator, rest = database_url.partition("://")
+    if separator and scheme in ("postgres", "postgresql"):
+        return f"postgresql+asyncpg://{rest}"
+    return database_url

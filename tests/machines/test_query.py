@@ -1,0 +1,135 @@
+"""The query chart: legs, order, votes, answer."""
+
+from typing import Any
+
+import pytest
+
+from machines.errors import NotAllowed
+from tests.machines.walk import Walk
+
+LEGS = {"meaning": "SearchMeaning", "words": "SearchWords", "links": "SearchLinks"}
+ANSWER = {"mode": "extractive", "supported": True, "text": "Yes.", "claims": []}
+
+
+def hit(node: int) -> dict[str, Any]:
+    return {
+        "node": node,
+        "evidence": 1,
+        "title": "Memo",
+        "place": {"page": 1, "start": 0, "end": 4},
+        "snippet": "text",
+    }
+
+
+def asked() -> Walk:
+    return Walk("query", question="Who paid?")
+
+
+def ranked(as_of: int = 0) -> Walk:
+    walk = asked()
+    for leg, effect in LEGS.items():
+        walk.send(
+            "leg_found", effect=walk.effect(effect), stage=f"by_{leg}", found=[{"node": 1, "score": 2.0}]
+        )
+    return walk.send(
+        "ranked",
+        effect=walk.effect("RankHits"),
+        hits=[hit(1), hit(2)],
+        order=[{"node": 1, "score": 0.6}, {"node": 2, "score": 0.4}],
+        as_of=as_of,
+        nodes=2,
+        edges=1,
+    )
+
+
+def order(walk: Walk) -> list[int]:
+    return [place["node"] for place in walk.context["order"]]
+
+
+def test_a_question_starts_three_legs_at_once() -> None:
+    assert {effect.name for effect in asked().last.effects.values()} == set(LEGS.values())
+
+
+def test_ranking_begins_when_the_last_leg_has_ended() -> None:
+    walk = asked()
+    walk.send("leg_found", effect=walk.effect("SearchWords"), stage="by_words", found=[])
+    walk.send("leg_found", effect=walk.effect("SearchMeaning"), stage="by_meaning", found=[])
+    assert "ranking" not in walk.configuration
+    walk.send("leg_found", effect=walk.effect("SearchLinks"), stage="by_links", found=[])
+    assert walk.configuration == {"ranking"}
+
+
+def test_a_broken_leg_does_not_stop_the_question_and_is_told() -> None:
+    walk = asked()
+    walk.send("broke", effect=walk.effect("SearchMeaning"), stage="by_meaning", reason="no model")
+    for leg in ("words", "links"):
+        walk.send("leg_found", effect=walk.effect(LEGS[leg]), stage=f"by_{leg}", found=[])
+    assert walk.configuration == {"ranking"}
+    assert walk.context["work"]["by_meaning"]["reason"] == "no model"
+
+
+def test_three_broken_legs_fail_the_question_and_it_can_be_asked_again() -> None:
+    walk = asked()
+    for leg, effect in LEGS.items():
+        walk.send("broke", effect=walk.effect(effect), stage=f"by_{leg}", reason="down")
+    assert walk.configuration == {"failed"}
+    walk.send("retry", source="client")
+    assert {"by_meaning", "by_words", "by_links"} <= walk.configuration
+
+
+def test_the_answer_is_composed_from_the_order() -> None:
+    walk = ranked()
+    assert walk.last.effects[walk.effect("ComposeAnswer")].args()["nodes"] == [1, 2]
+    walk.send("composed", effect=walk.effect("ComposeAnswer"), answer=ANSWER)
+    assert walk.configuration == {"answered"}
+    assert walk.context["answer"]["text"] == "Yes."
+
+
+def test_a_vote_is_recorded_by_an_inline_effect_and_can_be_taken_back() -> None:
+    walk = ranked().send("vote", source="client", actor="u2", node=2, value=1)
+    effect = walk.last.effects[walk.effect("RecordVote")]
+    assert (effect.queue, effect.args()["user"], effect.args()["value"]) == ("inline", "u2", 1)
+    assert walk.context["mine"] == {"u2": {"2": 1}}
+    walk.send("vote", source="client", actor="u2", node=2, value=0)
+    assert walk.context["mine"] == {"u2": {}}
+
+
+def test_a_newer_order_replaces_an_older_one_and_never_the_other_way_round() -> None:
+    walk = ranked()
+    walk.send(
+        "reranked", order=[{"node": 2, "score": 0.6}, {"node": 1, "score": 0.4}], as_of=5, votes={"2": 1}
+    )
+    assert order(walk) == [2, 1]
+    walk.send("reranked", order=[{"node": 1, "score": 0.9}], as_of=4, votes={})
+    assert order(walk) == [2, 1]
+
+
+def test_an_order_that_overtook_the_ranking_stays() -> None:
+    walk = asked()
+    for leg, effect in LEGS.items():
+        walk.send("leg_found", effect=walk.effect(effect), stage=f"by_{leg}", found=[])
+    walk.send("reranked", order=[{"node": 2, "score": 1.0}], hits=[hit(2)], as_of=9, votes={"2": 1})
+    walk.send(
+        "ranked",
+        effect=walk.effect("RankHits"),
+        hits=[hit(1)],
+        order=[{"node": 1, "score": 1.0}],
+        as_of=8,
+        nodes=1,
+        edges=0,
+    )
+    assert order(walk) == [2]
+    assert set(walk.context["hits"]) == {"1", "2"}
+
+
+def test_nobody_votes_before_there_is_an_order() -> None:
+    with pytest.raises(NotAllowed):
+        asked().send("vote", source="client", node=1, value=1)
+
+
+def test_a_vote_while_answering_does_not_disturb_the_answer() -> None:
+    walk = ranked()
+    composing = walk.effect("ComposeAnswer")
+    walk.send("vote", source="client", node=2, value=-1)
+    assert composing in walk.last.snapshot.awaiting
+    assert walk.configuration == {"answering"}
