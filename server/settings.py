@@ -1,0 +1,313 @@
+"""Every setting of an instance, read once from the environment.
+
+`load_settings` refuses what it does not understand with one sentence for each fault;
+`python -m server.settings --markdown` prints the table that the README shows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "CASEWIRE_"
+
+ELSEWHERE = frozenset({"CASEWIRE_DOCUMENTS", "CASEWIRE_RETRIEVAL"})
+"""Names with the prefix that only tests and benchmarks read."""
+
+_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+
+
+class SettingsError(Exception):
+    """The environment is wrong; `faults` holds one sentence for each fault."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(faults))
+
+
+def _redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+        raise ValueError
+    return value
+
+
+def _database_url(value: str) -> str:
+    """The URL as SQLAlchemy's asyncpg dialect wants it, `sslmode` given by asyncpg's name for it."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg") or not parts.path.strip("/"):
+        raise ValueError
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if (mode := query.pop("sslmode", None)) is not None:
+        if mode not in _SSL_MODES:
+            raise ValueError
+        query["ssl"] = mode
+    return urlunsplit(
+        ("postgresql+asyncpg", parts.netloc or "", parts.path, urlencode(query, quote_via=quote), "")
+    )
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+        raise ValueError
+    return value.rstrip("/").lower()
+
+
+def _http_host(value: str) -> str:
+    parts = urlsplit(value if "://" in value else f"http://{value}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError
+    return value
+
+
+def _setting(name: str, default: Any, meaning: str, expects: str, **bounds: Any) -> Any:
+    """A field read from the variable `name`; `expects` completes the sentence "must be …"."""
+    return Field(
+        default, validation_alias=name, description=meaning, json_schema_extra={"expects": expects}, **bounds
+    )
+
+
+def _whole(low: int, high: int | None = None) -> str:
+    return f"a whole number from {low} to {high}" if high is not None else f"a whole number of at least {low}"
+
+
+class Settings(BaseSettings):
+    """What an instance was told; never changes while it runs.
+
+    Settings that are unset in the environment (or set to nothing) have the defaults below.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, case_sensitive=True, env_ignore_empty=True, populate_by_name=True, extra="forbid"
+    )
+
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
+        "REDIS_URL",
+        None,
+        "Redis (6.2 or newer) for machines, sessions and caches. Unset: a private one is started.",
+        "a Redis address such as redis://:password@host:6379/0, rediss://… or unix:///path?db=0",
+    )
+    queue_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
+        "CASEWIRE_QUEUE_URL",
+        None,
+        "Redis for the work queues, always a single server. Unset: the one for machines.",
+        "a Redis address such as redis://:password@host:6379/0, rediss://… or unix:///path?db=0",
+    )
+    database_url: Annotated[str, AfterValidator(_database_url)] | None = _setting(
+        "DATABASE_URL",
+        None,
+        "PostgreSQL with the extension `vector`. Unset: a private one is started.",
+        "a PostgreSQL address such as postgresql://user:password@host:5432/casewire",
+    )
+    data: Path = _setting(
+        "CASEWIRE_DATA",
+        Path(".casewire"),
+        "Folder of the evidence and of the private servers; one running server each.",
+        "the path of a folder",
+    )
+    host: str = _setting(
+        "CASEWIRE_HOST",
+        "127.0.0.1",
+        "Address to listen on; 0.0.0.0 means every network of the machine.",
+        "a host name or an IP address",
+        min_length=1,
+        pattern=r"^[^\s/]+$",
+    )
+    port: int = _setting("CASEWIRE_PORT", 8040, "Port to listen on.", _whole(1, 65535), ge=1, le=65535)
+    public_url: Annotated[str, AfterValidator(_origin)] | None = _setting(
+        "CASEWIRE_PUBLIC_URL",
+        None,
+        "Address that people type, if it differs from host and port; requests of other origins are refused.",
+        "an address without a path, such as https://cases.example.org",
+    )
+    shards: int = _setting(
+        "CASEWIRE_SHARDS",
+        16,
+        "Over how many hash slots the topics are spread; must stay the same for the life of the data.",
+        _whole(1, 1024),
+        ge=1,
+        le=1024,
+    )
+    cpu_workers: int = _setting(
+        "CASEWIRE_CPU_WORKERS",
+        1,
+        "Worker processes for the queue `cpu` (parsing, entities, answers).",
+        _whole(0, 256),
+        ge=0,
+        le=256,
+    )
+    gpu_workers: int = _setting(
+        "CASEWIRE_GPU_WORKERS",
+        1,
+        "Worker processes for the queue `gpu` (embeddings; without a GPU they compute on the CPU).",
+        _whole(0, 64),
+        ge=0,
+        le=64,
+    )
+    max_upload_bytes: int = _setting(
+        "CASEWIRE_MAX_UPLOAD_BYTES", 2 << 30, "Largest file that is accepted, in bytes.", _whole(1), ge=1
+    )
+    parse_memory_bytes: int = _setting(
+        "CASEWIRE_PARSE_MEMORY_BYTES",
+        1 << 30,
+        "Memory that reading one file may take, in bytes; more fails that file.",
+        _whole(128 << 20),
+        ge=128 << 20,
+    )
+    parse_time_s: float = _setting(
+        "CASEWIRE_PARSE_TIME_S",
+        120.0,
+        "Seconds that reading one file may take; more fails that file.",
+        "a number of seconds of at least 1",
+        ge=1,
+        allow_inf_nan=False,
+    )
+    session_hours: float = _setting(
+        "CASEWIRE_SESSION_HOURS",
+        72.0,
+        "Hours without use after which a login ends.",
+        "a number of hours above 0 and up to 8760",
+        gt=0,
+        le=8760,
+        allow_inf_nan=False,
+    )
+    registration: Literal["open", "closed"] = _setting(
+        "CASEWIRE_REGISTRATION",
+        "open",
+        "Whether new people may register themselves; the first account can always be made.",
+        "open or closed",
+    )
+    ollama_host: Annotated[str, AfterValidator(_http_host)] | None = _setting(
+        "OLLAMA_HOST",
+        None,
+        "Ollama server that writes answers. Unset: answers are quotations, and no text leaves the machine.",
+        "an address such as http://localhost:11434",
+    )
+    language_model: str = _setting(
+        "CASEWIRE_LANGUAGE_MODEL",
+        "gemma3",
+        "Model asked at `OLLAMA_HOST`.",
+        "the name of a model that the Ollama server has",
+        min_length=1,
+        pattern=r"^\S+$",
+    )
+    num_ctx: int = _setting(
+        "CASEWIRE_NUM_CTX",
+        8192,
+        "Context window requested from the language model, in tokens.",
+        _whole(1024, 1 << 20),
+        ge=1024,
+        le=1 << 20,
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "CASEWIRE_LOG_LEVEL", "info", "Least level that is logged.", "debug, info, warning or error"
+    )
+    log_format: Literal["console", "json"] = _setting(
+        "CASEWIRE_LOG_FORMAT", "console", "Log lines for people or for machines.", "console or json"
+    )
+
+    @model_validator(mode="after")
+    def _a_wildcard_needs_a_public_address(self) -> Settings:
+        if self.host in ("0.0.0.0", "::") and self.public_url is None:
+            raise ValueError(
+                f"CASEWIRE_HOST is {self.host}, so CASEWIRE_PUBLIC_URL is needed: set it to the address that "
+                f"people type, for example http://192.168.1.10:{self.port}."
+            )
+        return self
+
+    @property
+    def data_dir(self) -> Path:
+        """Absolute path of the data folder."""
+        return self.data.expanduser().absolute()
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds the server."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Origins that requests and sockets may come from."""
+        if self.public_url is None and self.host in ("127.0.0.1", "localhost", "::1"):
+            return frozenset({self.address, f"http://localhost:{self.port}", f"http://127.0.0.1:{self.port}"})
+        return frozenset({self.address})
+
+
+def load_settings() -> Settings:
+    """The settings that the environment of this process describes.
+
+    Raises:
+        SettingsError: A value is wrong, or a name that starts with CASEWIRE_ is not known.
+    """
+    fields = {_name(field): field for field in Settings.model_fields.values()}
+    known = ELSEWHERE.union(fields)
+    faults = [
+        _unknown(name, fields)
+        for name in sorted(os.environ)
+        if name.upper().startswith(PREFIX) and name not in known
+    ]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
+        faults += [_wrong(name, os.environ[name], fields[name]) for name in fields if name in wrong]
+        faults += [str(detail["ctx"]["error"]) for detail in error.errors() if not detail["loc"]]
+        raise SettingsError(faults) from None
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def markdown() -> str:
+    """A table of every setting, for the README."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for field in Settings.model_fields.values():
+        default = "–" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `{_name(field)}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def setting_names() -> list[str]:
+    """The environment variables that are read, in the order of the table."""
+    return [_name(field) for field in Settings.model_fields.values()]
+
+
+def _name(field: FieldInfo) -> str:
+    assert isinstance(field.validation_alias, str)
+    return field.validation_alias
+
+
+def _wrong(name: str, value: str, field: FieldInfo) -> str:
+    assert isinstance(field.json_schema_extra, dict)
+    # Addresses may hold a password.
+    found = "is not usable: it" if name.endswith("_URL") else f"is {value!r}, but"
+    expects = field.json_schema_extra["expects"]
+    otherwise = f" to use {field.default}" if field.default is not None else ""
+    return f"{name} {found} must be {expects}; correct it, or unset it{otherwise}."
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name.upper(), list(known), n=1)
+    hint = (
+        f"did you mean {close[0]}? Correct it or unset it."
+        if close
+        else "unset it; the README lists all settings."
+    )
+    return f"{name} is not a setting: {hint}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--markdown"]:
+        sys.exit("usage: python -m server.settings --markdown")
+    print(markdown())

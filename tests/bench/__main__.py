@@ -1,0 +1,21 @@
+"""Run every benchmark and print one Markdown table after another."""
+
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import psutil
+
+BENCHES = ("bench_engine", "bench_main", "bench_retrieval", "bench_gpu")
+
+print(
+    f"{datetime.now(UTC):%Y-%m-%d}, {psutil.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+)
+failed = []
+for bench in BENCHES:
+    print(f"\n## {bench.removeprefix('bench_')}\n", flush=True)
+    if subprocess.run([sys.executable, "-m", f"tests.bench.{bench}"], check=False).returncode:
+        failed.append(bench)
+if failed:
+    sys.exit(f"failed: {', '.join(failed)}")

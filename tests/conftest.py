@@ -1,0 +1,108 @@
+"""Real services for every test: one embedded Redis and PostgreSQL a test process.
+
+`services` starts them, `redis_client` and `database` hand out emptied ones.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from server.services import Services, running_services
+from server.settings import Settings
+from storage.migrate import upgrade
+
+_TABLES = (
+    "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
+    "WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Iterator[Path]:
+    """A data folder with a short path: sockets live in it, and pytest's own folders are closed to others."""
+    folder = Path(tempfile.mkdtemp(prefix="casewire-test-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def services(data_dir: Path) -> AsyncIterator[Services]:
+    """Redis and PostgreSQL (extension vector, no tables), embedded, started once a test process.
+
+    `make services-test` names servers of one's own instead, whose content is deleted.
+    """
+    settings = Settings(
+        data=data_dir,
+        redis_url=os.environ.get("TEST_REDIS_URL"),
+        queue_url=None,
+        database_url=os.environ.get("TEST_DATABASE_URL"),
+        public_url=None,
+    )
+    async with running_services(settings) as started:
+        yield started
+
+
+@pytest.fixture
+def settings(services: Services) -> Settings:
+    """Settings that name the running services, and otherwise the defaults."""
+    return Settings(
+        data=services.data_dir,
+        redis_url=services.redis_url,
+        queue_url=services.queue_url,
+        database_url=services.database_url,
+    )
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def redis_client(services: Services) -> AsyncIterator[Redis]:
+    """An empty Redis; replies are bytes."""
+    client = Redis.from_url(services.redis_url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def database_url(services: Services) -> str:
+    """SQLAlchemy URL of the test database; see `database` for one with tables."""
+    return services.database_url
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _migrated(database_url: str) -> str:
+    await upgrade(database_url)
+    return database_url
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(_migrated: str) -> str:
+    """URL of the migrated database with every table emptied."""
+    engine = create_async_engine(_migrated, poolclass=NullPool)
+    async with engine.begin() as connection:
+        names = (await connection.execute(text(_TABLES))).scalars().all()
+        # As a replica, so that triggers which forbid changing the custody chain keep out of the way.
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))
+        await connection.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"))
+    await engine.dispose()
+    return _migrated
+
+
+@pytest.fixture(scope="session")
+def documents() -> Path:
+    """The folder of real documents, given by CASEWIRE_DOCUMENTS or beside the project."""
+    root = Path(__file__).resolve().parent.parent
+    folder = Path(os.environ.get("CASEWIRE_DOCUMENTS") or root.parent / "shared" / "documents")
+    if not folder.is_dir():
+        pytest.skip(f"no real documents at {folder}; set CASEWIRE_DOCUMENTS")
+    return folder
