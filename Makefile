@@ -26,7 +26,7 @@ demo: setup web
 serve: setup web
 	$(BIN)/casewire serve
 
-test: lint types web
+test: setup lint types web
 	$(NPM) --prefix web test
 	$(BIN)/pytest -n $(JOBS) -m "not browser"
 

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 Message = dict[str, Any]
+
+UPLOAD_BLOCK_BYTES = 1 << 20
 
 
 class Refused(Exception):
@@ -137,6 +140,16 @@ class Client:
         headers = {"Content-Type": "application/octet-stream"}
         await self.request("PUT", f"/api/uploads/{machine}/content", content=content, headers=headers)
         return machine
+
+    async def upload_file(self, case: str, path: Path) -> str:
+        """Upload a file from the disk in constant memory and return its machine's id."""
+
+        async def blocks() -> AsyncIterator[bytes]:
+            with path.open("rb") as file:
+                while block := await asyncio.to_thread(file.read, UPLOAD_BLOCK_BYTES):
+                    yield block
+
+        return await self.upload(case, path.name, blocks(), path.stat().st_size)
 
     async def connect(self) -> None:
         """Open the websocket; topics known from before are resumed from where they stood."""

@@ -9,9 +9,8 @@ import psutil
 
 BENCHES = ("bench_engine", "bench_main", "bench_retrieval", "bench_gpu")
 
-print(
-    f"{datetime.now(UTC):%Y-%m-%d}, {psutil.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-)
+machine = f"{psutil.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}")
 failed = []
 for bench in BENCHES:
     print(f"\n## {bench.removeprefix('bench_')}\n", flush=True)

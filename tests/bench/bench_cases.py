@@ -37,7 +37,7 @@ async def import_case(client: Client, folder: Path) -> str:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     began = time.monotonic()
     for path in files:
-        await client.upload(case, path.name, path.read_bytes(), path.stat().st_size)
+        await client.upload_file(case, path)
 
     def uploads() -> list[dict[str, Any]]:
         return [m for m in client.topics[f"case:{case}"].machines.values() if m["kind"] == "upload"]

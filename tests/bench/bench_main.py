@@ -100,11 +100,18 @@ async def first_hits(client: Client, case: str) -> str:
 
 def report(pages: int) -> bytes:
     """A PDF of generated prose: about 300 words a page, no two pages alike."""
-    subjects = (
-        "the girder,the barge,the ledger,the inspector,the harbour,the survey,the permit,the weld".split(",")
-    )
-    verbs = "was moved,was inspected,was recorded,was delayed,was paid for,was photographed".split(",")
-    places = "at the north yard,below Pier 3,in Port Ellery,on the east bank,in the site office".split(",")
+    subjects = [
+        "the girder",
+        "the barge",
+        "the ledger",
+        "the inspector",
+        "the harbour",
+        "the survey",
+        "the permit",
+        "the weld",
+    ]
+    verbs = ["was moved", "was inspected", "was recorded", "was delayed", "was paid for", "was photographed"]
+    places = ["at the north yard", "below Pier 3", "in Port Ellery", "on the east bank", "in the site office"]
     document = pymupdf.open()
     for number in range(pages):
         lines = []
@@ -138,7 +145,7 @@ async def pages(client: Client) -> str:
     shares = ", ".join(f"{stage} {100 * s / total:.0f} %" for stage, s in running.items())
     passages = upload["context"]["chunks"]
     return (
-        f"| upload → ready, {PAGES} pages, {passages} passages | {PAGES / took:.1f} pages/s ({took:.1f} s) |\n"
+        f"| upload → ready, {PAGES} pages, {passages} passages | {PAGES / took:.1f} pages/s |\n"
         f"| share of each stage's running time | {shares} |"
     )
 

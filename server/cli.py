@@ -1,0 +1,234 @@
+"""The command `casewire`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from machines.draw import FORMATS, draw
+from machines.errors import UnknownKind
+from machines.step import CHARTS
+from server.client import Client, Refused
+from server.settings import Settings, SettingsError, load_settings
+
+PROBLEM = 1
+MISUSE = 2
+
+
+class CommandFailed(Exception):
+    """The command could not do its work; the message says why and what to do."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and end the process with its status."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        sys.exit(MISUSE)
+    command: Callable[[argparse.Namespace, Settings], Awaitable[int]] = options.run
+    try:
+        sys.exit(asyncio.run(_run(command, options, settings)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _run(
+    command: Callable[[argparse.Namespace, Settings], Awaitable[int]],
+    options: argparse.Namespace,
+    settings: Settings,
+) -> int:
+    from server.demo import DemoFailed
+    from server.services import ServicesError
+
+    try:
+        return await command(options, settings)
+    except (CommandFailed, DemoFailed, ServicesError, UnknownKind, Refused, ConnectionError) as error:
+        print(f"casewire: {error}", file=sys.stderr)
+        return PROBLEM
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="casewire", description="Self-hosted case work on state machines.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    add("serve", _serve, "Run the server and its workers.")
+    add("demo", _demo, "Perform the main job on a fictional case, then keep serving.")
+    worker = add("worker", _worker, "Run one more worker, against configured Redis and PostgreSQL.")
+    worker.add_argument("--queue", choices=("cpu", "gpu"), required=True)
+    status = add("status", _status, "Tell what runs where and whether it is well.")
+    status.add_argument("--json", action="store_true", help="the same as JSON")
+
+    machines = commands.add_parser("machines", help="Draw charts, list and watch machines.")
+    verbs = machines.add_subparsers(required=True, metavar="VERB")
+    drawing = verbs.add_parser("draw", help="Print the drawing of a chart.")
+    drawing.add_argument("kind", choices=sorted(CHARTS))
+    drawing.add_argument("--format", choices=FORMATS, default="mermaid")
+    drawing.add_argument("--active", default="", help="states to light, separated by commas")
+    drawing.set_defaults(run=_draw)
+    for verb, run, text in (
+        ("list", _list, "List the machines that the account may see."),
+        ("watch", _watch, "Print every transition of a topic as it happens."),
+    ):
+        command = verbs.add_parser(verb, help=text)
+        _add_login(command)
+        if verb == "watch":
+            command.add_argument("topic", help="such as case:<id> or user:<id>")
+        else:
+            command.add_argument("--kind", choices=sorted(CHARTS))
+        command.set_defaults(run=run)
+
+    importing = add("import", _import, "Upload every file of a folder into a case.")
+    importing.add_argument("folder", type=Path)
+    importing.add_argument("--case", required=True, help="id of the case")
+    _add_login(importing)
+
+    custody = commands.add_parser("custody", help="The chain of custody.")
+    verbs = custody.add_subparsers(required=True, metavar="VERB")
+    verify = verbs.add_parser("verify", help="Prove that nothing was changed or dropped.")
+    verify.set_defaults(run=_verify)
+    return parser
+
+
+def _add_login(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--email", required=True, help="account; the password is asked for, or read from a pipe"
+    )
+    command.add_argument("--url", help="the server; the one of the settings unless given")
+
+
+async def _login(options: argparse.Namespace, settings: Settings) -> Client:
+    password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    client = Client(options.url or settings.address, timeout_s=600)
+    await client.login(options.email, password)
+    return client
+
+
+async def _serve(_: argparse.Namespace, settings: Settings) -> int:
+    from server.app import serve
+
+    await serve(settings)
+    return 0
+
+
+async def _demo(_: argparse.Namespace, settings: Settings) -> int:
+    from server.demo import demo
+
+    await demo(settings)
+    return 0
+
+
+async def _worker(options: argparse.Namespace, settings: Settings) -> int:
+    from server.remote_worker import run_worker
+
+    await run_worker(settings, options.queue)
+    return 0
+
+
+async def _status(options: argparse.Namespace, settings: Settings) -> int:
+    from server.status import format_status, gather_from_outside
+
+    status = await gather_from_outside(settings)
+    print(json.dumps(status, indent=2) if options.json else format_status(status))
+    return 0 if status["well"] else PROBLEM
+
+
+async def _draw(options: argparse.Namespace, _: Settings) -> int:
+    active = [state for state in options.active.split(",") if state]
+    print(draw(options.kind, options.format, active), end="")
+    return 0
+
+
+async def _list(options: argparse.Namespace, settings: Settings) -> int:
+    async with await _login(options, settings) as client:
+        query = f"?kind={options.kind}" if options.kind else ""
+        for machine in await client.request("GET", f"/api/machines{query}"):
+            states = ",".join(machine["configuration"])
+            print(f"{machine['machine']}  {machine['topic']}  {machine['revision']:>5}  {states}")
+    return 0
+
+
+async def _watch(options: argparse.Namespace, settings: Settings) -> int:
+    async with await _login(options, settings) as client:
+
+        def listen(message: dict[str, Any]) -> None:
+            if message["type"] == "entry":
+                moved = f"{','.join(message['from'])} → {','.join(message['to'])}"
+                print(
+                    f"{message['offset']:>7}  {message['machine']}  {message['event']:<14} {moved}",
+                    flush=True,
+                )
+
+        client.listeners.append(listen)
+        await client.connect()
+        topic = await client.subscribe(options.topic)
+        print(f"{options.topic}: {len(topic.machines)} machines at offset {topic.offset}; waiting for more")
+        await client.wait_for(lambda: False, timeout_s=10**9)
+    return 0
+
+
+async def _import(options: argparse.Namespace, settings: Settings) -> int:
+    folder: Path = options.folder
+    if not folder.is_dir():
+        raise CommandFailed(f"{folder} is not a folder; name the one that holds the evidence")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    async with await _login(options, settings) as client:
+        await client.connect()
+        await client.subscribe(f"case:{options.case}")
+        failed = await import_files(client, options.case, folder, files)
+    print(f"{len(files) - failed} of {len(files)} files ready, {failed} not")
+    return PROBLEM if failed else 0
+
+
+async def import_files(client: Client, case: str, folder: Path, files: list[Path]) -> int:
+    """Upload files one after another, then wait; print how each ended and count those not ready."""
+    ended = {"ready", "failed", "duplicate", "cancelled", "locked"}
+    machines: dict[str, Path] = {}
+    refused = 0
+    for path in files:
+        try:
+            machine = await client.upload_file(case, path)
+        except Refused as error:
+            refused += 1
+            print(f"refused    {path.relative_to(folder)}: {error.message}")
+            continue
+        machines[machine] = path
+
+    def all_ended() -> bool:
+        known = (client.machine(machine) for machine in machines)
+        return all(m is not None and ended & set(m["configuration"]) for m in known)
+
+    await client.wait_for(all_ended, timeout_s=86_400)
+    for machine, path in machines.items():
+        known = client.machine(machine) or {}
+        state = known["configuration"][0]
+        if state not in ("ready", "duplicate"):
+            refused += 1
+        print(f"{state:<10} {path.relative_to(folder)}: {known['context']['reason']}".rstrip(": "))
+    return refused
+
+
+async def _verify(_: argparse.Namespace, settings: Settings) -> int:
+    from server.custody import verify_all
+
+    well, lines = await verify_all(settings)
+    for line in lines:
+        print(line)
+    return 0 if well else PROBLEM
+
+
+if __name__ == "__main__":
+    main()
