@@ -1,0 +1,27 @@
+"""Every CPU kernel is compiled the same way: one thread, cached on disk, without the interpreter lock.
+
+One thread, because a barrier between threads on a busy machine costs up to several hundred times
+the kernel itself; callers run kernels side by side instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., object])
+
+# Reordering sums lets LLVM use vector registers. NaN and infinity keep their meaning.
+_FAST = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def kernel(function: F) -> F:
+    """Compile `function` on its first call, keeping the order of its floating-point operations."""
+    return cast(F, numba.njit(cache=True, nogil=True)(function))
+
+
+def reordering_kernel(function: F) -> F:
+    """Compile `function` on its first call, allowing sums to be reordered (always in the same way)."""
+    return cast(F, numba.njit(cache=True, nogil=True, fastmath=_FAST)(function))

@@ -1,0 +1,89 @@
+"""The same encoder as an ONNX graph, so that an independent runtime can check and race ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+
+def bert_session(
+    tensors: Mapping[str, np.ndarray], *, layers: int, heads: int, threads: int = 0
+) -> onnxruntime.InferenceSession:
+    """A session with inputs `ids` and `mask`, both (batch, length) int64, and output `vectors`."""
+    nodes, initializers = [], []
+
+    def constant(name: str, value: np.ndarray) -> str:
+        initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def op(kind: str, *inputs: str, out: str = "", **attributes: object) -> str:
+        out = out or f"{kind}-{len(nodes)}"
+        nodes.append(helper.make_node(kind, list(inputs), [out], **attributes))
+        return out
+
+    def tensor(name: str) -> str:
+        return constant(name, tensors[name])
+
+    def linear(x: str, at: str) -> str:
+        return op(
+            "Add", op("MatMul", x, constant(f"{at}.weight", tensors[f"{at}.weight"].T)), tensor(f"{at}.bias")
+        )
+
+    def normalised(x: str, at: str) -> str:
+        scale, shift = tensor(f"{at}.weight"), tensor(f"{at}.bias")
+        return op("LayerNormalization", x, scale, shift, axis=-1, epsilon=1e-12)
+
+    width = tensors["embeddings.word_embeddings.weight"].shape[1]
+    split = constant("split", np.array([0, 0, heads, width // heads]))
+    merge = constant("merge", np.array([0, 0, width]))
+    root = constant("root", np.float32((width // heads) ** 0.5))
+    one, zero = constant("one", np.array([1])), constant("zero", np.array([0]))
+
+    def split_heads(x: str, order: list[int]) -> str:
+        return op("Transpose", op("Reshape", x, split), perm=order)
+
+    present = op("Cast", "mask", to=TensorProto.FLOAT)
+    absent = op("Sub", present, constant("one-f", np.float32(1)))
+    penalty = op(
+        "Unsqueeze", op("Mul", absent, constant("much", np.float32(1e9))), constant("axes", np.array([1, 2]))
+    )
+    length = op("Slice", op("Shape", "ids"), one, constant("two", np.array([2])), zero)
+    places = op("Slice", tensor("embeddings.position_embeddings.weight"), zero, length, zero)
+    kind = constant("type", tensors["embeddings.token_type_embeddings.weight"][0])
+    words = op("Gather", tensor("embeddings.word_embeddings.weight"), "ids")
+    x = normalised(op("Add", op("Add", words, places), kind), "embeddings.LayerNorm")
+    for i in range(layers):
+        at = f"encoder.layer.{i}"
+        query = split_heads(linear(x, f"{at}.attention.self.query"), [0, 2, 1, 3])
+        key = split_heads(linear(x, f"{at}.attention.self.key"), [0, 2, 3, 1])
+        value = split_heads(linear(x, f"{at}.attention.self.value"), [0, 2, 1, 3])
+        scores = op("Add", op("Div", op("MatMul", query, key), root), penalty)
+        mixed = op("MatMul", op("Softmax", scores, axis=-1), value)
+        mixed = op("Reshape", op("Transpose", mixed, perm=[0, 2, 1, 3]), merge)
+        mixed = linear(mixed, f"{at}.attention.output.dense")
+        x = normalised(op("Add", mixed, x), f"{at}.attention.output.LayerNorm")
+        wide = op("Gelu", linear(x, f"{at}.intermediate.dense"))
+        x = normalised(op("Add", linear(wide, f"{at}.output.dense"), x), f"{at}.output.LayerNorm")
+    kept = op("Mul", x, op("Unsqueeze", present, constant("last", np.array([2]))))
+    summed = op("ReduceSum", kept, one, keepdims=0)
+    op("LpNormalization", summed, out="vectors", axis=-1, p=2)
+
+    shape = ["batch", "length"]
+    graph = helper.make_graph(
+        nodes,
+        "bert",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in ("ids", "mask")],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", width])],
+        initializers,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin while they wait would slow down whoever is measured next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
