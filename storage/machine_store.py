@@ -6,7 +6,7 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from machines.effect import Queue
 from machines.snapshot import Snapshot
@@ -47,6 +47,10 @@ class Conflict(StoreError):
     """Another writer was faster: the stored revision is not the one that the step started from."""
 
 
+class TimerGone(StoreError):
+    """The timer that fired was cleared or set anew meanwhile; its event must not happen."""
+
+
 @dataclass(frozen=True)
 class Committed:
     """How a commit ended.
@@ -77,11 +81,15 @@ class TopicState:
 
 @dataclass(frozen=True)
 class Log:
-    """Entries after some offset, oldest first, and where the log stood when read."""
+    """Entries after some offset, oldest first, and where the log stood when read.
+
+    `sizes` are the bytes that each entry takes as JSON.
+    """
 
     epoch: str
     offset: int
     entries: list[dict[str, Any]]
+    sizes: list[int]
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,42 @@ class DueTimer:
     due: float
 
 
+@dataclass(frozen=True)
+class Heard:
+    """Something a listener heard on a topic.
+
+    Attributes:
+        what: `joined`: from here on everything published is heard; it comes again after a lost
+            connection, and what was published between was missed. `entry` and `passing`: a message.
+        message: Empty for `joined`.
+        size: Bytes of the message as published.
+    """
+
+    topic: str
+    what: Literal["joined", "entry", "passing"]
+    message: dict[str, Any]
+    size: int = 0
+
+
+class Listener(Protocol):
+    """One connection that hears any number of topics, and is renewed by itself when it breaks.
+
+    Iterate it in one task; join and leave from any.
+    """
+
+    async def join(self, topic: str) -> None:
+        """Ask to hear a topic; `Heard(topic, "joined")` tells when that has begun."""
+
+    async def leave(self, topic: str) -> None:
+        """Hear a topic no longer."""
+
+    def __aiter__(self) -> AsyncIterator[Heard]:
+        """What is published on the joined topics: at most once each, in order within a topic."""
+
+    async def aclose(self) -> None:
+        """End the connection; the iteration ends."""
+
+
 class MachineStore(Protocol):
     """Machines, topic logs, outbox and timers, all of one topic in one shard.
 
@@ -139,20 +183,24 @@ class MachineStore(Protocol):
         self,
         step: Step,
         *,
-        event_id: str | None,
+        event_id: str,
         actor: str,
-        timer_key: str | None = None,
+        timer: DueTimer | None = None,
     ) -> Committed:
         """Write one step wholly or not at all.
 
         Compares the stored revision with `step.snapshot.revision - 1` (absent: 0), writes the
         snapshot, appends the entry to the topic log (newest 10,000 kept) and the effects to the
         outbox, notes awaited effects as pending and removes `step.settled`, sets and clears
-        timers, remembers the event id, publishes the entry. With `timer_key` the event is that
+        timers, remembers the event id, publishes the entry. With `timer` the event is that
         timer's, which is removed with it, unless the step set it anew.
+
+        Entries hold `type` ("entry"), `topic`, `epoch`, `offset`, `machine`, `kind`, `revision`,
+        `event`, `from`, `to`, `context`, `removed`, `terminated`, `gone`, `at`, `actor`.
 
         Raises:
             Conflict: The revision differs and the event id is unknown; nothing was written.
+            TimerGone: `timer` is not set any more, or not for that time; nothing was written.
         """
 
     async def read_topic(self, topic: str) -> TopicState:
@@ -164,8 +212,8 @@ class MachineStore(Protocol):
     async def position(self, topic: str) -> tuple[str, int]:
         """Epoch and offset of a topic; an epoch is minted for a topic that has none."""
 
-    def listen(self, topics: Sequence[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """What is published on topics from now on: entries and passing messages, at most once each."""
+    def listen(self) -> Listener:
+        """A listener that has joined no topic yet."""
 
     async def publish(self, topic: str, message: dict[str, Any]) -> None:
         """Send a passing message to whoever listens now."""
@@ -173,8 +221,17 @@ class MachineStore(Protocol):
     async def machines(self, kind: str | None = None, limit: int = 200) -> list[Snapshot]:
         """Machines across all shards, most recently changed first."""
 
+    async def topics(self, *, changed_after: float = 0.0) -> list[tuple[str, float]]:
+        """Topics with entries later than a Unix time, and the time of their last entry, oldest first."""
+
+    async def finished(self, *, before: float, limit: int) -> list[str]:
+        """Machines that ended before a Unix time and have not left yet, earliest first, all shards."""
+
     async def claim(self, consumer: str, *, count: int, block_s: float, idle_s: float) -> list[OutboxItem]:
-        """New outbox items for a consumer, and those whose consumer has been silent for `idle_s`."""
+        """New outbox items for a consumer, and those whose consumer has been silent for `idle_s`.
+
+        Waits at most `block_s`, and never more than two seconds, for the first item.
+        """
 
     async def acknowledge(self, item: OutboxItem) -> None:
         """The item has reached its queue, or was done: it leaves the outbox, not the pending ones."""
@@ -204,4 +261,7 @@ class MachineStore(Protocol):
         """Forget a due timer whose event is no longer possible, unless it was set anew."""
 
     async def evict(self, machine: str) -> None:
-        """Let a finished machine leave: an entry with `gone` tells every subscriber."""
+        """Let a finished machine leave: an entry with `gone` tells every subscriber.
+
+        One that is not there, or has not ended, stays as it is.
+        """

@@ -1,0 +1,200 @@
+"""Cases with their members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, Table, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from machines.event import Role
+from storage.people import USERS, Person, normal_email
+from storage.schema import Case
+
+_tables = Case.metadata.tables
+CASES: Table = _tables["cases"]
+MEMBERS: Table = _tables["members"]
+EVIDENCE: Table = _tables["evidence"]
+CHUNKS: Table = _tables["chunks"]
+ENTITIES: Table = _tables["entities"]
+
+
+class UnknownPerson(Exception):
+    """Nobody has an account of that address."""
+
+    def __init__(self, email: str) -> None:
+        super().__init__("nobody has registered with this e-mail address")
+        self.email = email
+
+
+class NotAMember(Exception):
+    """The person has no role in the case."""
+
+    def __init__(self) -> None:
+        super().__init__("this person is not a member of the case")
+
+
+class LastOwner(Exception):
+    """A case always has an owner, so the last one can neither leave nor become less."""
+
+    def __init__(self) -> None:
+        super().__init__("a case needs an owner: make somebody else owner first")
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """A case as its table knows it, seen by one of its members.
+
+    Attributes:
+        machine: Id of its machine, chosen before the machine exists.
+        evidence: How many pieces of evidence it holds.
+    """
+
+    id: str
+    title: str
+    description: str
+    machine: str
+    created_at: datetime
+    role: Role
+    evidence: int
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """A person with a role in one case."""
+
+    user: Person
+    role: Role
+
+
+class Cases:
+    """Cases and members in PostgreSQL."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+
+    async def create(self, case: str, title: str, description: str, machine: str, owner: str) -> None:
+        """Store a case with its first owner, both or neither."""
+        async with self._database.begin() as connection:
+            await connection.execute(
+                insert(CASES).values(id=case, title=title, description=description, machine=machine)
+            )
+            await connection.execute(insert(MEMBERS).values(case_id=case, user_id=owner, role="owner"))
+
+    async def of_user(self, user: str) -> list[CaseRow]:
+        """Every case in which the user has a role, newest first."""
+        async with self._database.connect() as connection:
+            rows = await connection.execute(_cases_of(user).order_by(CASES.c.created_at.desc(), CASES.c.id))
+            return [_case(row) for row in rows.mappings()]
+
+    async def get(self, case: str, user: str) -> CaseRow | None:
+        """One case; None where it does not exist or the user has no role in it."""
+        async with self._database.connect() as connection:
+            rows = await connection.execute(_cases_of(user).where(CASES.c.id == case))
+            row = rows.mappings().one_or_none()
+        return None if row is None else _case(row)
+
+    async def role(self, case: str, user: str) -> Role | None:
+        """The user's role in the case."""
+        async with self._database.connect() as connection:
+            return await connection.scalar(_role_of(case, user))
+
+    async def machine(self, case: str) -> str:
+        """Id of the machine of a case that is known to exist."""
+        async with self._database.connect() as connection:
+            found = await connection.execute(select(CASES.c.machine).where(CASES.c.id == case))
+            return str(found.scalar_one())
+
+    async def counts(self, case: str) -> dict[str, int]:
+        """How many pieces of evidence, chunks and entities (rejected ones aside) a case has."""
+        evidence = select(func.count()).where(EVIDENCE.c.case_id == case).scalar_subquery()
+        chunks = select(func.count()).where(CHUNKS.c.case_id == case).scalar_subquery()
+        entities = (
+            select(func.count())
+            .where(ENTITIES.c.case_id == case, ENTITIES.c.status != "rejected")
+            .scalar_subquery()
+        )
+        async with self._database.connect() as connection:
+            row = (await connection.execute(select(evidence, chunks, entities))).one()
+        return {"evidence": row[0], "chunks": row[1], "entities": row[2]}
+
+    async def members(self, case: str) -> list[MemberRow]:
+        """Everyone with a role in the case, by name."""
+        query = (
+            select(USERS.c.id, USERS.c.email, USERS.c.name, USERS.c.is_admin, MEMBERS.c.role)
+            .join(MEMBERS, MEMBERS.c.user_id == USERS.c.id)
+            .where(MEMBERS.c.case_id == case)
+            .order_by(USERS.c.name, USERS.c.id)
+        )
+        async with self._database.connect() as connection:
+            return [MemberRow(Person(*row[:4]), row[4]) for row in await connection.execute(query)]
+
+    async def set_member(self, case: str, email: str, role: Role) -> tuple[Person, Role | None]:
+        """Give a person a role; returns the person and the role that it takes the place of.
+
+        Raises:
+            UnknownPerson: Nobody has that address.
+            LastOwner: They are the only owner and would be less.
+        """
+        columns = (USERS.c.id, USERS.c.email, USERS.c.name, USERS.c.is_admin)
+        async with self._database.begin() as connection:
+            found = await connection.execute(select(*columns).where(USERS.c.email == normal_email(email)))
+            row = found.one_or_none()
+            if row is None:
+                raise UnknownPerson(email)
+            person = Person(*row)
+            before = await connection.scalar(_role_of(case, person.id))
+            if role != "owner":
+                await _check_owner_stays(connection, case, person.id)
+            await connection.execute(
+                upsert(MEMBERS)
+                .values(case_id=case, user_id=person.id, role=role)
+                .on_conflict_do_update(index_elements=["case_id", "user_id"], set_={"role": role})
+            )
+        return person, before
+
+    async def remove_member(self, case: str, user: str) -> None:
+        """End a person's role.
+
+        Raises:
+            NotAMember: They had none.
+            LastOwner: They are the only owner.
+        """
+        async with self._database.begin() as connection:
+            await _check_owner_stays(connection, case, user)
+            result = await connection.execute(
+                delete(MEMBERS).where(MEMBERS.c.case_id == case, MEMBERS.c.user_id == user)
+            )
+            if not result.rowcount:
+                raise NotAMember
+
+
+def _cases_of(user: str) -> Any:
+    evidence = select(func.count()).where(EVIDENCE.c.case_id == CASES.c.id).scalar_subquery()
+    return (
+        select(CASES, MEMBERS.c.role, evidence.label("evidence"))
+        .join(MEMBERS, MEMBERS.c.case_id == CASES.c.id)
+        .where(MEMBERS.c.user_id == user)
+    )
+
+
+def _case(row: RowMapping) -> CaseRow:
+    names = ("id", "title", "description", "machine", "created_at", "role", "evidence")
+    return CaseRow(**{name: row[name] for name in names})
+
+
+def _role_of(case: str, user: str) -> Select[Role]:
+    return select(MEMBERS.c.role).where(MEMBERS.c.case_id == case, MEMBERS.c.user_id == user)
+
+
+async def _check_owner_stays(connection: AsyncConnection, case: str, leaving: str) -> None:
+    # The case's row is the lock: two owners who remove each other come one after the other.
+    await connection.execute(select(CASES.c.id).where(CASES.c.id == case).with_for_update())
+    query = select(MEMBERS.c.user_id).where(MEMBERS.c.case_id == case, MEMBERS.c.role == "owner")
+    owners: Sequence[str] = (await connection.scalars(query)).all()
+    if list(owners) == [leaving]:
+        raise LastOwner

@@ -1,0 +1,259 @@
+"""Evidence of a case: one row a file, its text, and the chunks that the text is cut into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, delete, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from storage.schema import Evidence
+
+_tables = Evidence.metadata.tables
+EVIDENCE: Table = _tables["evidence"]
+CHUNKS: Table = _tables["chunks"]
+
+_COLUMNS = [column for column in EVIDENCE.c if column.name != "text"]
+
+
+class UnknownEvidence(Exception):
+    """There is no such evidence (any more)."""
+
+    def __init__(self, evidence: int) -> None:
+        super().__init__("the evidence does not exist any more")
+        self.evidence = evidence
+
+
+@dataclass(frozen=True)
+class EvidenceRow:
+    """All of a piece of evidence but its text.
+
+    Attributes:
+        pages: `[start, end]` of each page in the text; empty where the source has no pages.
+        summary: `{text, start, end, page}` of each sentence.
+    """
+
+    id: int
+    case_id: str
+    parent_id: int | None
+    upload: str
+    filename: str
+    title: str
+    sha256: str
+    bytes: int
+    media_type: str
+    meta: dict[str, Any]
+    pages: list[list[int]]
+    summary: list[dict[str, Any]]
+    tags: list[str]
+    uploaded_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewEvidence:
+    """What is known of a file before it is read; `parent_id` is the evidence it was found in."""
+
+    case_id: str
+    sha256: str
+    upload: str
+    filename: str
+    title: str
+    bytes: int
+    media_type: str
+    uploaded_by: str
+    parent_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Which evidence holds the bytes: `upload` is the machine that brought it, perhaps another one."""
+
+    id: int
+    upload: str
+    title: str
+
+
+@dataclass(frozen=True)
+class ChunkDraft:
+    """A chunk before it has an id: characters `start`..`end` of the text, on `page` (0: no pages)."""
+
+    ordinal: int
+    page: int
+    start: int
+    end: int
+    text: str
+    boxes: list[list[float]]
+
+
+@dataclass(frozen=True)
+class ChunkRow:
+    """A chunk as it is stored; `words` is 0 until it is indexed."""
+
+    id: int
+    evidence_id: int
+    ordinal: int
+    page: int
+    start: int
+    end: int
+    text: str
+    boxes: list[list[float]]
+    words: int
+
+
+class EvidenceStore:
+    """Evidence in PostgreSQL."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+
+    async def register(self, new: NewEvidence) -> Registered:
+        """Store a file as evidence of its case, or find the one of the same bytes there; safe in a race."""
+        values = asdict(new) | {"meta": {}, "pages": [], "summary": [], "tags": [], "text": ""}
+        result = (EVIDENCE.c.id, EVIDENCE.c.upload, EVIDENCE.c.title)
+        async with self._database.begin() as connection:
+            row = (
+                await connection.execute(
+                    upsert(EVIDENCE)
+                    .values(values)
+                    .on_conflict_do_nothing(index_elements=["case_id", "sha256"])
+                    .returning(*result)
+                )
+            ).one_or_none()
+            if row is None:
+                there = select(*result).where(
+                    EVIDENCE.c.case_id == new.case_id, EVIDENCE.c.sha256 == new.sha256
+                )
+                row = (await connection.execute(there)).one()
+        return Registered(*row)
+
+    async def take_over(self, evidence: int, upload: str, *, instead_of: str) -> bool:
+        """Hand evidence to another upload machine; False where a third one was faster."""
+        query = (
+            update(EVIDENCE)
+            .where(EVIDENCE.c.id == evidence, EVIDENCE.c.upload == instead_of)
+            .values(upload=upload)
+        )
+        async with self._database.begin() as connection:
+            return bool((await connection.execute(query)).rowcount)
+
+    async def get(self, evidence: int) -> EvidenceRow:
+        """One piece of evidence.
+
+        Raises:
+            UnknownEvidence: There is none of that id.
+        """
+        async with self._database.connect() as connection:
+            row = (
+                await connection.execute(select(*_COLUMNS).where(EVIDENCE.c.id == evidence))
+            ).mappings().one_or_none()  # fmt: skip
+        if row is None:
+            raise UnknownEvidence(evidence)
+        return EvidenceRow(**row)
+
+    async def text(self, evidence: int) -> str:
+        """The whole extracted text.
+
+        Raises:
+            UnknownEvidence: There is none of that id.
+        """
+        async with self._database.connect() as connection:
+            text: str | None = await connection.scalar(
+                select(EVIDENCE.c.text).where(EVIDENCE.c.id == evidence)
+            )
+        if text is None:
+            raise UnknownEvidence(evidence)
+        return text
+
+    async def of_case(self, case: str, *, after: int = 0, limit: int = 100) -> list[EvidenceRow]:
+        """The evidence of a case in the order of ids, those above `after`."""
+        query = (
+            select(*_COLUMNS)
+            .where(EVIDENCE.c.case_id == case, EVIDENCE.c.id > after)
+            .order_by(EVIDENCE.c.id)
+            .limit(limit)
+        )
+        async with self._database.connect() as connection:
+            return [EvidenceRow(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def depth(self, evidence: int) -> int:
+        """How many pieces of evidence it is nested in: 0 for one that was uploaded by itself."""
+        above = (
+            select(EVIDENCE.c.parent_id, literal(0).label("depth"))
+            .where(EVIDENCE.c.id == evidence)
+            .cte(recursive=True)
+        )
+        above = above.union_all(
+            select(EVIDENCE.c.parent_id, above.c.depth + 1).where(EVIDENCE.c.id == above.c.parent_id)
+        )
+        async with self._database.connect() as connection:
+            return int(
+                (await connection.execute(select(func.coalesce(func.max(above.c.depth), 0)))).scalar_one()
+            )
+
+    async def store_text(
+        self,
+        evidence: int,
+        *,
+        title: str,
+        text: str,
+        pages: Sequence[tuple[int, int]],
+        meta: dict[str, Any],
+        chunks: Sequence[ChunkDraft],
+    ) -> None:
+        """Store what was read, all or nothing; the same chunks again keep their ids, vectors and words.
+
+        Raises:
+            UnknownEvidence: There is none of that id.
+        """
+        where = CHUNKS.c.evidence_id == evidence
+        async with self._database.begin() as connection:
+            case: str | None = await connection.scalar(
+                update(EVIDENCE)
+                .where(EVIDENCE.c.id == evidence)
+                .values(title=title, text=text, pages=[list(page) for page in pages], meta=meta)
+                .returning(EVIDENCE.c.case_id)
+            )
+            if case is None:
+                raise UnknownEvidence(evidence)
+            columns = (CHUNKS.c.ordinal, CHUNKS.c.page, CHUNKS.c.start, CHUNKS.c.end, CHUNKS.c.text)
+            there = await connection.execute(select(*columns).where(where).order_by(CHUNKS.c.ordinal))
+            wanted = [(c.ordinal, c.page, c.start, c.end, c.text) for c in chunks]
+            if [tuple(row) for row in there] == wanted:
+                return
+            await connection.execute(delete(CHUNKS).where(where))
+            if chunks:
+                rows = [asdict(c) | {"case_id": case, "evidence_id": evidence, "words": 0} for c in chunks]
+                await connection.execute(insert(CHUNKS), rows)
+
+    async def chunks(self, evidence: int) -> list[ChunkRow]:
+        """The chunks in the order of the text."""
+        columns = [CHUNKS.c[name] for name in ChunkRow.__dataclass_fields__]
+        query = select(*columns).where(CHUNKS.c.evidence_id == evidence).order_by(CHUNKS.c.ordinal)
+        async with self._database.connect() as connection:
+            return [ChunkRow(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def set_tags(self, evidence: int, tags: Sequence[str]) -> None:
+        """Replace the tags."""
+        await self._set(evidence, tags=list(tags))
+
+    async def set_summary(self, evidence: int, sentences: Sequence[dict[str, Any]]) -> None:
+        """Replace the summary: `{text, start, end, page}` of each sentence."""
+        await self._set(evidence, summary=list(sentences))
+
+    async def delete(self, evidence: int) -> None:
+        """Forget evidence with its chunks, mentions and children; deleting nothing is no error."""
+        async with self._database.begin() as connection:
+            await connection.execute(delete(EVIDENCE).where(EVIDENCE.c.id == evidence))
+
+    async def _set(self, evidence: int, **values: Any) -> None:
+        async with self._database.begin() as connection:
+            result = await connection.execute(
+                update(EVIDENCE).where(EVIDENCE.c.id == evidence).values(**values)
+            )
+        if not result.rowcount:
+            raise UnknownEvidence(evidence)

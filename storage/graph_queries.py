@@ -1,0 +1,176 @@
+"""The SQL behind `GraphPostgres`; every list of ids arrives as one array."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+NAMES = text(
+    """
+    SELECT id, kind, name, status = 'accepted' AS accepted, poi_id
+    FROM entities
+    WHERE case_id = :case AND status <> 'rejected'
+      AND kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
+    ORDER BY (status = 'accepted') DESC, id
+    LIMIT :limit
+    """
+)
+
+POIS = text("SELECT id, name, aliases FROM pois WHERE case_id = :case ORDER BY id")
+
+SIZE = text("SELECT count(*) FROM chunks WHERE case_id = :case")
+
+COMMONNESS = text(
+    """
+    SELECT entity_id, count(DISTINCT chunk_id)::int
+    FROM mentions WHERE entity_id = ANY(:entities) GROUP BY entity_id
+    """
+)
+
+MENTIONS = text(
+    """
+    SELECT chunk_id, entity_id, times
+    FROM (
+        SELECT m.chunk_id, m.entity_id, count(*)::int AS times,
+               row_number() OVER (PARTITION BY m.entity_id ORDER BY count(*) DESC, m.chunk_id) AS place
+        FROM mentions m
+        JOIN entities e ON e.id = m.entity_id
+        WHERE m.entity_id = ANY(:entities) AND e.case_id = :case AND e.status <> 'rejected'
+        GROUP BY m.chunk_id, m.entity_id
+    ) AS counted
+    WHERE place <= :limit
+    ORDER BY chunk_id, entity_id
+    """
+)
+
+MENTIONED = text(
+    """
+    SELECT m.chunk_id, m.entity_id
+    FROM mentions m JOIN entities e ON e.id = m.entity_id
+    WHERE m.chunk_id = ANY(:chunks) AND e.status <> 'rejected'
+    GROUP BY m.chunk_id, m.entity_id
+    ORDER BY m.chunk_id, m.entity_id
+    """
+)
+
+OF_CASE = text("SELECT id FROM chunks WHERE case_id = :case AND id = ANY(:chunks) ORDER BY id")
+
+CHUNKS = text("SELECT id, evidence_id, ordinal FROM chunks WHERE id = ANY(:chunks) ORDER BY id")
+
+BESIDE = text(
+    """
+    SELECT n.id
+    FROM chunks c
+    JOIN chunks n ON n.evidence_id = c.evidence_id AND n.ordinal IN (c.ordinal - 1, c.ordinal + 1)
+    WHERE c.id = ANY(:chunks)
+    GROUP BY n.id
+    ORDER BY n.id
+    """
+)
+
+ALIKE = text(
+    """
+    SELECT source, target, weight
+    FROM similarities
+    WHERE source = ANY(:chunks) OR target = ANY(:chunks)
+    ORDER BY weight DESC, source, target
+    """
+)
+
+ENTITIES = text(
+    """
+    SELECT id, status = 'accepted' AS accepted, poi_id
+    FROM entities
+    WHERE case_id = :case AND id = ANY(:entities) AND status <> 'rejected'
+    ORDER BY id
+    """
+)
+
+JOINED = text(
+    """
+    SELECT chunk_id, entity_id, count(*)::int AS times
+    FROM mentions
+    WHERE chunk_id = ANY(:chunks) AND entity_id = ANY(:entities)
+    GROUP BY chunk_id, entity_id
+    ORDER BY chunk_id, entity_id
+    """
+)
+
+ALIKE_WITHIN = text(
+    """
+    SELECT source, target, weight
+    FROM similarities
+    WHERE source = ANY(:chunks) AND target = ANY(:chunks)
+    ORDER BY source, target
+    """
+)
+
+CASE_CHUNKS = text("SELECT id, evidence_id, ordinal FROM chunks WHERE case_id = :case ORDER BY id")
+
+CASE_ENTITIES = text(
+    """
+    SELECT id, status = 'accepted' AS accepted, poi_id
+    FROM entities WHERE case_id = :case AND status <> 'rejected' ORDER BY id
+    """
+)
+
+CASE_EVIDENCE = text("SELECT id FROM evidence WHERE case_id = :case ORDER BY id")
+
+CASE_MENTIONS = text(
+    """
+    SELECT m.chunk_id, m.entity_id, count(*)::int AS times
+    FROM mentions m JOIN entities e ON e.id = m.entity_id
+    WHERE e.case_id = :case AND e.status <> 'rejected'
+    GROUP BY m.chunk_id, m.entity_id
+    ORDER BY m.chunk_id, m.entity_id
+    """
+)
+
+CASE_ALIKE = text(
+    "SELECT source, target, weight FROM similarities WHERE case_id = :case ORDER BY source, target"
+)
+
+VERSION = text(
+    """
+    SELECT md5(concat_ws('.',
+        (SELECT concat(count(*), '-', max(id), '-', sum(id)) FROM evidence WHERE case_id = :case),
+        (SELECT concat(count(*), '-', max(id), '-', sum(id)) FROM chunks WHERE case_id = :case),
+        (SELECT string_agg(concat(id, status, poi_id), ',' ORDER BY id)
+         FROM entities WHERE case_id = :case),
+        (SELECT concat(count(*), '-', sum(m.chunk_id)) FROM mentions m
+         JOIN entities e ON e.id = m.entity_id WHERE e.case_id = :case),
+        (SELECT concat(count(*), '-', sum(source), '-', sum(target))
+         FROM similarities WHERE case_id = :case)))
+    """
+)
+
+PASSAGES = text(
+    """
+    SELECT c.id, c.evidence_id, e.title, c.page, c.start, c."end",
+           c.text, c.boxes, e.meta
+    FROM chunks c JOIN evidence e ON e.id = c.evidence_id
+    WHERE c.case_id = :case AND c.id = ANY(:chunks)
+    """
+)
+
+LABELS = text(
+    """
+    SELECT id, name FROM entities WHERE case_id = :case AND id = ANY(:nodes)
+    UNION ALL
+    SELECT id, name FROM pois WHERE case_id = :case AND id = ANY(:nodes)
+    UNION ALL
+    SELECT id, title FROM evidence WHERE case_id = :case AND id = ANY(:nodes)
+    UNION ALL
+    SELECT c.id, CASE WHEN c.page > 0 THEN concat(e.title, ', page ', c.page) ELSE e.title END
+    FROM chunks c JOIN evidence e ON e.id = c.evidence_id
+    WHERE c.case_id = :case AND c.id = ANY(:nodes)
+    """
+)
+
+NAMED_AT = text(
+    """
+    SELECT m.chunk_id, m.start, m."end", e.kind, coalesce(e.poi_id, e.id) AS identity
+    FROM mentions m JOIN entities e ON e.id = m.entity_id
+    WHERE e.case_id = :case AND m.chunk_id = ANY(:chunks) AND e.status <> 'rejected'
+    ORDER BY m.chunk_id, m.start, identity
+    """
+)

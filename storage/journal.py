@@ -1,0 +1,248 @@
+"""The custody chain: for each topic, rows of which each holds the hash of the row before.
+
+A row's content repeats its topic, number, key and time, so that the hash covers the columns, too.
+What the chain alone cannot show (a cut tail, a chain rewritten from some row on) is shown by the
+signed heads that `storage.custody_heads` keeps outside the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import insert, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from storage.custody_heads import Head
+from storage.schema import Journal
+
+FIRST = "0" * 64
+"""What the first row of a chain holds in place of a previous hash."""
+
+_PAGE = 1000
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:topic, 0))")
+_HEADS = text(
+    "SELECT DISTINCT ON (topic) topic, seq, hash FROM journal "
+    "WHERE :every OR topic = ANY(:topics) ORDER BY topic, seq DESC"
+)
+_KNOWN = text(
+    "SELECT j.topic, j.event_key FROM journal j "
+    "JOIN unnest(CAST(:topics AS text[]), CAST(:keys AS text[])) AS asked(topic, event_key) "
+    "ON j.topic = asked.topic AND j.event_key = asked.event_key"
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Something that belongs into the chain of `topic`.
+
+    Attributes:
+        key: Unique within the topic; a second record of that key is not written.
+        data: JSON values.
+        at: Unix seconds.
+    """
+
+    topic: str
+    key: str
+    what: Literal["transition", "access"]
+    data: dict[str, Any]
+    at: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong at row `seq`, as a sentence."""
+
+    seq: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verifying one chain has shown.
+
+    Attributes:
+        rows: How many rows are there.
+        signed_to: The last row that a valid signed head vouches for, 0 for none. A later row
+            could have been cut off without a trace.
+        problems: Empty when nothing was changed or dropped.
+    """
+
+    topic: str
+    rows: int
+    signed_to: int
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys, without spaces, in UTF-8."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def chain_hash(previous: str, content: bytes) -> str:
+    """Hex SHA-256 of the previous hash's 32 bytes followed by the content."""
+    return hashlib.sha256(bytes.fromhex(previous) + content).hexdigest()
+
+
+def transition(topic: str, entry: bytes) -> Record:
+    """The record of one entry of a topic's log.
+
+    Its key ends with a hash of the entry: a machine that lost its newest revisions with Redis
+    can reach a revision twice, and both belong into the chain.
+    """
+    data = orjson.loads(entry)
+    digest = hashlib.sha256(canonical(data)).hexdigest()[:16]
+    return Record(topic, f"{data['machine']}:{data['revision']}:{digest}", "transition", data, data["at"])
+
+
+class CustodyJournal:
+    """The chains of one database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self.grown: set[str] = set()
+        """Topics whose chain this process has made longer since they were last signed."""
+
+    async def append(self, connection: AsyncConnection, records: Sequence[Record]) -> None:
+        """Write the records that are not there yet, in order, in the caller's transaction."""
+        if not records:
+            return
+        topics = sorted({record.topic for record in records})
+        for topic in topics:
+            await connection.execute(_LOCK, {"topic": topic})
+        heads = {
+            topic: (seq, digest)
+            for topic, seq, digest in await connection.execute(_HEADS, {"every": False, "topics": topics})
+        }
+        asked = {"topics": [r.topic for r in records], "keys": [r.key for r in records]}
+        known = {(topic, key) for topic, key in await connection.execute(_KNOWN, asked)}
+        rows = []
+        for record in records:
+            if (record.topic, record.key) in known:
+                continue
+            known.add((record.topic, record.key))
+            seq, previous = heads.get(record.topic, (0, FIRST))
+            row = _row(record, seq + 1, previous)
+            heads[record.topic] = (row["seq"], row["hash"])
+            rows.append(row)
+        if rows:
+            await connection.execute(insert(Journal), rows)
+            self.grown.update(row["topic"] for row in rows)
+
+    async def record_access(self, topic: str, who: str, what: str, evidence: int) -> None:
+        """Note that user `who` did `what` (such as `read`, `download`) with a piece of evidence."""
+        data = {"who": who, "what": what, "evidence": evidence}
+        record = Record(topic, f"access:{token_hex(12)}", "access", data, time.time())
+        async with self._engine.begin() as connection:
+            await self.append(connection, [record])
+
+    async def topics(self) -> list[str]:
+        """Every topic that has a chain, sorted."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(text("SELECT DISTINCT topic FROM journal"))
+            return sorted(found.scalars())
+
+    async def heads(self, topics: Iterable[str] | None = None) -> dict[str, tuple[int, str]]:
+        """Topic → number and hash of its last row, for all topics by default."""
+        asked = {"every": topics is None, "topics": list(topics or ())}
+        async with self._engine.connect() as connection:
+            return {topic: (seq, digest) for topic, seq, digest in await connection.execute(_HEADS, asked)}
+
+    async def verify(self, topic: str, heads: Sequence[Head]) -> Verdict:
+        """Recompute the chain and compare it with the signed heads of that topic."""
+        problems: list[Problem] = []
+        wanted: dict[int, set[str]] = {}
+        for head in heads:
+            if head.valid:
+                wanted.setdefault(head.seq, set()).add(head.hash)
+        problems += [Problem(h.seq, "the signature of its head is not valid") for h in heads if not h.valid]
+        rows, expected, previous, signed_to = 0, 1, FIRST, 0
+        async for row in self._rows(topic):
+            rows += 1
+            if row.seq != expected:
+                problems.append(Problem(expected, f"rows {expected} to {row.seq - 1} are missing"))
+            elif row.previous != previous:
+                problems.append(Problem(row.seq, "it does not follow from the row before"))
+            problems += _faults(topic, row)
+            if (signed := wanted.pop(row.seq, None)) is not None:
+                if signed == {row.hash}:
+                    signed_to = row.seq
+                else:
+                    problems.append(Problem(row.seq, "it is not the row whose hash was signed"))
+            expected, previous = row.seq + 1, row.hash
+        for seq in sorted(wanted):
+            if seq >= expected:
+                problems.append(Problem(seq, f"it was signed, yet the chain ends at row {expected - 1}"))
+        return Verdict(topic, rows, signed_to, problems)
+
+    async def _rows(self, topic: str) -> AsyncIterator[Any]:
+        table: Any = Journal
+        after = -1
+        async with self._engine.connect() as connection:
+            while True:
+                page = (
+                    await connection.execute(
+                        select(
+                            table.seq, table.event_key, table.what, table.content,
+                            table.previous, table.hash, table.at,
+                        )
+                        .where(table.topic == topic, table.seq > after)
+                        .order_by(table.seq)
+                        .limit(_PAGE)
+                    )
+                ).all()  # fmt: skip
+                for row in page:
+                    yield row
+                if len(page) < _PAGE:
+                    return
+                after = page[-1].seq
+
+
+def _row(record: Record, seq: int, previous: str) -> dict[str, Any]:
+    at = datetime.fromtimestamp(record.at, UTC)
+    content = canonical(
+        {
+            "topic": record.topic,
+            "seq": seq,
+            "key": record.key,
+            "what": record.what,
+            "at": at.isoformat(),
+            "data": record.data,
+        }
+    )
+    return {
+        "topic": record.topic,
+        "seq": seq,
+        "event_key": record.key,
+        "what": record.what,
+        "content": content,
+        "previous": previous,
+        "hash": chain_hash(previous, content),
+        "at": at,
+    }
+
+
+def _faults(topic: str, row: Any) -> list[Problem]:
+    if chain_hash(row.previous, bytes(row.content)) != row.hash:
+        return [Problem(row.seq, "its content is not what its hash was computed from")]
+    content = orjson.loads(bytes(row.content))
+    columns = {
+        "topic": topic,
+        "seq": row.seq,
+        "key": row.event_key,
+        "what": row.what,
+        "at": row.at.astimezone(UTC).isoformat(),
+    }
+    changed = sorted(name for name, value in columns.items() if content.get(name) != value)
+    return [Problem(row.seq, f"its {', '.join(changed)} was changed")] if changed else []

@@ -1,0 +1,97 @@
+"""What the evidence of a case names, as people see it and judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Table, func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from storage.schema import Entity
+
+ENTITIES: Table = Entity.metadata.tables["entities"]
+MENTIONS: Table = Entity.metadata.tables["mentions"]
+
+Judgement = Literal["suggested", "accepted", "rejected"]
+
+
+class UnknownEntity(Exception):
+    """There is no such entity."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such entity")
+
+
+@dataclass(frozen=True)
+class EntityRow:
+    """An entity; `mentions` counts its places, `poi` is the person of interest that it is."""
+
+    id: int
+    kind: str
+    name: str
+    status: Judgement
+    mentions: int
+    poi: int | None
+
+
+class Judgements:
+    """Entities with what people think of them, in PostgreSQL."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+
+    async def of_case(
+        self, case: str, *, status: Judgement | None = None, kind: str | None = None
+    ) -> list[EntityRow]:
+        """The entities of a case: the most often mentioned first, ties by name and id."""
+        query = _entities().where(ENTITIES.c.case_id == case)
+        if status is not None:
+            query = query.where(ENTITIES.c.status == status)
+        if kind is not None:
+            query = query.where(ENTITIES.c.kind == kind)
+        query = query.order_by(func.count(MENTIONS.c.chunk_id).desc(), ENTITIES.c.name, ENTITIES.c.id)
+        async with self._database.connect() as connection:
+            return [EntityRow(*row) for row in await connection.execute(query)]
+
+    async def case_of(self, entity: int) -> str:
+        """The case that an entity belongs to.
+
+        Raises:
+            UnknownEntity: There is none of that id.
+        """
+        async with self._database.connect() as connection:
+            case: str | None = await connection.scalar(
+                select(ENTITIES.c.case_id).where(ENTITIES.c.id == entity)
+            )
+        if case is None:
+            raise UnknownEntity
+        return case
+
+    async def judge(self, entity: int, status: Judgement) -> EntityRow:
+        """Accept or reject an entity, or take that back.
+
+        Raises:
+            UnknownEntity: There is none of that id.
+        """
+        async with self._database.begin() as connection:
+            await connection.execute(update(ENTITIES).where(ENTITIES.c.id == entity).values(status=status))
+            row = (await connection.execute(_entities().where(ENTITIES.c.id == entity))).one_or_none()
+        if row is None:
+            raise UnknownEntity
+        return EntityRow(*row)
+
+
+def _entities() -> Any:
+    return (
+        select(
+            ENTITIES.c.id,
+            ENTITIES.c.kind,
+            ENTITIES.c.name,
+            ENTITIES.c.status,
+            func.count(MENTIONS.c.chunk_id),
+            ENTITIES.c.poi_id,
+        )
+        .outerjoin(MENTIONS, MENTIONS.c.entity_id == ENTITIES.c.id)
+        .group_by(ENTITIES.c.id)
+    )

@@ -1,0 +1,83 @@
+"""Persons of interest: names, and the other names they go by, entered by people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from storage.schema import Poi
+
+POIS: Table = Poi.metadata.tables["pois"]
+
+_COLUMNS = (POIS.c.id, POIS.c.name, POIS.c.aliases, POIS.c.note, POIS.c.created_at)
+
+
+class UnknownPoi(Exception):
+    """The case has no such person of interest."""
+
+    def __init__(self) -> None:
+        super().__init__("the case has no such person of interest")
+
+
+@dataclass(frozen=True)
+class PoiRow:
+    """A person of interest of one case; `id` names a node of its graph."""
+
+    id: int
+    name: str
+    aliases: list[str]
+    note: str
+    created_at: datetime
+
+
+class Pois:
+    """Persons of interest in PostgreSQL."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+
+    async def of_case(self, case: str) -> list[PoiRow]:
+        """All of a case, by name."""
+        query = select(*_COLUMNS).where(POIS.c.case_id == case).order_by(POIS.c.name, POIS.c.id)
+        async with self._database.connect() as connection:
+            return [PoiRow(*row) for row in await connection.execute(query)]
+
+    async def add(self, case: str, name: str, aliases: Sequence[str], note: str) -> PoiRow:
+        """Enter a person."""
+        values = {"case_id": case, "name": name, "aliases": list(aliases), "note": note}
+        async with self._database.begin() as connection:
+            row = (await connection.execute(insert(POIS).values(values).returning(*_COLUMNS))).one()
+        return PoiRow(*row)
+
+    async def change(self, case: str, poi: int, name: str, aliases: Sequence[str], note: str) -> PoiRow:
+        """Replace what is known of a person.
+
+        Raises:
+            UnknownPoi: The case has no such person.
+        """
+        query = (
+            update(POIS)
+            .where(POIS.c.id == poi, POIS.c.case_id == case)
+            .values(name=name, aliases=list(aliases), note=note)
+            .returning(*_COLUMNS)
+        )
+        async with self._database.begin() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise UnknownPoi
+        return PoiRow(*row)
+
+    async def remove(self, case: str, poi: int) -> None:
+        """Forget a person.
+
+        Raises:
+            UnknownPoi: The case has no such person.
+        """
+        async with self._database.begin() as connection:
+            result = await connection.execute(delete(POIS).where(POIS.c.id == poi, POIS.c.case_id == case))
+        if not result.rowcount:
+            raise UnknownPoi

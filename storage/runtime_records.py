@@ -1,0 +1,102 @@
+"""What the background processes leave in Redis for people to see: workers, counts, dead letters.
+
+Nothing here is needed to carry on; it may be lost at any time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+WORKERS_KEY = "runtime:workers"
+COUNTS_KEY = "runtime:counts"
+DEAD_KEY = "runtime:dead"
+
+SILENT_S = 15.0
+"""A worker that has not reported for so long is not shown."""
+_FORGET_S = 3600.0
+_DEAD_LETTERS_KEPT = 1000
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """What a worker says of itself.
+
+    Attributes:
+        name: Unique to one life of one process.
+        state: starting, idle, busy or stopping.
+        effect: Id of the effect it works on, "" while idle; `machine` awaits it.
+        since: Unix seconds when that state began.
+        device: What it computes on, such as `cpu` or a GPU's name.
+        jobs: How many it has ended.
+        beat_at: Unix seconds of this report.
+    """
+
+    name: str
+    queue: str
+    host: str
+    pid: int
+    state: str
+    effect: str
+    effect_name: str
+    machine: str
+    since: float
+    rss_bytes: int
+    device: str
+    jobs: int
+    beat_at: float
+
+
+class RuntimeRecords:
+    """Written by dispatchers and workers, read by the status page."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis: Any = redis  # its replies are typed for every option at once; these are bytes
+
+    async def report(self, state: WorkerState) -> None:
+        """A worker is alive."""
+        await self._redis.hset(WORKERS_KEY, state.name, orjson.dumps(asdict(state)))
+
+    async def forget_worker(self, name: str) -> None:
+        """A worker has ended."""
+        await self._redis.hdel(WORKERS_KEY, name)
+
+    async def workers(self) -> list[WorkerState]:
+        """Workers that have reported lately, by queue and name."""
+        found = [WorkerState(**orjson.loads(v)) for v in (await self._redis.hgetall(WORKERS_KEY)).values()]
+        now = time.time()
+        for state in found:
+            if state.beat_at < now - _FORGET_S:
+                await self.forget_worker(state.name)
+        alive = [state for state in found if state.beat_at >= now - SILENT_S]
+        return sorted(alive, key=lambda state: (state.queue, state.name))
+
+    async def worker(self, name: str) -> WorkerState | None:
+        """The last report of one worker, however old."""
+        value = await self._redis.hget(WORKERS_KEY, name)
+        return None if value is None else WorkerState(**orjson.loads(value))
+
+    async def count(self, what: str, by: int = 1) -> None:
+        """Add to a counter, such as `results.dropped`."""
+        await self._redis.hincrby(COUNTS_KEY, what, by)
+
+    async def counts(self) -> dict[str, int]:
+        """Every counter so far."""
+        found = await self._redis.hgetall(COUNTS_KEY)
+        return {key.decode(): int(value) for key, value in sorted(found.items())}
+
+    async def bury(self, letter: Mapping[str, Any]) -> None:
+        """Keep an effect that could not be delivered (the newest 1,000 stay)."""
+        await self._redis.xadd(
+            DEAD_KEY, {"letter": orjson.dumps(dict(letter))}, maxlen=_DEAD_LETTERS_KEPT, approximate=False
+        )
+
+    async def dead_letters(self, limit: int = 50) -> list[dict[str, Any]]:
+        """Newest first: `effect_id, name, machine, topic, reason, at`."""
+        rows = await self._redis.xrevrange(DEAD_KEY, count=limit)
+        return [orjson.loads(fields[b"letter"]) for _, fields in rows]

@@ -1,0 +1,117 @@
+"""BM25 over the chunks of one case, with document frequencies of that case alone.
+
+Score of a chunk c for terms t: Σ idf(t) · f·(k1 + 1) / (f + k1·(1 − b + b·|c| / mean |c|)) with
+idf(t) = ln(1 + (N − n(t) + ½) / (n(t) + ½)), f the count of t in c, |c| its indexed terms, N the
+indexed chunks of the case and n(t) those that hold t.
+
+Source: Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Table, bindparam, delete, insert, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from storage.schema import Chunk
+
+K1 = 1.2
+"""How soon a repeated term stops counting."""
+B = 0.75
+"""How much a long chunk is held against it."""
+
+_MAX_COUNT = 32_767
+"""What the column of counts can hold."""
+
+_tables = Chunk.metadata.tables
+CHUNKS: Table = _tables["chunks"]
+POSTINGS: Table = _tables["postings"]
+
+_SEARCH = text(
+    """
+    WITH setting AS (
+        SELECT CAST(:k1 AS float) AS k1, CAST(:b AS float) AS b
+    ), stats AS (
+        SELECT count(*)::float AS n, avg(words)::float AS mean
+        FROM chunks WHERE case_id = :case AND words > 0
+    ), hits AS MATERIALIZED (
+        SELECT term, chunk_id, count FROM postings WHERE case_id = :case AND term = ANY(:terms)
+    ), frequency AS (
+        SELECT term, ln(1 + (stats.n - count(*) + 0.5) / (count(*) + 0.5)) AS idf
+        FROM hits, stats GROUP BY term, stats.n
+    )
+    SELECT hits.chunk_id,
+           sum(frequency.idf * hits.count * (k1 + 1)
+               / (hits.count + k1 * (1 - b + b * chunks.words / stats.mean))
+               ORDER BY hits.term) AS score
+    FROM hits
+    JOIN frequency USING (term)
+    JOIN chunks ON chunks.id = hits.chunk_id
+    CROSS JOIN stats CROSS JOIN setting
+    GROUP BY hits.chunk_id
+    ORDER BY score DESC, hits.chunk_id
+    LIMIT :limit
+    """
+)
+
+_FREQUENCIES = text(
+    "SELECT term, count(*) FROM postings JOIN chunks ON chunks.id = chunk_id "
+    "WHERE postings.case_id = :case AND term = ANY(:terms) AND evidence_id <> :besides GROUP BY term"
+)
+_INDEXED = text("SELECT count(*) FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id <> :besides")
+
+
+class Words:
+    """Postings in PostgreSQL."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+
+    async def index(self, case: str, counts: Mapping[int, Mapping[str, int]]) -> None:
+        """Replace the postings of the given chunks: chunk id → term → how often; all or nothing."""
+        if not counts:
+            return
+        postings = [
+            {"case_id": case, "term": term, "chunk_id": chunk, "count": min(count, _MAX_COUNT)}
+            for chunk, terms in counts.items()
+            for term, count in terms.items()
+        ]
+        lengths = [{"chunk": chunk, "length": sum(terms.values())} for chunk, terms in counts.items()]
+        async with self._database.begin() as connection:
+            await connection.execute(delete(POSTINGS).where(POSTINGS.c.chunk_id.in_(list(counts))))
+            if postings:
+                await connection.execute(insert(POSTINGS), postings)
+            await connection.execute(
+                update(CHUNKS).where(CHUNKS.c.id == bindparam("chunk")).values(words=bindparam("length")),
+                lengths,
+            )
+
+    async def search(
+        self, case: str, terms: Sequence[str], limit: int, *, k1: float = K1, b: float = B
+    ) -> list[tuple[int, float]]:
+        """The chunks that hold any of the terms with their scores, best first, ties by id.
+
+        Args:
+            case: The case that is searched, and whose frequencies count.
+            terms: As `handlers.terms.terms` makes them; a repeated one counts once.
+            limit: At most so many chunks.
+        """
+        if not terms:
+            return []
+        values = {"case": case, "terms": sorted(set(terms)), "limit": limit, "k1": k1, "b": b}
+        async with self._database.connect() as connection:
+            return [(row[0], row[1]) for row in await connection.execute(_SEARCH, values)]
+
+    async def frequencies(
+        self, case: str, terms: Sequence[str], *, besides: int = 0
+    ) -> tuple[int, dict[str, int]]:
+        """How many chunks of the case are indexed, and how many of them hold each of the terms.
+
+        Chunks of the evidence `besides` do not count.
+        """
+        values = {"case": case, "besides": besides}
+        async with self._database.connect() as connection:
+            indexed = int((await connection.execute(_INDEXED, values)).scalar_one())
+            rows = await connection.execute(_FREQUENCIES, values | {"terms": sorted(set(terms))})
+            return indexed, {row[0]: row[1] for row in rows}

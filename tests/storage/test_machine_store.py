@@ -1,0 +1,524 @@
+"""What a machine store promises, on a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+
+from machines.chart import Timer
+from machines.notification import DeliverToast, Notify
+from machines.snapshot import Snapshot
+from machines.step import Step
+from storage import machine_store_redis
+from storage.keys import shard_keys
+from storage.machine_store import (
+    Conflict,
+    DueTimer,
+    Heard,
+    MachineStore,
+    TimerGone,
+    Unavailable,
+    new_machine_id,
+    shard_of,
+)
+from storage.machine_store_redis import RedisMachineStore
+
+SHARDS = 4
+TOPIC = "case:c1"
+TOAST = DeliverToast("u1", "title", "body", "info")
+
+
+@pytest.fixture
+def store(redis_client: Redis) -> RedisMachineStore:
+    return RedisMachineStore(redis_client, shards=SHARDS, era="e0")
+
+
+def made(topic: str = TOPIC, kind: str = "case", **changes: Any) -> Step:
+    """A first step, not of any chart's."""
+    values: dict[str, Any] = {
+        "id": new_machine_id(kind, topic, SHARDS),
+        "kind": kind,
+        "chart_version": 1,
+        "chart_hash": "h",
+        "topic": topic,
+        "revision": 1,
+        "configuration": ["open"],
+        "context": {"title": "A"},
+        "updated_at": 100.0,
+    }
+    snapshot = Snapshot(**values | changes)
+    return Step(snapshot=snapshot, changed=snapshot.context)
+
+
+def then(last: Step, event: str = "rename", **changes: Any) -> Step:
+    """The step after another; keywords of `Step` and of its snapshot."""
+    of_step = {k: changes.pop(k) for k in ("effects", "timers", "settled", "changed") if k in changes}
+    before = last.snapshot
+    values = before.to_json() | {"revision": before.revision + 1, "updated_at": before.updated_at + 1}
+    return Step(
+        snapshot=Snapshot.from_json(values | changes), before=before.configuration, event=event, **of_step
+    )
+
+
+async def everything(redis: Redis) -> dict[bytes, bytes | None]:
+    return {key: await redis.dump(key) for key in await redis.keys("*")}
+
+
+async def test_a_commit_can_be_loaded_again(store: MachineStore) -> None:
+    first = made()
+    committed = await store.commit(first, event_id="a", actor="u1")
+    assert (committed.offset, committed.revision, committed.configuration) == (1, 1, ["open"])
+    assert not committed.repeated
+    assert await store.load(first.snapshot.id) == first.snapshot
+    assert await store.load(new_machine_id("case", TOPIC, SHARDS)) is None
+
+
+async def test_a_commit_on_another_revision_conflicts_and_writes_nothing(
+    store: MachineStore, redis_client: Redis
+) -> None:
+    first = made()
+    second = then(
+        first,
+        effects={f"{first.snapshot.id}:2:0": TOAST},
+        timers=[Timer("t", "silent", {}, 5.0)],
+        awaiting={f"{first.snapshot.id}:2:0": "open"},
+    )
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(then(first), event_id="b", actor="u1")
+    before = await everything(redis_client)
+    with pytest.raises(Conflict):
+        await store.commit(second, event_id="c", actor="u1")
+    with pytest.raises(Conflict):
+        await store.commit(made(id=first.snapshot.id), event_id="d", actor="u1")
+    assert await everything(redis_client) == before
+
+
+async def test_a_repeated_event_id_gets_the_first_outcome_and_writes_nothing(
+    store: MachineStore, redis_client: Redis
+) -> None:
+    first = made()
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(then(first, configuration=["closed"]), event_id="b", actor="u1")
+    before = await everything(redis_client)
+    again = await store.commit(made(id=first.snapshot.id, configuration=["odd"]), event_id="a", actor="u2")
+    assert (again.offset, again.revision, again.configuration, again.repeated) == (1, 1, ["open"], True)
+    assert await store.outcome_of(first.snapshot.id, "a") == again
+    assert await store.outcome_of(first.snapshot.id, "z") is None
+    assert await everything(redis_client) == before
+
+
+async def test_event_ids_are_remembered_for_a_day_and_for_one_machine_only(
+    store: MachineStore, redis_client: Redis
+) -> None:
+    first, other = made(), made()
+    await store.commit(first, event_id="a", actor="u1")
+    assert not (await store.commit(other, event_id="a", actor="u1")).repeated
+    key = shard_keys(shard_of(TOPIC, SHARDS)).event(first.snapshot.id, "a")
+    assert 86_300 < await redis_client.ttl(key) <= 86_400
+
+
+async def test_the_log_tells_every_transition_with_offsets_from_one(store: MachineStore) -> None:
+    first = made()
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(
+        then(first, configuration=["closed"], terminated=True, changed={"x": 1}), event_id="b", actor="u2"
+    )
+    epoch, offset = await store.position(TOPIC)
+    assert offset == 2
+    log = await store.read_log(TOPIC, epoch, 0)
+    assert log is not None
+    assert log.entries[1] == {
+        "type": "entry",
+        "topic": TOPIC,
+        "epoch": epoch,
+        "offset": 2,
+        "machine": first.snapshot.id,
+        "kind": "case",
+        "revision": 2,
+        "event": "rename",
+        "from": ["open"],
+        "to": ["closed"],
+        "context": {"x": 1},
+        "removed": [],
+        "terminated": True,
+        "gone": False,
+        "at": 101.0,
+        "actor": "u2",
+    }
+    assert [entry["offset"] for entry in log.entries] == [1, 2]
+    rest = await store.read_log(TOPIC, epoch, 2)
+    assert rest is not None
+    assert rest.entries == []
+
+
+async def test_a_log_answers_neither_another_epoch_nor_an_offset_that_never_was(store: MachineStore) -> None:
+    await store.commit(made(), event_id="a", actor="u1")
+    epoch, _ = await store.position(TOPIC)
+    assert await store.read_log(TOPIC, "other.e0", 0) is None
+    assert await store.read_log(TOPIC, epoch, 2) is None
+
+
+async def test_a_log_that_no_longer_reaches_back_answers_nothing(
+    store: MachineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_store_redis, "LOG_ENTRIES", 10)
+    for number in range(250):  # Redis trims by whole nodes of a hundred entries
+        await store.commit(made(), event_id=f"{number}", actor="u1")
+    epoch, offset = await store.position(TOPIC)
+    assert offset == 250
+    assert await store.read_log(TOPIC, epoch, 0) is None
+    newest = await store.read_log(TOPIC, epoch, 245)
+    assert newest is not None
+    assert [entry["offset"] for entry in newest.entries] == [246, 247, 248, 249, 250]
+
+
+async def test_a_topic_shows_its_live_and_its_newest_finished_machines(
+    store: MachineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_store_redis, "FINISHED_IN_TOPIC", 2)
+    live = [made(updated_at=float(n)) for n in range(3)]
+    ended = [made(updated_at=10.0 + n) for n in range(3)]
+    for step in live + ended:
+        await store.commit(step, event_id="s", actor="u1")
+    await store.commit(made("case:other"), event_id="s", actor="u1")
+    assert not (await store.read_topic(TOPIC)).more
+    for step in ended:
+        await store.commit(then(step, terminated=True), event_id="e", actor="u1")
+    state = await store.read_topic(TOPIC)
+    expected = [step.snapshot.id for step in (*live, ended[2], ended[1])]
+    assert [machine.id for machine in state.machines] == expected
+    assert state.more
+    assert (state.epoch, state.offset) == await store.position(TOPIC) == (state.epoch, 9)
+
+
+async def test_an_unknown_topic_is_empty_and_keeps_the_epoch_it_was_given(store: MachineStore) -> None:
+    state = await store.read_topic("user:nobody")
+    assert (state.offset, state.machines, state.more) == (0, [], False)
+    assert await store.position("user:nobody") == (state.epoch, 0)
+    await store.commit(made("user:nobody"), event_id="a", actor="u1")
+    assert await store.position("user:nobody") == (state.epoch, 1)
+
+
+async def test_thousands_of_live_machines_are_read_at_once(store: MachineStore) -> None:
+    for _ in range(25):
+        steps = [made() for _ in range(100)]
+        await asyncio.gather(*(store.commit(step, event_id="a", actor="u1") for step in steps))
+    assert len((await store.read_topic(TOPIC)).machines) == 2500
+
+
+async def test_a_finished_machine_can_leave_and_a_live_one_cannot(store: MachineStore) -> None:
+    live, ended = made(), made()
+    await store.commit(live, event_id="a", actor="u1")
+    await store.commit(ended, event_id="a", actor="u1")
+    await store.commit(then(ended, terminated=True, updated_at=50.0), event_id="b", actor="u1")
+    assert await store.finished(before=50.0, limit=10) == []
+    assert await store.finished(before=50.1, limit=10) == [ended.snapshot.id]
+    for _ in range(2):
+        await store.evict(ended.snapshot.id)
+        await store.evict(live.snapshot.id)
+    state = await store.read_topic(TOPIC)
+    assert [machine.id for machine in state.machines] == [live.snapshot.id]
+    assert state.more
+    assert await store.load(ended.snapshot.id) is None
+    assert await store.finished(before=1e12, limit=10) == []
+    log = await store.read_log(TOPIC, state.epoch, 0)
+    assert log is not None
+    assert [(entry["offset"], entry["gone"]) for entry in log.entries] == [
+        (1, False),
+        (2, False),
+        (3, False),
+        (4, True),
+    ]
+
+
+async def test_machines_are_listed_across_shards_by_their_last_change(store: MachineStore) -> None:
+    steps = [made(f"case:{n}", "case" if n % 2 else "query", updated_at=float(n)) for n in range(20)]
+    for step in steps:
+        await store.commit(step, event_id="a", actor="u1")
+    assert len({shard_of(step.snapshot.topic, SHARDS) for step in steps}) == SHARDS
+    assert [m.updated_at for m in await store.machines(limit=5)] == [19.0, 18.0, 17.0, 16.0, 15.0]
+    assert [m.updated_at for m in await store.machines("query", limit=3)] == [18.0, 16.0, 14.0]
+    assert await store.topics(changed_after=17.0) == [("case:18", 18.0), ("case:19", 19.0)]
+
+
+async def test_all_keys_of_a_topic_lie_in_one_slot_of_a_cluster(
+    store: MachineStore, redis_client: Redis
+) -> None:
+    first = made()
+    effect = f"{first.snapshot.id}:2:0"
+    await store.commit(first, event_id="odd {id}", actor="u1")
+    step = then(first, effects={effect: TOAST}, timers=[Timer("t", "x", {}, 1.0)], awaiting={effect: "open"})
+    await store.commit(step, event_id="b", actor="u1")
+    await store.take_lease(effect, "w", ttl_s=9)
+    keys = await redis_client.keys("*")
+    assert len(keys) >= 15
+    assert {key_slot(key) for key in keys} == {key_slot(shard_keys(shard_of(TOPIC, SHARDS)).outbox.encode())}
+
+
+async def test_a_redis_that_forgot_the_scripts_is_given_them_again(
+    store: MachineStore, redis_client: Redis
+) -> None:
+    await store.commit(made(), event_id="a", actor="u1")
+    await redis_client.script_flush()
+    await store.commit(made(), event_id="a", actor="u1")
+    assert (await store.position(TOPIC))[1] == 2
+
+
+async def test_a_silent_redis_is_reported_as_unavailable() -> None:
+    client = Redis(unix_socket_path="/nowhere/redis.sock", retry=Retry(NoBackoff(), 0))
+    store = RedisMachineStore(client, shards=SHARDS, era="e0")
+    with pytest.raises(Unavailable):
+        await store.load(made().snapshot.id)
+    with pytest.raises(Unavailable):
+        await store.commit(made(), event_id="a", actor="u1")
+    with pytest.raises(Unavailable):
+        await store.machines()
+    await client.aclose()
+
+
+def with_effect(queue_of: str = "awaited") -> tuple[Step, Step, str]:
+    first = made()
+    effect = f"{first.snapshot.id}:2:0"
+    awaiting = {effect: "open"} if queue_of == "awaited" else {}
+    return first, then(first, effects={effect: TOAST}, awaiting=awaiting), effect
+
+
+async def test_an_effect_is_claimed_once_and_gone_when_acknowledged(store: MachineStore) -> None:
+    first, second, effect = with_effect()
+    assert await store.claim("a", count=9, block_s=0.01, idle_s=60) == []
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(second, event_id="b", actor="u1")
+    [item] = await store.claim("a", count=9, block_s=0.01, idle_s=60)
+    assert (item.effect_id, item.name, item.args, item.queue) == (
+        effect,
+        "DeliverToast",
+        TOAST.args(),
+        "inline",
+    )
+    assert (item.machine, item.topic, item.delivery) == (first.snapshot.id, TOPIC, 1)
+    assert await store.claim("b", count=9, block_s=0.01, idle_s=60) == []
+    await store.acknowledge(item)
+    assert await store.claim("b", count=9, block_s=0.01, idle_s=0) == []
+
+
+async def test_a_waiting_claim_wakes_up_for_a_new_effect(store: MachineStore) -> None:
+    first, second, effect = with_effect()
+    await store.commit(first, event_id="a", actor="u1")
+    claiming = asyncio.create_task(store.claim("a", count=9, block_s=2, idle_s=60))
+    await asyncio.sleep(0.1)
+    await store.commit(second, event_id="b", actor="u1")
+    assert [item.effect_id for item in await claiming] == [effect]
+
+
+async def test_what_a_dead_consumer_held_is_taken_over_and_counted(store: MachineStore) -> None:
+    first, second, effect = with_effect()
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(second, event_id="b", actor="u1")
+    await store.claim("dead", count=9, block_s=0.01, idle_s=60)
+    await asyncio.sleep(0.02)
+    [item] = await store.claim("b", count=9, block_s=0.01, idle_s=0.01)
+    assert (item.effect_id, item.delivery) == (effect, 2)
+
+
+async def test_an_entry_deleted_but_not_acknowledged_is_forgotten(
+    store: MachineStore, redis_client: Redis
+) -> None:
+    first, second, _ = with_effect()
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(second, event_id="b", actor="u1")
+    [item] = await store.claim("a", count=9, block_s=0.01, idle_s=60)
+    outbox = shard_keys(item.shard).outbox
+    await redis_client.xdel(outbox, item.entry)
+    assert await store.claim("b", count=9, block_s=0.01, idle_s=0) == []
+    assert (await redis_client.xpending(outbox, "dispatchers"))["pending"] == 0
+
+
+async def test_an_emptied_redis_is_served_again(store: MachineStore, redis_client: Redis) -> None:
+    assert await store.claim("a", count=9, block_s=0.01, idle_s=60) == []
+    await redis_client.flushall()
+    first, second, effect = with_effect()
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(second, event_id="b", actor="u1")
+    assert [item.effect_id for item in await store.claim("a", count=9, block_s=0.01, idle_s=60)] == [effect]
+
+
+async def test_the_outbox_is_never_cut(store: MachineStore) -> None:
+    first = made()
+    effects = {f"{first.snapshot.id}:2:{n}": Notify("u", "t", "b", "info", TOPIC) for n in range(300)}
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(then(first, effects=effects), event_id="b", actor="u1")
+    found = await store.claim("a", count=1000, block_s=0.01, idle_s=60)
+    assert [item.effect_id for item in found] == list(effects)
+
+
+async def test_an_awaited_effect_is_pending_until_a_step_settles_it(store: MachineStore) -> None:
+    first, second, effect = with_effect()
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(second, event_id="b", actor="u1")
+    assert await store.is_pending(effect)
+    assert await store.pending(older_than=101.0) == []
+    [waiting] = await store.pending(older_than=101.5)
+    assert (waiting.item.effect_id, waiting.item.args, waiting.since, waiting.tries) == (
+        effect,
+        TOAST.args(),
+        101.0,
+        0,
+    )
+    assert await store.retry_pending(effect, at=500.0) == 1
+    assert await store.retry_pending(effect, at=600.0) == 2
+    assert await store.pending(older_than=600.0) == []
+    assert [w.tries for w in await store.pending(older_than=601.0)] == [2]
+    await store.commit(then(second, settled=[effect], awaiting={}), event_id="c", actor="u1")
+    assert not await store.is_pending(effect)
+    assert await store.retry_pending(effect, at=700.0) == 0
+    assert await store.pending(older_than=1e12) == []
+
+
+async def test_an_effect_that_nobody_awaits_is_never_pending(store: MachineStore) -> None:
+    first, second, effect = with_effect("nobody")
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(second, event_id="b", actor="u1")
+    assert not await store.is_pending(effect)
+    assert await store.pending(older_than=1e12) == []
+
+
+async def test_a_lease_keeps_others_out_until_it_is_dropped_or_runs_out(store: MachineStore) -> None:
+    effect = f"{made().snapshot.id}:1:0"
+    assert await store.take_lease(effect, "a", ttl_s=60)
+    assert await store.take_lease(effect, "a", ttl_s=60)
+    assert not await store.take_lease(effect, "b", ttl_s=60)
+    await store.drop_lease(effect, "b")
+    assert await store.leases([effect, f"{made().snapshot.id}:1:0"]) == [True, False]
+    await store.drop_lease(effect, "a")
+    assert await store.take_lease(effect, "b", ttl_s=0.05)
+    await asyncio.sleep(0.1)
+    assert await store.leases([effect]) == [False]
+
+
+async def test_timers_fall_due_in_order_across_shards(store: MachineStore) -> None:
+    steps = [made(f"case:{n}", updated_at=0.0) for n in range(6)]
+    for n, step in enumerate(steps):
+        timer = Timer(f"k{n}", "silent", {"n": n}, 10.0 - n)
+        step = Step(snapshot=step.snapshot, timers=[timer])
+        await store.commit(step, event_id="a", actor="u1")
+    due = await store.due_timers(8.0, limit=2)
+    assert [(timer.key, timer.due) for timer in due] == [("k5", 5.0), ("k4", 6.0)]
+    first = due[0]
+    assert (first.machine, first.event, first.data) == (steps[5].snapshot.id, "silent", {"n": 5})
+    assert len(await store.due_timers(8.0, limit=9)) == 4
+
+
+async def one_timer(store: MachineStore) -> tuple[Step, DueTimer]:
+    first = made()
+    first = Step(snapshot=first.snapshot, timers=[Timer("k", "silent", {}, 5.0)])
+    await store.commit(first, event_id="a", actor="u1")
+    [due] = await store.due_timers(200.0, limit=9)
+    return first, due
+
+
+async def test_a_timer_leaves_with_the_step_it_caused(store: MachineStore) -> None:
+    first, due = await one_timer(store)
+    await store.commit(then(first), event_id="b", actor="system", timer=due)
+    assert await store.due_timers(1e12, limit=9) == []
+
+
+async def test_a_timer_that_its_own_step_sets_anew_stays(store: MachineStore) -> None:
+    first, due = await one_timer(store)
+    again = then(first, timers=[Timer("k", "silent", {}, 7.0)])
+    await store.commit(again, event_id="b", actor="system", timer=due)
+    assert [timer.due for timer in await store.due_timers(1e12, limit=9)] == [108.0]
+
+
+async def test_a_timer_set_anew_or_cleared_since_it_fired_causes_nothing(
+    store: MachineStore, redis_client: Redis
+) -> None:
+    first, due = await one_timer(store)
+    second = then(first, timers=[Timer("k", "silent", {}, 9.0)])
+    await store.commit(second, event_id="b", actor="u1")
+    before = await everything(redis_client)
+    with pytest.raises(TimerGone):
+        await store.commit(then(second), event_id="c", actor="system", timer=due)
+    await store.drop_timer(due)
+    assert await everything(redis_client) == before
+    third = then(second, timers=[Timer("k")])
+    await store.commit(third, event_id="d", actor="u1")
+    assert await store.due_timers(1e12, limit=9) == []
+    with pytest.raises(TimerGone):
+        await store.commit(then(third), event_id="e", actor="system", timer=due)
+
+
+async def test_a_useless_timer_can_be_dropped(store: MachineStore) -> None:
+    _, due = await one_timer(store)
+    await store.drop_timer(due)
+    assert await store.due_timers(1e12, limit=9) == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def heard(store: RedisMachineStore) -> AsyncIterator[tuple[Any, asyncio.Queue[Heard]]]:
+    listener = store.listen()
+    queue: asyncio.Queue[Heard] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for each in listener:
+            queue.put_nowait(each)
+
+    task = asyncio.create_task(listen())
+    yield listener, queue
+    await listener.aclose()
+    await asyncio.wait_for(task, 5)
+
+
+async def test_a_listener_hears_entries_and_passing_messages_of_its_topics(
+    store: MachineStore, heard: tuple[Any, asyncio.Queue[Heard]]
+) -> None:
+    listener, queue = heard
+    await listener.join(TOPIC)
+    assert (await asyncio.wait_for(queue.get(), 5)).what == "joined"
+    first = made()
+    await store.commit(made("case:other"), event_id="a", actor="u1")
+    await store.commit(first, event_id="a", actor="u1")
+    entry = await asyncio.wait_for(queue.get(), 5)
+    epoch, _ = await store.position(TOPIC)
+    log = await store.read_log(TOPIC, epoch, 0)
+    assert log is not None
+    assert (entry.what, entry.topic, entry.message) == ("entry", TOPIC, log.entries[0])
+    await store.publish(TOPIC, {"type": "passing", "topic": TOPIC, "machine": "m", "what": "x", "data": {}})
+    assert (await asyncio.wait_for(queue.get(), 5)).what == "passing"
+    await listener.leave(TOPIC)
+    await store.commit(then(first), event_id="b", actor="u1")
+    await listener.join(TOPIC)
+    assert (await asyncio.wait_for(queue.get(), 5)).what == "joined"
+
+
+async def test_a_listener_whose_connection_is_killed_joins_again_and_says_so(
+    store: MachineStore, redis_client: Redis, heard: tuple[Any, asyncio.Queue[Heard]]
+) -> None:
+    listener, queue = heard
+    for topic in (TOPIC, "user:u1"):
+        await listener.join(topic)
+        assert (await asyncio.wait_for(queue.get(), 5)).what == "joined"
+    await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    again = [await asyncio.wait_for(queue.get(), 5) for _ in range(2)]
+    assert {(each.topic, each.what) for each in again} == {(TOPIC, "joined"), ("user:u1", "joined")}
+    await store.commit(made(), event_id="a", actor="u1")
+    assert (await asyncio.wait_for(queue.get(), 5)).what == "entry"
+
+
+async def test_the_era_ends_every_epoch_and_a_new_one_holds_at_once(
+    store: MachineStore, redis_client: Redis
+) -> None:
+    await store.commit(made(), event_id="a", actor="u1")
+    epoch, _ = await store.position(TOPIC)
+    assert epoch.endswith(".e0")
+    await redis_client.set(shard_keys(shard_of(TOPIC, SHARDS)).era, "e1")
+    assert await store.position(TOPIC) == (epoch.removesuffix("e0") + "e1", 1)
+    assert await store.read_log(TOPIC, epoch, 0) is None
+    assert (await store.read_topic(TOPIC)).epoch.endswith(".e1")

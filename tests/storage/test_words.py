@@ -1,0 +1,87 @@
+"""BM25 in SQL equals the formula, within one case."""
+
+import math
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from storage.database import create_engine
+from storage.evidence import ChunkDraft, EvidenceStore
+from storage.words import K1, B, Words
+from tests.case_rows import new_case, new_evidence
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database)
+    yield engine
+    await engine.dispose()
+
+
+async def chunks_of(engine: AsyncEngine, case: str, bags: list[list[str]]) -> list[int]:
+    evidence = EvidenceStore(engine)
+    row = await evidence.register(new_evidence(case, f"sha-{case}"))
+    drafts = [ChunkDraft(i, 0, i, i + 1, "x", []) for i in range(len(bags))]
+    await evidence.store_text(row.id, title="", text="", pages=[], meta={}, chunks=drafts)
+    ids = [chunk.id for chunk in await evidence.chunks(row.id)]
+    await Words(engine).index(case, {i: Counter(bag) for i, bag in zip(ids, bags, strict=True)})
+    return ids
+
+
+def bm25(bags: dict[int, list[str]], query: set[str]) -> dict[int, float]:
+    bags = {i: bag for i, bag in bags.items() if bag}
+    mean = sum(map(len, bags.values())) / len(bags)
+    scores = {}
+    for i, bag in bags.items():
+        score = 0.0
+        for term in query & set(bag):
+            n = sum(term in other for other in bags.values())
+            idf = math.log(1 + (len(bags) - n + 0.5) / (n + 0.5))
+            f = bag.count(term)
+            score += idf * f * (K1 + 1) / (f + K1 * (1 - B + B * len(bag) / mean))
+        if score:
+            scores[i] = score
+    return scores
+
+
+async def test_scores_are_those_of_the_formula(engine: AsyncEngine) -> None:
+    case = await new_case(engine)
+    chance = random.Random(7)
+    bags = [chance.choices("abcdefgh", weights=range(1, 9), k=chance.randint(0, 12)) for _ in range(40)]
+    ids = await chunks_of(engine, case, bags)
+    # Another case with the same terms must not change any frequency.
+    await chunks_of(engine, await new_case(engine, "case2"), [["a"] * 5] * 9)
+    expected = bm25(dict(zip(ids, bags, strict=True)), {"a", "c", "h"})
+    got = await Words(engine).search(case, ["a", "c", "h", "a", "never"], 100)
+    assert dict(got) == pytest.approx(expected)
+    assert [i for i, _ in got] == sorted(expected, key=lambda i: (-expected[i], i))
+
+
+async def test_equal_scores_are_ordered_by_id_and_the_limit_holds(engine: AsyncEngine) -> None:
+    case = await new_case(engine)
+    ids = await chunks_of(engine, case, [["same", "words"]] * 5)
+    assert [i for i, _ in await Words(engine).search(case, ["same"], 3)] == ids[:3]
+    assert await Words(engine).search(case, [], 3) == []
+
+
+async def test_indexing_again_replaces_what_was_there(engine: AsyncEngine) -> None:
+    case = await new_case(engine)
+    first, second = await chunks_of(engine, case, [["old"], ["old"]])
+    words = Words(engine)
+    await words.index(case, {first: {"new": 40_000}})
+    assert [i for i, _ in await words.search(case, ["old"], 10)] == [second]
+    assert [i for i, _ in await words.search(case, ["new"], 10)] == [first]
+
+
+async def test_frequencies_leave_out_the_evidence_besides(engine: AsyncEngine) -> None:
+    case = await new_case(engine)
+    ids = await chunks_of(engine, case, [["a"], ["a", "b"], []])
+    words = Words(engine)
+    assert await words.frequencies(case, ["a", "b"]) == (2, {"a": 2, "b": 1})
+    evidence = (await EvidenceStore(engine).of_case(case))[0].id
+    assert await words.frequencies(case, ["a", "b"], besides=evidence) == (0, {})
+    assert len(ids) == 3
