@@ -1,0 +1,127 @@
+"""A cited answer: a language model's where there is one, else the evidence's own sentences."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from handlers.conversation import ReadTopic, conversation_of
+from handlers.embed import Encoder
+from handlers.generated import citation, generate
+from handlers.job import Job
+from handlers.language_model import LanguageModel
+from handlers.named import seeds_in
+from handlers.prompt import NO_ANSWER
+from handlers.quoting import Asked, Candidate, Chosen, candidates, choose, kinds_asked
+from handlers.terms import terms
+from machines.query import Answer, Citation, Claim, ComposeAnswer, Composed
+from storage.graph import Graph, Passage, rarity
+from storage.words import Words
+
+CLOSEST = 2
+"""Passages shown where none answers."""
+
+
+async def compose_answer(
+    effect: ComposeAnswer,
+    job: Job,
+    *,
+    graph: Graph,
+    words: Words,
+    encoder: Encoder,
+    model: LanguageModel | None,
+    read_topic: ReadTopic,
+) -> Composed:
+    """Answer from the best hits, in their order; the text is streamed as it comes.
+
+    Raises:
+        Permanent, Temporary: The language model's server refuses, or does not answer.
+        Cancelled: Nobody awaits the answer any more.
+    """
+    known = await graph.passages(effect.case, effect.nodes)
+    passages = [known[node] for node in effect.nodes if node in known]
+    await job.check()
+    if model is None:
+        return Composed(effect=job.id, answer=await _quoted(effect, passages, job, graph, words, encoder))
+    talk = await conversation_of(effect, read_topic=read_topic)
+    answer = await generate(effect.question, talk.title, passages, talk.turns, job, model=model)
+    if not answer.supported:
+        chosen = await choose_sentences(
+            effect.case, effect.question, passages, graph=graph, words=words, encoder=encoder
+        )
+        answer = answer.model_copy(update={"claims": _closest(chosen)})
+    return Composed(effect=job.id, answer=answer)
+
+
+async def choose_sentences(
+    case: str,
+    question: str,
+    passages: Sequence[Passage],
+    *,
+    graph: Graph,
+    words: Words,
+    encoder: Encoder,
+) -> Chosen:
+    """The sentences of the passages to quote in answer to a question."""
+    named = await graph.named_at(case, [passage.node for passage in passages])
+    found = candidates(passages, named)
+    wanted = sorted(set(terms(question)))
+    size, frequencies = await words.frequencies(case, wanted)
+    weights = {term: rarity(frequencies.get(term, 0), size) for term in wanted}
+    _, known = await seeds_in(question, case, graph=graph)
+    nodes = frozenset(node for each, _ in known for node in (each.name.node, *each.name.entities))
+    vectors = await asyncio.to_thread(encoder.encode, [question, *(c.text for c in found)])
+    return choose(Asked(weights, nodes, kinds_asked(question)), found, vectors[0], vectors[1:])
+
+
+async def _quoted(
+    effect: ComposeAnswer,
+    passages: Sequence[Passage],
+    job: Job,
+    graph: Graph,
+    words: Words,
+    encoder: Encoder,
+) -> Answer:
+    chosen = await choose_sentences(
+        effect.case, effect.question, passages, graph=graph, words=words, encoder=encoder
+    )
+    if chosen.supported:
+        claims = [Claim(text=quotation(c), citations=_citations(c)) for c in chosen.candidates]
+        pieces = [claim.text for claim in claims]
+    else:
+        claims = _closest(chosen)
+        pieces = [NO_ANSWER]
+    text = ""
+    for piece in pieces:
+        piece = f"\n{piece}" if text else piece
+        await job.token(piece, len(text))
+        text += piece
+    return Answer(mode="extractive", supported=chosen.supported, text=text, claims=claims)
+
+
+def quotation(candidate: Candidate) -> str:
+    """The sentence; one from the body of a mail says who wrote it and when.
+
+    A mail's own header needs no such words: it says so itself.
+    """
+    meta = candidate.passage.meta
+    senders = [p.get("name") or p.get("address", "") for p in meta.get("from") or ()]
+    if not senders or candidate.is_header:
+        return candidate.text
+    date = str(meta.get("date", ""))[:10]
+    return f"{', '.join(senders)}{f', {date}' if date else ''}: “{candidate.text}”"
+
+
+def _closest(chosen: Chosen) -> list[Claim]:
+    """What comes nearest to an answer, marked as no more than that."""
+    return [
+        Claim(text=f"Closest passage: {quotation(c)}", citations=_citations(c))
+        for c in chosen.candidates[:CLOSEST]
+    ]
+
+
+def _citations(candidate: Candidate) -> list[Citation]:
+    places = [candidate.heading] if candidate.heading else []
+    return [
+        citation(candidate.passage, start, end) for start, end in [*places, (candidate.start, candidate.end)]
+    ]

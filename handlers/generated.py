@@ -1,0 +1,106 @@
+"""An answer in a language model's words, kept only as far as it cites what it was given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+
+from handlers.job import Job, Permanent
+from handlers.language_model import LanguageModel
+from handlers.prompt import NO_ANSWER, Prompt, PromptTooLong, Turn, compose
+from handlers.sentences import sentences
+from handlers.terms import terms
+from machines.query import Answer, Citation, Claim
+from storage.graph import Passage
+
+SHARED = 2
+"""Terms that a claim shares with a sentence at least for that sentence to be what it rests on."""
+
+_NUMBERS = re.compile(r"\s*\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
+_AFTER_STOP = re.compile(rf"([.!?])((?:{_NUMBERS.pattern})+)")
+
+
+async def generate(
+    question: str,
+    case: str,
+    passages: Sequence[Passage],
+    turns: Sequence[Turn],
+    job: Job,
+    *,
+    model: LanguageModel,
+) -> Answer:
+    """Have the model answer from the passages, streaming what it writes; what cites nothing is left out.
+
+    Raises:
+        Permanent: The question does not fit the model's context, or the server refuses.
+        Temporary: The server does not answer.
+        Cancelled: Nobody awaits the answer any more.
+    """
+    try:
+        prompt = compose(question, case, passages, turns, num_ctx=model.num_ctx)
+    except PromptTooLong as error:
+        raise Permanent(str(error)) from error
+    written = ""
+    async with aclosing(model.stream(prompt.system, prompt.user)) as pieces:
+        async for piece in pieces:
+            await job.token(piece, len(written))
+            written += piece
+    claims, unfounded = claims_in(written, prompt)
+    return Answer(
+        mode="generated",
+        supported=bool(claims),
+        text=" ".join(claim.text for claim in claims) or NO_ANSWER,
+        claims=claims,
+        model=model.name,
+        dropped=[*prompt.dropped, *(f"a sentence that cites no passage: “{text}”" for text in unfounded)],
+    )
+
+
+def claims_in(written: str, prompt: Prompt) -> tuple[list[Claim], list[str]]:
+    """The sentences that cite passages of the prompt, and those that do not.
+
+    Numbers that the prompt does not have are no citations. The words for having no answer are
+    neither.
+    """
+    moved = _AFTER_STOP.sub(lambda match: match[2].strip() + match[1], written)
+    claims, unfounded = [], []
+    for sentence in sentences(moved):
+        raw = moved[sentence.start : sentence.end]
+        numbers = [int(n) for match in _NUMBERS.finditer(raw) for n in match[1].split(",")]
+        text = " ".join(_NUMBERS.sub("", raw).split())
+        if not terms(text) or text.rstrip(".") == NO_ANSWER.rstrip("."):
+            continue
+        cited = _cited(dict.fromkeys(numbers), prompt.numbered)
+        if cited:
+            claims.append(Claim(text=text, citations=[cite(text, passage) for passage in cited]))
+        else:
+            unfounded.append(text)
+    return claims, unfounded
+
+
+def cite(claim: str, passage: Passage) -> Citation:
+    """The sentence of the passage that shares most terms with the claim; else the whole passage."""
+    wanted = set(terms(claim))
+    start, end, most = 0, len(passage.text), SHARED - 1
+    for sentence in sentences(passage.text):
+        shared = len(wanted & set(terms(passage.text[sentence.start : sentence.end])))
+        if shared > most:
+            start, end, most = sentence.start, sentence.end, shared
+    return citation(passage, passage.start + start, passage.start + end)
+
+
+def citation(passage: Passage, start: int, end: int) -> Citation:
+    """Characters `start`..`end` of the whole text of the passage's evidence."""
+    return Citation(
+        node=passage.node,
+        evidence=passage.evidence,
+        title=passage.title,
+        page=passage.page,
+        start=start,
+        end=end,
+    )
+
+
+def _cited(numbers: Mapping[int, None], numbered: Mapping[int, Passage]) -> list[Passage]:
+    return [numbered[n] for n in numbers if n in numbered]

@@ -1,0 +1,53 @@
+"""Chunks become findable by their words, and learn which chunks of the case are most like them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from handlers.job import Job, Permanent
+from handlers.terms import counts
+from machines.upload import IndexChunks, Indexed
+from storage.evidence import ChunkRow, EvidenceStore, UnknownEvidence
+from storage.similarities import Similarities
+from storage.vectors import Vectors
+from storage.words import Words
+
+BATCH = 64
+NEIGHBOURS = 5
+"""Similar chunks that each chunk is joined to."""
+FLOOR = 0.5
+"""Least cosine of a similarity."""
+
+
+async def index_chunks(
+    effect: IndexChunks,
+    job: Job,
+    *,
+    evidence: EvidenceStore,
+    words: Words,
+    vectors: Vectors,
+    similarities: Similarities,
+) -> Indexed:
+    """Store each chunk's terms and its nearest neighbours in the case.
+
+    Raises:
+        Permanent: The evidence is gone.
+    """
+    try:
+        row = await evidence.get(effect.evidence)
+    except UnknownEvidence as error:
+        raise Permanent(str(error)) from error
+    chunks = await evidence.chunks(row.id)
+    for i in range(0, len(chunks), BATCH):
+        await job.progress(i, len(chunks), "chunks")
+        batch = chunks[i : i + BATCH]
+        await words.index(row.case_id, await asyncio.to_thread(_counts, batch))
+        near = await vectors.neighbours(row.case_id, [chunk.id for chunk in batch], NEIGHBOURS, FLOOR)
+        await similarities.put(row.case_id, near)
+    await job.progress(len(chunks), len(chunks), "chunks")
+    return Indexed(effect=job.id, chunks=len(chunks))
+
+
+def _counts(chunks: Sequence[ChunkRow]) -> Mapping[int, Mapping[str, int]]:
+    return {chunk.id: counts(chunk.text) for chunk in chunks}

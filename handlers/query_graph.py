@@ -1,0 +1,269 @@
+"""The graph of one query as arrays: what the legs said, the links to walk, and the solution under votes.
+
+A chunk's score is what the legs said of it plus `WALK` times its Personalized PageRank, both in
+units of the best chunk, over `1 + WALK`. The walk restarts where the legs agree: at the sixth
+power of their fused score, so that a hundred lukewarm passages do not outweigh the few that
+answer. Measured by `tests/bench/bench_retrieval.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu import CSR, csr_from_edges, rank_order
+from gpu.ranking import solve as solve_walk
+from handlers.named import Seed
+from storage.graph import EdgeKind, Neighbourhood, NodeKind
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LEG_WEIGHTS = {"meaning": 1.0, "words": 0.7, "links": 0.5}
+DAMPING = 0.85
+SHARPNESS = 6
+WALK = 3.0
+NAMED_SHARE = 0.1
+"""Restarts at what the question names, for each restart at a chunk."""
+
+LINK_WEIGHTS = {
+    EdgeKind.MENTION: 1.0,
+    EdgeKind.IS: 1.5,
+    EdgeKind.NEXT: 1.0,
+    EdgeKind.SIMILAR: 0.1,
+    EdgeKind.PART: 0.1,
+}
+CONFIRMED = 1.5
+"""A mention of an entity that a person has accepted weighs so much more."""
+
+VOTE_STEP = 0.5
+"""What one vote moves on the reset weight of the best chunk, whose weight is 1."""
+LEAST_RELEVANT = 0.15
+"""Share of a step that a vote moves on a chunk that no leg found."""
+ENTITY_SHARE = 0.1
+"""Share of a vote that goes to what the chunk mentions, split evenly."""
+DOWNVOTED = 0.5
+"""Factor on the score of a chunk for each vote below zero."""
+
+TOLERANCE = 1e-12
+RESOLUTION = 1e-9
+"""Scores closer than this are equal: far above the solver's error, far below any real difference."""
+
+
+@dataclass(frozen=True, eq=False)
+class QueryGraph:
+    """A query's graph of n nodes.
+
+    Attributes:
+        nodes: Shape (n,): ids, rising.
+        kinds: Shape (n,), uint8: `NodeKind`.
+        links: The weighted links, each edge in both directions.
+        link_kinds: Shape (links,), uint8: `EdgeKind`.
+        edges: How many edges there are.
+        prior: Shape (n,), float64 in [0, 1]: the fused legs; 0 where none found the node.
+        reset: Shape (n,), float64: the reset weights without votes; the best chunk's is 1.
+        unit: Largest walk score of a chunk without votes; what `WALK` counts in.
+        walked: Shape (n,), float64: the last solution, to start the next one from.
+    """
+
+    nodes: Ints
+    kinds: NDArray[np.uint8]
+    links: CSR
+    link_kinds: NDArray[np.uint8]
+    edges: int
+    prior: Floats
+    reset: Floats
+    unit: float
+    walked: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Scores of all nodes, shape (n,), and the walk scores behind them."""
+
+    scores: Floats
+    walked: Floats
+
+
+def fuse(legs: Mapping[str, Sequence[tuple[int, float]]]) -> dict[int, float]:
+    """One score in (0, 1] for each chunk that some leg found; the best has 1.
+
+    Within a leg scores run from 0 for its last chunk to 1 for its first; where all are equal
+    they are 1. The legs are added by `LEG_WEIGHTS`. What scores nothing is left out.
+    """
+    fused: dict[int, float] = {}
+    for leg in sorted(legs):
+        scores = [score for _, score in legs[leg]]
+        low, high = min(scores, default=0.0), max(scores, default=0.0)
+        for node, score in legs[leg]:
+            share = (score - low) / (high - low) if high > low else 1.0
+            fused[node] = fused.get(node, 0.0) + LEG_WEIGHTS[leg] * share
+    best = max(fused.values(), default=0.0)
+    return {node: score / best for node, score in fused.items() if score > 0.0}
+
+
+def build(around: Neighbourhood, fused: Mapping[int, float], seeds: Sequence[Seed]) -> QueryGraph:
+    """Weigh the links of a neighbourhood, set the reset weights and solve without votes."""
+    count = len(around.nodes)
+    place = {int(node): i for i, node in enumerate(around.nodes)}
+    prior = np.zeros(count)
+    for node in sorted(fused):
+        if node in place:
+            prior[place[node]] = fused[node]
+    reset = prior**SHARPNESS
+    at_chunks = float(reset.sum())
+    named = {place[seed.node]: seed.weight for seed in seeds if seed.node in place and seed.weight > 0}
+    total = sum(named.values())
+    for i in sorted(named):
+        reset[i] += NAMED_SHARE * (at_chunks or 1.0) * named[i] / total
+    links, link_kinds = _links(around)
+    graph = QueryGraph(
+        nodes=around.nodes,
+        kinds=around.kinds,
+        links=links,
+        link_kinds=link_kinds,
+        edges=len(around.sources),
+        prior=prior,
+        reset=reset,
+        unit=1.0,
+        walked=np.zeros(count),
+    )
+    walked = _walk(graph, reset)
+    chunks = around.kinds == NodeKind.CHUNK
+    unit = float(walked[chunks].max()) if chunks.any() else 0.0
+    return _with(graph, unit=unit or 1.0, walked=walked)
+
+
+def solve(graph: QueryGraph, votes: Mapping[int, int]) -> Solution:
+    """The scores under votes (node → clamped sum), started from the graph's last solution.
+
+    A vote moves the reset weight of its node by `VOTE_STEP` times the node's relevance, never
+    below zero, and mildly that of what it mentions; below zero it also halves the node's own
+    score. The walk is not normalised again, so that a vote up takes nothing from anybody.
+    """
+    cast = {i: votes[int(node)] for i, node in enumerate(graph.nodes) if votes.get(int(node))}
+    walked = _walk(graph, _voted(graph, cast), start=graph.walked)
+    scores = (graph.prior + WALK * walked / graph.unit) / (1.0 + WALK)
+    for i, value in cast.items():
+        scores[i] *= DOWNVOTED ** max(-value, 0)
+    return Solution(scores, walked)
+
+
+def order(graph: QueryGraph, solution: Solution, limit: int) -> list[tuple[int, float]]:
+    """The best chunks with their scores, best first; equal scores by id; what scores 0 is left out."""
+    chunks = np.flatnonzero((graph.kinds == NodeKind.CHUNK) & (solution.scores > RESOLUTION))
+    scores = solution.scores[chunks]
+    ids = [int(node) for node in graph.nodes[chunks]]
+    best = rank_order(scores, ids, resolution=RESOLUTION)[:limit]
+    return [(ids[i], float(scores[i])) for i in best]
+
+
+def solved(graph: QueryGraph, solution: Solution) -> QueryGraph:
+    """The graph with a solution to start the next one from."""
+    return _with(graph, walked=solution.walked)
+
+
+def to_bytes(graph: QueryGraph) -> bytes:
+    """A compact form for a cache; `from_bytes` is its inverse to the last bit."""
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        nodes=graph.nodes,
+        kinds=graph.kinds,
+        indptr=graph.links.indptr,
+        indices=graph.links.indices,
+        weights=graph.links.weights,
+        link_kinds=graph.link_kinds,
+        edges=np.array(graph.edges),
+        prior=graph.prior,
+        reset=graph.reset,
+        unit=np.array(graph.unit),
+        walked=graph.walked,
+    )
+    return zlib.compress(buffer.getvalue(), level=1)
+
+
+def from_bytes(value: bytes) -> QueryGraph:
+    """Rebuild a graph from `to_bytes`."""
+    with np.load(io.BytesIO(zlib.decompress(value)), allow_pickle=False) as arrays:
+        return QueryGraph(
+            nodes=arrays["nodes"],
+            kinds=arrays["kinds"],
+            links=CSR(arrays["indptr"], arrays["indices"], arrays["weights"]),
+            link_kinds=arrays["link_kinds"],
+            edges=int(arrays["edges"]),
+            prior=arrays["prior"],
+            reset=arrays["reset"],
+            unit=float(arrays["unit"]),
+            walked=arrays["walked"],
+        )
+
+
+def link_weights(around: Neighbourhood) -> Floats:
+    """The weight of each edge for the walk, in float32 precision.
+
+    A mention weighs its entity's rarity, in units of the rarest possible, more where it repeats
+    or the entity is confirmed; other edges their stored weight by `LINK_WEIGHTS`.
+    """
+    weights = around.weights.copy()
+    mention = around.edge_kinds == EdgeKind.MENTION
+    entity = around.targets[mention]
+    common = around.common[entity].astype(np.float64)
+    rare = np.log1p((np.maximum(around.chunks - common, 0.0) + 0.5) / (common + 0.5))
+    rarest = np.log1p((max(around.chunks - 1, 0) + 0.5) / 1.5)
+    sure = np.where(around.accepted[entity], CONFIRMED, 1.0)
+    weights[mention] = rare / rarest * sure * (1.0 + np.log(weights[mention]) / 5)
+    for kind, factor in LINK_WEIGHTS.items():
+        weights[around.edge_kinds == kind] *= factor
+    # float32 in the cache and here alike, or a rebuilt graph would differ from a cached one.
+    return np.maximum(weights, 0.0).astype(np.float32).astype(np.float64)
+
+
+def _links(around: Neighbourhood) -> tuple[CSR, NDArray[np.uint8]]:
+    n = len(around.nodes)
+    links = csr_from_edges(n, around.sources, around.targets, link_weights(around), symmetric=True)
+    links = CSR(links.indptr, links.indices, links.weights.astype(np.float32))
+    # Of edges between the same two nodes the first kind names the link.
+    first: dict[int, int] = {}
+    for source, target, kind in zip(
+        around.sources.tolist(), around.targets.tolist(), around.edge_kinds.tolist(), strict=True
+    ):
+        for key in (source * n + target, target * n + source):
+            first[key] = min(first.get(key, kind), kind)
+    rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(links.indptr))
+    keys = (rows * n + links.indices).tolist()
+    return links, np.array([first[key] for key in keys], dtype=np.uint8)
+
+
+def _voted(graph: QueryGraph, cast: Mapping[int, int]) -> Floats:
+    reset = graph.reset.copy()
+    for i in sorted(cast):
+        relevance = LEAST_RELEVANT + (1.0 - LEAST_RELEVANT) * graph.prior[i]
+        change = VOTE_STEP * cast[i] * relevance
+        reset[i] += change
+        links = slice(graph.links.indptr[i], graph.links.indptr[i + 1])
+        mentioned = graph.links.indices[links][graph.link_kinds[links] == EdgeKind.MENTION]
+        if graph.kinds[i] == NodeKind.CHUNK and len(mentioned):
+            reset[mentioned] += ENTITY_SHARE * change / len(mentioned)
+    return np.maximum(reset, 0.0)
+
+
+def _walk(graph: QueryGraph, reset: Floats, *, start: Floats | None = None) -> Floats:
+    """The walk's scores, linear in `reset`: x = (1 − damping)·reset + damping·Pᵀx."""
+    total = float(reset.sum())
+    if total <= 0.0:
+        return np.zeros_like(reset)
+    share = reset / total
+    walked = share.copy() if start is None else np.ascontiguousarray(start / total)
+    solve_walk(graph.links, share, walked, damping=DAMPING, tol=TOLERANCE, max_iter=1000)
+    return walked * total
+
+
+def _with(graph: QueryGraph, **changes: Any) -> QueryGraph:
+    return QueryGraph(**{name: getattr(graph, name) for name in graph.__dataclass_fields__} | changes)

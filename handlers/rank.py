@@ -1,0 +1,121 @@
+"""Rank what the legs found: build the query's graph, solve it, and show each hit with its reasons."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from handlers.job import Job
+from handlers.named import seeds_in
+from handlers.paths import explain, path_to, ways
+from handlers.query_graph import QueryGraph, build, fuse, order, solve, solved, to_bytes
+from handlers.snippets import snippet
+from handlers.terms import terms
+from machines.query import Hit, LegName, Ordered, Place, Ranked, RankHits
+from storage.graph import Graph, Limits
+from storage.query_graphs import QueryGraphs
+from storage.votes import Votes
+
+SHOWN = 20
+"""Hits with snippet and path."""
+
+ORDERED = 50
+"""Chunks in the order."""
+
+LIMITS = Limits()
+
+Legs = Mapping[str, Sequence[tuple[int, float]]]
+"""Leg → what it found, best first, with the leg's own scores."""
+
+
+async def rank_hits(effect: RankHits, job: Job, *, graph: Graph, votes: Votes, graphs: QueryGraphs) -> Ranked:
+    """Order the chunks around what was found; the best come with snippet, place and path."""
+    legs = legs_from(effect.legs)
+    built = await build_graph(effect.case, effect.question, legs, graph=graph)
+    await job.check()
+    # Kept before the votes are read: a vote that comes in between finds the graph and orders it
+    # anew, an earlier one is read here.
+    await graphs.put(effect.case, effect.query, to_bytes(built), asked_at=time.time())
+    tally = await votes.tally(effect.case)
+    solution = solve(built, tally.sums)
+    if tally.sums:
+        await graphs.replace(effect.query, to_bytes(solved(built, solution)))
+    best = order(built, solution, ORDERED)
+    shown = [node for node, _ in best[:SHOWN]]
+    return Ranked(
+        effect=job.id,
+        hits=await hits_for(effect.case, effect.question, legs, built, shown, graph=graph),
+        order=ordered(best),
+        as_of=tally.as_of,
+        nodes=len(built.nodes),
+        edges=built.edges,
+        votes=as_context(tally.sums),
+    )
+
+
+async def build_graph(case: str, question: str, legs: Legs, *, graph: Graph) -> QueryGraph:
+    """The query's graph without votes; equal data give equal bits."""
+    fused = fuse(legs)
+    seeds, _ = await seeds_in(question, case, graph=graph)
+    around = await graph.around(case, sorted(fused), [seed.node for seed in seeds], LIMITS)
+    return await asyncio.to_thread(build, around, fused, seeds)
+
+
+async def hits_for(
+    case: str, question: str, legs: Legs, built: QueryGraph, nodes: Sequence[int], *, graph: Graph
+) -> list[Hit]:
+    """The nodes as hits, in the order given; chunks that have been deleted are left out."""
+    if not nodes:
+        return []
+    found = ways(built)
+    paths = {node: path_to(built, found, node) for node in nodes}
+    passages = await graph.passages(case, nodes)
+    on_paths = sorted({int(built.nodes[i]) for path in paths.values() for i in path})
+    labels = await graph.labels(case, on_paths)
+    raw = {leg: dict(found) for leg, found in legs.items()}
+    shares = {leg: _shares(found) for leg, found in raw.items()}
+    wanted = set(terms(question))
+    hits = []
+    for node in nodes:
+        if (passage := passages.get(node)) is None:
+            continue
+        shown, marks = snippet(passage.text, wanted)
+        by_leg: dict[LegName, float] = {leg: raw[leg][node] for leg in _LEGS if node in raw.get(leg, {})}
+        hits.append(
+            Hit(
+                node=node,
+                evidence=passage.evidence,
+                title=passage.title,
+                place=Place(page=passage.page, start=passage.start, end=passage.end, boxes=passage.boxes),
+                snippet=shown,
+                highlights=marks,
+                legs=by_leg,
+                path=explain(built, paths[node], shares, labels),
+            )
+        )
+    return hits
+
+
+_LEGS: tuple[LegName, ...] = ("meaning", "words", "links")
+
+
+def legs_from(value: Mapping[str, Sequence[Mapping[str, Any]]]) -> Legs:
+    """The legs from their JSON form in an effect or a context."""
+    return {leg: [(int(f["node"]), float(f["score"])) for f in found] for leg, found in value.items()}
+
+
+def ordered(best: Sequence[tuple[int, float]]) -> list[Ordered]:
+    """An order for the context, scores to nine digits."""
+    return [Ordered(node=node, score=round(score, 9)) for node, score in best]
+
+
+def as_context(sums: Mapping[int, int]) -> dict[str, int]:
+    """Votes for the context, whose keys are texts."""
+    return {str(node): value for node, value in sums.items()}
+
+
+def _shares(found: Mapping[int, float]) -> dict[int, float]:
+    low, high = min(found.values(), default=0.0), max(found.values(), default=0.0)
+    return {node: (score - low) / (high - low) if high > low else 1.0 for node, score in found.items()}

@@ -1,0 +1,65 @@
+"""The three legs of retrieval, each within one case: by meaning, by words, by links."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from handlers.embed import Encoder
+from handlers.job import Job
+from handlers.named import seeds_in
+from handlers.terms import terms
+from machines.query import Found, LegFound, SearchLinks, SearchMeaning, SearchWords
+from storage.graph import Graph
+from storage.vectors import Vectors
+from storage.words import Words
+
+LIMIT = 100
+"""Chunks that a leg finds at most."""
+
+MENTIONS_LIMIT = 2000
+"""Chunks looked at for one named entity."""
+
+
+async def search_meaning(effect: SearchMeaning, job: Job, *, vectors: Vectors, encoder: Encoder) -> LegFound:
+    """Chunks whose vectors are near the question's, scored by cosine."""
+    encoded = await asyncio.to_thread(encoder.encode, [effect.question])
+    await job.check()
+    return _found(job, "by_meaning", await vectors.nearest(effect.case, encoded[0], LIMIT))
+
+
+async def search_words(effect: SearchWords, job: Job, *, words: Words) -> LegFound:
+    """Chunks that share terms with the question, scored by BM25."""
+    return _found(job, "by_words", await words.search(effect.case, terms(effect.question), LIMIT))
+
+
+async def search_links(effect: SearchLinks, job: Job, *, graph: Graph) -> LegFound:
+    """Chunks that mention what the question names, scored by how rare the named things are.
+
+    Each name adds, for its rarest entity in the chunk, match quality × rarity × (1 + ln(times) / 5).
+    """
+    _, named = await seeds_in(effect.question, effect.case, graph=graph)
+    await job.check()
+    entities = sorted({entity for _, rarities in named for entity in rarities})
+    chunks_of: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for chunk, entity, times in await graph.mentions(effect.case, entities, limit=MENTIONS_LIMIT):
+        chunks_of[entity].append((chunk, times))
+    by_form: dict[str, dict[int, float]] = defaultdict(dict)
+    for each, rarities in named:
+        best = by_form[each.name.text.casefold()]
+        for entity, rare in rarities.items():
+            for chunk, times in chunks_of[entity]:
+                score = each.quality * rare * (1 + math.log(times) / 5)
+                best[chunk] = max(best.get(chunk, 0.0), score)
+    scores: dict[int, float] = defaultdict(float)
+    for form in sorted(by_form):
+        for chunk, score in by_form[form].items():
+            scores[chunk] += score
+    found = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return _found(job, "by_links", found[:LIMIT])
+
+
+def _found(job: Job, stage: str, scored: Sequence[tuple[int, float]]) -> LegFound:
+    return LegFound(effect=job.id, stage=stage, found=[Found(node=n, score=float(s)) for n, s in scored])

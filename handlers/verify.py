@@ -1,0 +1,74 @@
+"""The first look at an upload: its kind by content, and whether the case holds the same bytes already."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path, PurePath
+
+from handlers.job import Job, Permanent
+from handlers.kinds import HEAD_BYTES, Kind, kind_of
+from machines.upload import Recognised, Unsupported, Verified, VerifyUpload
+from storage.blobs import BlobMissing, Blobs
+from storage.evidence import EvidenceStore, NewEvidence, UnknownEvidence
+
+Abandoned = Callable[[str], Awaitable[bool]]
+"""Tells of an upload machine whether it was cancelled."""
+
+
+async def verify_upload(
+    effect: VerifyUpload, job: Job, *, evidence: EvidenceStore, blobs: Blobs, abandoned: Abandoned
+) -> Verified | Recognised | Unsupported:
+    """Make a file evidence of its case, unless it is unreadable in kind or there already.
+
+    A machine that comes again finds its own evidence. Evidence of a cancelled upload passes to the
+    one that brings the bytes anew.
+
+    Raises:
+        Permanent: The bytes are gone, the topic is no case's, or the parent is of another case.
+    """
+    prefix, _, case = effect.topic.partition(":")
+    if prefix != "case":
+        raise Permanent(f"evidence belongs to a case, and “{effect.topic}” is none")
+    try:
+        path = await asyncio.to_thread(blobs.path, effect.sha256)
+    except BlobMissing as error:
+        raise Permanent("the uploaded bytes are gone; upload the file again") from error
+    kind = await asyncio.to_thread(_look, path, effect.filename)
+    if kind.reason:
+        return Unsupported(effect=job.id, reason=kind.reason, media_type=kind.media_type)
+    await job.check()
+    if effect.parent and not await _is_of_case(evidence, effect.parent, case):
+        raise Permanent("the evidence that it is said to come from is not in this case")
+    new = NewEvidence(
+        case_id=case,
+        sha256=effect.sha256,
+        upload=job.machine,
+        filename=effect.filename,
+        title=PurePath(effect.filename.replace("\\", "/")).name or effect.filename,
+        bytes=effect.bytes,
+        media_type=kind.media_type,
+        uploaded_by=effect.actor,
+        parent_id=effect.parent or None,
+    )
+    there = await evidence.register(new)
+    if there.upload != job.machine and await abandoned(there.upload):
+        await evidence.take_over(there.id, job.machine, instead_of=there.upload)
+        there = await evidence.register(new)
+    if there.upload != job.machine:
+        return Recognised(effect=job.id, evidence=there.id, title=there.title)
+    return Verified(effect=job.id, evidence=there.id, media_type=kind.media_type, title=there.title)
+
+
+async def _is_of_case(evidence: EvidenceStore, parent: int, case: str) -> bool:
+    try:
+        return (await evidence.get(parent)).case_id == case
+    except UnknownEvidence:
+        return False
+
+
+def _look(path: Path, filename: str) -> Kind:
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        whole = not file.read(1)
+    return kind_of(head, filename, whole=whole)

@@ -1,0 +1,168 @@
+"""A hostile file costs one failed reading; the sandbox and its owner go on."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from handlers.job import Cancelled, Temporary
+from handlers.kinds import HEAD_BYTES, kind_of
+from handlers.parsing.parsed import Parsed, PasswordNeeded, Unreadable
+from handlers.sandbox import Sandbox
+from tests.handlers import files
+
+PASSWORDS = {
+    "libreoffice-writer-password.pdf": "openpassword",
+    "password-hunter2.pdf": "hunter2",
+    "r3-user-password.pdf": "asdfzxcv",
+}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sandbox() -> AsyncIterator[Sandbox]:
+    sandbox = Sandbox(memory_bytes=256 << 20, time_s=20)
+    yield sandbox
+    await sandbox.aclose()
+
+
+async def read(sandbox: Sandbox, path: Path, media_type: str = "text/plain", password: str = "") -> Parsed:
+    async def ignore(*_: object) -> None:
+        return
+
+    return await sandbox.read(path, media_type, password, progress=ignore, check=ignore)
+
+
+def pid_of(sandbox: Sandbox) -> int:
+    assert sandbox._child is not None
+    return sandbox._child.process.pid
+
+
+async def test_one_child_reads_file_after_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Plain words.")
+    assert (await read(sandbox, tmp_path / "a.txt")).text == "Plain words."
+    first = pid_of(sandbox)
+    parsed = await read(sandbox, files.pdf(tmp_path / "a.pdf", ["Printed words."]), "application/pdf")
+    assert (parsed.text, parsed.pages, parsed.lines[0].page) == ("Printed words.", [(0, 14)], 1)
+    with pytest.raises(PasswordNeeded):
+        await read(sandbox, files.pdf(tmp_path / "b.pdf", ["x"], password="p"), "application/pdf")
+    assert pid_of(sandbox) == first
+
+
+async def test_attachments_come_through_byte_by_byte(sandbox: Sandbox, tmp_path: Path) -> None:
+    message = files.mail()
+    contents = [os.urandom(300_000), b"second"]
+    for content in contents:
+        message.add_attachment(content, maintype="application", subtype="octet-stream", filename="a.bin")
+    (tmp_path / "a.eml").write_bytes(message.as_bytes())
+    parsed = await read(sandbox, tmp_path / "a.eml", "message/rfc822")
+    assert [a.content for a in parsed.attachments] == contents
+
+
+async def test_a_file_that_needs_too_much_memory_fails_alone(tmp_path: Path) -> None:
+    sandbox = Sandbox(memory_bytes=64 << 20, time_s=60)
+    (tmp_path / "big.txt").write_bytes(b"many words and more " * 4_000_000)
+    (tmp_path / "small.txt").write_text("few")
+    with pytest.raises(Unreadable, match="64 MiB of memory"):
+        await read(sandbox, tmp_path / "big.txt")
+    assert (await read(sandbox, tmp_path / "small.txt")).text == "few"
+    await sandbox.aclose()
+
+
+async def test_a_file_that_takes_too_long_fails_alone(tmp_path: Path) -> None:
+    sandbox = Sandbox(memory_bytes=1 << 30, time_s=1)
+    os.mkfifo(tmp_path / "endless")
+    (tmp_path / "small.txt").write_text("few")
+    with pytest.raises(Unreadable, match="longer than 1 seconds"):
+        await read(sandbox, tmp_path / "endless")
+    assert (await read(sandbox, tmp_path / "small.txt")).text == "few"
+    await sandbox.aclose()
+
+
+async def test_a_killed_child_is_a_temporary_failure(sandbox: Sandbox, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "endless")
+    (tmp_path / "small.txt").write_text("few")
+    await read(sandbox, tmp_path / "small.txt")
+    pid = pid_of(sandbox)
+    reading = asyncio.create_task(read(sandbox, tmp_path / "endless"))
+    await asyncio.sleep(0.05)
+    os.kill(pid, 9)
+    with pytest.raises(Temporary, match="killed"):
+        await reading
+    assert (await read(sandbox, tmp_path / "small.txt")).text == "few"
+
+
+async def test_cancelling_ends_the_child_and_not_the_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "endless")
+    (tmp_path / "small.txt").write_text("few")
+
+    async def cancelled() -> None:
+        raise Cancelled
+
+    async def ignore(*_: object) -> None:
+        return
+
+    await read(sandbox, tmp_path / "small.txt")
+    pid = pid_of(sandbox)
+    with pytest.raises(Cancelled):
+        await sandbox.read(tmp_path / "endless", "text/plain", "", progress=ignore, check=cancelled)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert (await read(sandbox, tmp_path / "small.txt")).text == "few"
+
+
+async def test_a_child_is_replaced_after_some_files(tmp_path: Path) -> None:
+    sandbox = Sandbox(memory_bytes=1 << 30, time_s=10, recycle_after=2)
+    (tmp_path / "a.txt").write_text("few")
+    await read(sandbox, tmp_path / "a.txt")
+    pid = pid_of(sandbox)
+    await read(sandbox, tmp_path / "a.txt")
+    assert sandbox._child is None
+    await read(sandbox, tmp_path / "a.txt")
+    assert pid_of(sandbox) != pid
+    await sandbox.aclose()
+
+
+async def test_the_child_knows_nothing_of_its_parents_environment(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
+    (tmp_path / "a.txt").write_text("few")
+    await read(sandbox, tmp_path / "a.txt")
+    environment = Path(f"/proc/{pid_of(sandbox)}/environ").read_bytes()
+    assert b"PYTHONPATH" in environment
+    assert b"secret" not in environment
+
+
+async def test_the_child_can_neither_write_files_nor_start_programs(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("few")
+    await read(sandbox, tmp_path / "a.txt")
+    limits = Path(f"/proc/{pid_of(sandbox)}/limits").read_text().splitlines()
+    hard = {line[:26].strip(): line[26:].split()[1] for line in limits[1:]}
+    assert (hard["Max file size"], hard["Max processes"], hard["Max core file size"]) == ("0", "0", "0")
+
+
+@pytest.mark.parametrize("folder", ["malformed", "encrypted"])
+async def test_every_hostile_or_locked_file_ends_in_a_clear_result(
+    sandbox: Sandbox, documents: Path, folder: str
+) -> None:
+    paths = sorted((documents / folder).iterdir())
+    assert paths
+    reasons = []
+    for path in paths:
+        head = path.read_bytes()[:HEAD_BYTES]
+        kind = kind_of(head, path.name, whole=path.stat().st_size <= HEAD_BYTES)
+        if kind.reason:
+            assert "cannot be read" in kind.reason
+            continue
+        try:
+            parsed = await read(sandbox, path, kind.media_type)
+        except Unreadable as error:
+            reasons.append(str(error))
+        except PasswordNeeded:
+            assert (await read(sandbox, path, kind.media_type, PASSWORDS[path.name])).text.strip()
+        else:
+            assert "\x00" not in parsed.text
+    assert all(len(reason) > 10 and str(documents) not in reason for reason in reasons)
