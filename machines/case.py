@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from pydantic import Field
 from statemachine import State
 
 from machines.chart import Chart, Context, from_each, on_each
+from machines.effect import Effect
 from machines.event import Event
 
 Part = Literal["members", "pois", "entities", "standing"]
@@ -46,6 +48,16 @@ class Changed(Event, name="changed", source="handler"):
     """Something kept beside the machine changed; whoever shows it should read it again."""
 
     part: Part
+    poi: int = 0
+    """The person of interest that was added, changed or removed; evidence is searched for it."""
+
+
+@dataclass(frozen=True)
+class RelinkPoi(Effect, queue="inline"):
+    """Look for a person of interest in the evidence that is there. Nobody awaits it."""
+
+    case: str
+    poi: int
 
 
 class CaseContext(Context):
@@ -94,3 +106,5 @@ class CaseChart(Chart):
     def note_change(self, data: Changed) -> None:
         """Count it."""
         self.context.versions[data.part] = self.context.versions.get(data.part, 0) + 1
+        if data.poi:
+            self.emit(RelinkPoi(self.topic.partition(":")[2], data.poi))

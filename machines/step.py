@@ -22,11 +22,11 @@ from machines.errors import (
     Stale,
     UnknownEvent,
     UnknownKind,
-    WrongChart,
 )
 from machines.event import Event, Result, Role, Source, at_least
 from machines.notification import NotificationChart
 from machines.query import QueryChart
+from machines.releases import brought_up
 from machines.snapshot import Snapshot
 from machines.upload import UploadChart
 from machines.work import Started
@@ -135,7 +135,8 @@ def step(snapshot: Snapshot, incoming: Incoming) -> Step:
         StepError: One of the family in `machines.errors`; the snapshot is still the truth.
     """
     chart = chart_of(snapshot.kind)
-    _check_definition(chart, snapshot, incoming)
+    stored = snapshot
+    snapshot = brought_up(snapshot, hash_of(snapshot.kind))
     check_configuration(snapshot)
     event = events_of(chart).get(incoming.name)
     may = (
@@ -166,17 +167,22 @@ def step(snapshot: Snapshot, incoming: Incoming) -> Step:
         ) from None
     if isinstance(data, Result):
         instance.awaiting.pop(data.effect, None)
-    return _result(chart, instance, snapshot, incoming)
+    return _result(chart, instance, stored, incoming)
 
 
 def allowed(snapshot: Snapshot, role: Role | None) -> list[str]:
     """Client events that this state takes from this role, sorted by name."""
-    if snapshot.terminated or role is None:
+    return [] if snapshot.terminated else allowed_in(snapshot.kind, tuple(snapshot.configuration), role)
+
+
+def allowed_in(kind: str, configuration: tuple[str, ...], role: Role | None) -> list[str]:
+    """Client events that a machine of a kind takes in a configuration from a role, sorted by name."""
+    if role is None:
         return []
-    events = events_of(chart_of(snapshot.kind))
+    events = events_of(chart_of(kind))
     return sorted(
         name
-        for name in _outgoing(snapshot.kind, tuple(snapshot.configuration))
+        for name in _outgoing(kind, configuration)
         if name in events and events[name].source == "client" and at_least(role, events[name].role)
     )
 
@@ -231,15 +237,6 @@ def _payload(event: type[Event], incoming: Incoming) -> Event:
 
 def _active(snapshot: Snapshot) -> str:
     return ", ".join(snapshot.configuration)
-
-
-def _check_definition(chart: type[Chart], snapshot: Snapshot, incoming: Incoming) -> None:
-    if snapshot.chart_hash != hash_of(snapshot.kind):
-        raise WrongChart(
-            f"{snapshot.id} was written by version {snapshot.chart_version} ({snapshot.chart_hash}) of the "
-            f"{snapshot.kind} chart; this release has version {chart.version} ({hash_of(snapshot.kind)})",
-            event=incoming.name,
-        )
 
 
 def _restore(chart: type[Chart], snapshot: Snapshot, incoming: Incoming) -> Chart:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import getpass
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -34,26 +35,22 @@ def main(arguments: list[str] | None = None) -> None:
         for fault in error.faults:
             print(fault, file=sys.stderr)
         sys.exit(MISUSE)
-    command: Callable[[argparse.Namespace, Settings], Awaitable[int]] = options.run
+    from server.demo import DemoFailed
+    from server.services import ServicesError
+
+    command: Callable[[argparse.Namespace, Settings], Awaitable[int] | int] = options.run
     try:
-        sys.exit(asyncio.run(_run(command, options, settings)))
+        result = command(options, settings)
+        sys.exit(result if isinstance(result, int) else asyncio.run(_awaited(result)))
+    except (CommandFailed, DemoFailed, ServicesError, UnknownKind, Refused, ConnectionError) as error:
+        print(f"casewire: {error}", file=sys.stderr)
+        sys.exit(PROBLEM)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-async def _run(
-    command: Callable[[argparse.Namespace, Settings], Awaitable[int]],
-    options: argparse.Namespace,
-    settings: Settings,
-) -> int:
-    from server.demo import DemoFailed
-    from server.services import ServicesError
-
-    try:
-        return await command(options, settings)
-    except (CommandFailed, DemoFailed, ServicesError, UnknownKind, Refused, ConnectionError) as error:
-        print(f"casewire: {error}", file=sys.stderr)
-        return PROBLEM
+async def _awaited(result: Awaitable[int]) -> int:
+    return await result
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("serve", _serve, "Run the server and its workers.")
     add("demo", _demo, "Perform the main job on a fictional case, then keep serving.")
-    worker = add("worker", _worker, "Run one more worker, against configured Redis and PostgreSQL.")
+    worker = add("worker", _worker, "Run one more worker beside a running server.")
     worker.add_argument("--queue", choices=("cpu", "gpu"), required=True)
     status = add("status", _status, "Tell what runs where and whether it is well.")
     status.add_argument("--json", action="store_true", help="the same as JSON")
@@ -131,10 +128,18 @@ async def _demo(_: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-async def _worker(options: argparse.Namespace, settings: Settings) -> int:
-    from server.remote_worker import run_worker
+def _worker(options: argparse.Namespace, settings: Settings) -> int:
+    from server.services import attached_services
+    from server.worker import DEFAULT_BINDINGS, load_bindings, work
 
-    await run_worker(settings, options.queue)
+    services = attached_services(settings)
+    blobs = services.data_dir / "blobs"
+    if not blobs.is_dir():
+        raise CommandFailed(
+            f"a worker reads evidence in {blobs}, which is not there; run it beside its server"
+        )
+    name = f"extra-{os.getpid()}"
+    work(settings, services, queue=options.queue, name=name, bindings=load_bindings(DEFAULT_BINDINGS))
     return 0
 
 

@@ -140,8 +140,6 @@ def _narrate(client: Client) -> None:
     def listen(message: Message) -> None:
         if message["type"] != "entry" or message["kind"] not in ("upload", "query"):
             return
-        if message["event"] in ("started", "spawn"):
-            return
         context = message["context"]
         machine = str(message["machine"])
         names[machine] = str(
@@ -149,7 +147,7 @@ def _narrate(client: Client) -> None:
         )
         before, after = set(message["from"]), set(message["to"])
         moved = " ".join(state for state in message["to"] if state not in before)
-        if moved and before != after:
+        if moved and before and before != after:
             say(f"  {names[machine][:44]:<44} {message['event']:<14} → {moved}")
 
     client.listeners.append(listen)

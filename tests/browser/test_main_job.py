@@ -27,7 +27,7 @@ async def register(page: Page, address: str, email: str) -> None:
     await page.goto(f"{address}/register")
     await page.get_by_label("Name").fill("Ada Investigator")
     await page.get_by_label("Email").fill(email)
-    await page.get_by_label("Password", exact=True).fill(PASSWORD)
+    await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Create account").click()
     await expect(page.get_by_role("button", name="New case").first).to_be_visible()
 
@@ -74,7 +74,7 @@ async def test_from_login_to_an_order_that_moved_and_stays(
     second = await (await browser.new_context()).new_page()
     await second.goto(f"{address}/login")
     await second.get_by_label("Email").fill(email)
-    await second.get_by_label("Password", exact=True).fill(PASSWORD)
+    await second.get_by_label("Password").fill(PASSWORD)
     await second.get_by_role("button", name="Log in").click()
     await expect(second.get_by_role("button", name="New case").first).to_be_visible()
     await second.goto(page.url)
@@ -96,7 +96,11 @@ async def test_from_login_to_an_order_that_moved_and_stays(
     await expect(page.get_by_test_id("hit").nth(2)).to_be_visible(timeout=30_000)
     assert await order(page) == after
     for name in FILES:
-        await expect(page.get_by_text(name).first).to_be_visible()
+        row = page.get_by_test_id("upload").filter(has_text=name)
+        await expect(row.first).to_have_attribute("data-state", "ready")
+
+    await page.get_by_test_id("citation").first.click()
+    await expect(page.get_by_test_id("place").first).to_be_visible(timeout=20_000)
 
 
 async def moved(page: Page, before: list[str]) -> None:

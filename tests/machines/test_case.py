@@ -41,3 +41,11 @@ def test_what_is_allowed_depends_on_the_role() -> None:
 def test_changes_around_the_case_are_counted_by_part() -> None:
     walk = opened().send("changed", part="pois").send("changed", part="pois").send("changed", part="members")
     assert walk.context["versions"] == {"pois": 2, "members": 1}
+
+
+def test_a_changed_person_of_interest_is_looked_for_in_the_evidence() -> None:
+    walk = opened().send("changed", part="pois", poi=12)
+    assert [(e.name, e.args()) for e in walk.last.effects.values()] == [
+        ("RelinkPoi", {"case": "c1", "poi": 12})
+    ]
+    assert walk.last.snapshot.awaiting == {}

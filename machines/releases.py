@@ -1,0 +1,66 @@
+"""Machines of an earlier release brought to the present definition of their chart.
+
+A release that changes a chart adds one line to `MIGRATIONS` for each definition that machines may
+still be in; `as_it_is` where nothing has to change. A definition without one is never loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from machines.errors import WrongChart
+from machines.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Migration:
+    """The way from one definition of a chart to a later one.
+
+    Attributes:
+        to: Hash of the later definition.
+        version: Its declared version.
+        change: Gives the snapshot its new configuration, context, history, awaited effects and
+            timers; id, topic, kind and revision stay.
+    """
+
+    to: str
+    version: int
+    change: Callable[[Snapshot], Snapshot]
+
+
+MIGRATIONS: dict[tuple[str, str], Migration] = {}
+"""By kind and hash of the earlier definition."""
+
+
+def as_it_is(snapshot: Snapshot) -> Snapshot:
+    """For a definition that only gained: events, states, context fields with a default."""
+    return snapshot
+
+
+def brought_up(snapshot: Snapshot, present: str) -> Snapshot:
+    """The snapshot in the definition `present` (a hash), over as many releases as it takes.
+
+    Raises:
+        WrongChart: No migration leads there.
+    """
+    seen: set[str] = set()
+    while snapshot.chart_hash != present:
+        migration = MIGRATIONS.get((snapshot.kind, snapshot.chart_hash))
+        if migration is None or snapshot.chart_hash in seen:
+            raise WrongChart(
+                f"{snapshot.id} was written by version {snapshot.chart_version} ({snapshot.chart_hash}) of "
+                f"the {snapshot.kind} chart; this release has {present}, and no migration leads there"
+            )
+        seen.add(snapshot.chart_hash)
+        changed = migration.change(snapshot)
+        snapshot = replace(
+            changed,
+            id=snapshot.id,
+            kind=snapshot.kind,
+            topic=snapshot.topic,
+            revision=snapshot.revision,
+            chart_hash=migration.to,
+            chart_version=migration.version,
+        )
+    return snapshot

@@ -1,0 +1,186 @@
+"""The application: every part built once, with its adapters named here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from server import (
+    problems,
+    routes_auth,
+    routes_cases,
+    routes_client,
+    routes_entities,
+    routes_evidence,
+    routes_machines,
+    routes_pois,
+    routes_status,
+    routes_uploads,
+)
+from server.bindings import inline_handlers
+from server.engine import Engine
+from server.errors import Close
+from server.headers import SecurityHeaders
+from server.hub import Hub
+from server.logs import configure_logging
+from server.parts import Parts
+from server.passwords import Passwords
+from server.receiving import Receiving
+from server.rights import Rights
+from server.runtime import runtime
+from server.services import Services, running_services
+from server.serving import server_of
+from server.sessions import Sessions
+from server.settings import Settings
+from server.sockets import Sockets
+from server.throttle import Throttle
+from server.ws import websocket_endpoint
+from storage.blobs_disk import DiskBlobs
+from storage.cases import Cases
+from storage.database import create_engine
+from storage.era import settle_era
+from storage.evidence import EvidenceStore
+from storage.judgements import Judgements
+from storage.machine_store_redis import RedisMachineStore
+from storage.migrate import upgrade
+from storage.partials import Partials
+from storage.people import People
+from storage.pois import Pois
+from storage.secrets import Secrets
+from storage.votes import Votes
+
+logger = logging.getLogger(__name__)
+
+REDIS_CONNECTIONS = 50
+DATABASE_CONNECTIONS = 10
+CLOSING_S = 2.0
+
+LOGIN_FAILURES = 10
+"""Of one address and account within a quarter of an hour."""
+ADDRESS_FAILURES = 100
+REGISTRATION_FAILURES = 20
+
+ROUTES: list[BaseRoute] = [
+    *routes_auth.routes,
+    *routes_cases.routes,
+    *routes_pois.routes,
+    *routes_entities.routes,
+    *routes_evidence.routes,
+    *routes_uploads.routes,
+    *routes_machines.routes,
+    *routes_status.routes,
+    WebSocketRoute("/ws", websocket_endpoint),
+    *routes_client.routes,
+]
+
+
+def create_app(settings: Settings, services: Services) -> Starlette:
+    """The ASGI application on running services; its lifespan builds and ends everything else."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with build(settings, services) as parts:
+            app.state.parts = parts
+            yield {"parts": parts}
+
+    return Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(SecurityHeaders, settings=settings)],
+        exception_handlers=problems.handlers(),
+        lifespan=lifespan,
+    )
+
+
+@asynccontextmanager
+async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
+    """Everything that an application is made of, migrated, connected and running."""
+    async with AsyncExitStack() as stack:
+        await upgrade(services.database_url)
+        pool = BlockingConnectionPool.from_url(services.redis_url, max_connections=REDIS_CONNECTIONS)
+        redis = Redis.from_pool(pool)
+        stack.push_async_callback(redis.aclose)
+        database = create_engine(services.database_url, pool_size=DATABASE_CONNECTIONS)
+        stack.push_async_callback(database.dispose)
+        era = await settle_era(redis, database, shards=settings.shards)
+        store = RedisMachineStore(redis, shards=settings.shards, era=era)
+        engine = Engine(store, shards=settings.shards)
+        hub = await stack.enter_async_context(Hub(store))
+        blobs = DiskBlobs(settings.data_dir / "blobs")
+        await asyncio.to_thread(blobs.clear_abandoned)
+        cases = Cases(database)
+        rights = Rights(cases, redis)
+        running = await stack.enter_async_context(
+            runtime(
+                settings,
+                services,
+                engine=engine,
+                redis=redis,
+                database=database,
+                inline=inline_handlers(
+                    settings=settings, engine=engine, hub=hub, redis=redis, database=database
+                ),
+            )
+        )
+        await stack.enter_async_context(_following(rights.follow))
+        yield Parts(
+            settings=settings,
+            services=services,
+            redis=redis,
+            database=database,
+            store=store,
+            engine=engine,
+            hub=hub,
+            sockets=Sockets(),
+            rights=rights,
+            sessions=Sessions(redis, idle_s=settings.session_hours * 3600),
+            passwords=Passwords(),
+            logins=Throttle(redis, "login", limit=LOGIN_FAILURES),
+            logins_of_address=Throttle(redis, "login-address", limit=ADDRESS_FAILURES),
+            registrations=Throttle(redis, "register", limit=REGISTRATION_FAILURES),
+            people=People(database),
+            cases=cases,
+            pois=Pois(database),
+            judgements=Judgements(database),
+            evidence=EvidenceStore(database),
+            votes=Votes(database),
+            blobs=blobs,
+            receiving=Receiving(engine, blobs, redis, max_bytes=settings.max_upload_bytes),
+            secrets=Secrets(redis),
+            partials=Partials(redis),
+            journal=running.journal,
+        )
+
+
+@asynccontextmanager
+async def _following(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def serve(settings: Settings) -> None:
+    """Start what is not configured, serve until SIGINT or SIGTERM, and end everything in order.
+
+    Raises:
+        ServicesError: A service cannot be used; its text says what to do.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    async with running_services(settings) as services:
+        app = create_app(settings, services)
+
+        async def send_elsewhere() -> None:
+            await app.state.parts.sockets.close_all(Close.SHUTDOWN, within_s=CLOSING_S)
+
+        logger.info("Serving.", extra={"action": "serve", "address": settings.address})
+        await server_of(app, settings, send_elsewhere).serve()

@@ -1,0 +1,166 @@
+"""Which handler does which effect, with its collaborators bound once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handlers.adopt import Adoption
+from handlers.answer import compose_answer
+from handlers.embed import embed_chunks
+from handlers.extract import extract_text
+from handlers.feedback import record_vote
+from handlers.index import index_chunks
+from handlers.job import Handlers, Job
+from handlers.language_model import LanguageModel
+from handlers.language_model_ollama import OllamaModel
+from handlers.link import link_entities, relink
+from handlers.minilm import MiniLM
+from handlers.notify import deliver_toast, notify
+from handlers.rank import rank_hits
+from handlers.sandbox import Sandbox
+from handlers.search import search_links, search_meaning, search_words
+from handlers.summarise import summarise_evidence
+from handlers.tag import tag_evidence
+from handlers.verify import verify_upload
+from machines.case import RelinkPoi
+from machines.errors import StepError
+from machines.notification import DeliverToast, Notify
+from machines.query import ComposeAnswer, RankHits, RecordVote, SearchLinks, SearchMeaning, SearchWords
+from machines.upload import (
+    EmbedChunks,
+    ExtractText,
+    IndexChunks,
+    LinkEntities,
+    SummariseEvidence,
+    TagEvidence,
+    VerifyUpload,
+)
+from server.engine import Engine, MachineMissing, Outcome
+from server.hub import Hub
+from server.settings import Settings
+from server.worker import WorkerSetup
+from storage.blobs_disk import DiskBlobs
+from storage.cases import Cases
+from storage.entities import Entities
+from storage.evidence import EvidenceStore
+from storage.graph_postgres import GraphPostgres
+from storage.pois import Pois
+from storage.query_graphs import QueryGraphs
+from storage.secrets import Secrets
+from storage.similarities import Similarities
+from storage.vectors_pgvector import PgVectors
+from storage.votes import Votes
+from storage.words import Words
+
+
+def language_model_of(settings: Settings) -> LanguageModel | None:
+    """The configured model; None where answers are quotations."""
+    if settings.ollama_host is None:
+        return None
+    return OllamaModel(settings.ollama_host, settings.language_model, num_ctx=settings.num_ctx)
+
+
+@asynccontextmanager
+async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
+    """The handlers of one worker process. Both queues know all, since a queue is only a place to run."""
+    settings, database = setup.settings, setup.database
+    evidence, blobs = EvidenceStore(database), DiskBlobs(settings.data_dir / "blobs")
+    vectors, words = PgVectors(database), Words(database)
+    graph, votes = GraphPostgres(database), Votes(database)
+    graphs = QueryGraphs(setup.redis, shards=settings.shards)
+    encoder = await asyncio.to_thread(MiniLM, device="auto" if setup.queue == "gpu" else "cpu")
+    secrets = Secrets(setup.redis)
+    sandbox = Sandbox(memory_bytes=settings.parse_memory_bytes, time_s=settings.parse_time_s)
+
+    async def password(secret: str) -> str:
+        return await secrets.get(secret) or ""
+
+    async def abandoned(machine: str) -> bool:
+        snapshot = await setup.engine.load(machine)
+        return snapshot is None or "cancelled" in snapshot.configuration
+
+    try:
+        yield {
+            VerifyUpload: partial(verify_upload, evidence=evidence, blobs=blobs, abandoned=abandoned),
+            ExtractText: partial(
+                extract_text,
+                evidence=evidence,
+                blobs=blobs,
+                reader=sandbox,
+                password=password,
+                adopt=Adoption(setup.engine, blobs),
+            ),
+            EmbedChunks: partial(embed_chunks, evidence=evidence, vectors=vectors, encoder=encoder),
+            IndexChunks: partial(
+                index_chunks,
+                evidence=evidence,
+                words=words,
+                vectors=vectors,
+                similarities=Similarities(database),
+            ),
+            LinkEntities: partial(
+                link_entities, evidence=evidence, entities=Entities(database), pois=Pois(database)
+            ),
+            TagEvidence: partial(tag_evidence, evidence=evidence, words=words),
+            SummariseEvidence: partial(summarise_evidence, evidence=evidence),
+            SearchMeaning: partial(search_meaning, vectors=vectors, encoder=encoder),
+            SearchWords: partial(search_words, words=words),
+            SearchLinks: partial(search_links, graph=graph),
+            RankHits: partial(rank_hits, graph=graph, votes=votes, graphs=graphs),
+            ComposeAnswer: partial(
+                compose_answer,
+                graph=graph,
+                words=words,
+                encoder=encoder,
+                model=language_model_of(settings),
+                read_topic=setup.store.read_topic,
+            ),
+        }
+    finally:
+        await sandbox.aclose()
+
+
+def inline_handlers(
+    *, settings: Settings, engine: Engine, hub: Hub, redis: Redis, database: AsyncEngine
+) -> Handlers:
+    """What the dispatcher does itself: toasts, votes, and a person of interest looked for anew."""
+    cases = Cases(database)
+
+    async def spawn(kind: str, topic: str, data: dict[str, Any], *, event_id: str) -> Outcome:
+        return await engine.spawn(kind, topic, data, source="handler", event_id=event_id)
+
+    async def send(machine: str, event: str, data: dict[str, Any], *, event_id: str) -> Outcome | None:
+        try:
+            return await engine.send(machine, event, data, source="handler", event_id=event_id)
+        except (StepError, MachineMissing):
+            return None
+
+    async def relink_poi(effect: RelinkPoi, job: Job) -> None:
+        await relink(effect.case, effect.poi, entities=Entities(database), pois=Pois(database))
+        data = {"part": "entities"}
+        await send(await cases.machine(effect.case), "changed", data, event_id=f"{job.id}:entities")
+
+    def open_pages(topic: str) -> int:
+        return hub.topics.get(topic, 0)
+
+    return {
+        Notify: partial(notify, spawn=spawn),
+        DeliverToast: partial(deliver_toast, publish=engine.publish, open_pages=open_pages),
+        RecordVote: partial(
+            record_vote,
+            votes=Votes(database),
+            graph=GraphPostgres(database),
+            graphs=QueryGraphs(redis, shards=settings.shards),
+            load=engine.load,
+            send=send,
+            case_machine=cases.machine,
+        ),
+        RelinkPoi: relink_poi,
+    }

@@ -1,0 +1,103 @@
+"""JSON in and out of HTTP: a body becomes a checked model, a value becomes a response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server.errors import Invalid, TooLarge
+
+BODY_BYTES = 256 * 1024
+"""Largest JSON body; files are streamed elsewhere."""
+
+
+class Body(BaseModel):
+    """What a request may say; a field that is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read(request: Request, model: type[M]) -> M:
+    """The request's body as a model.
+
+    Raises:
+        TooLarge: It is larger than `BODY_BYTES`.
+        Invalid: It is not JSON by its content type, or does not fit the model.
+    """
+    # Another site's form cannot send this type without asking first, which it is never allowed.
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Invalid("the body must be JSON, with content type application/json")
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > BODY_BYTES:
+            raise TooLarge(f"the body is larger than {BODY_BYTES} bytes")
+    try:
+        value = model.model_validate_json(bytes(body))
+    except ValidationError as error:
+        raise Invalid.of(error) from error
+    refuse_nul(value.model_dump())
+    return value
+
+
+def refuse_nul(value: Any) -> None:
+    """Refuse the one character that PostgreSQL stores in no text, wherever it stands.
+
+    Raises:
+        Invalid: A text in `value`, a tree of JSON values, holds it.
+    """
+    if isinstance(value, str):
+        if "\0" in value:
+            raise Invalid("texts must not hold the character NUL")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            refuse_nul(key)
+            refuse_nul(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            refuse_nul(inner)
+
+
+def query(request: Request, model: type[M]) -> M:
+    """The request's query parameters as a model.
+
+    Raises:
+        Invalid: They do not fit.
+    """
+    try:
+        return model.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise Invalid.of(error) from error
+
+
+def number(request: Request, name: str) -> int:
+    """A path parameter that must be an id."""
+    value = request.path_params[name]
+    if not (value.isascii() and value.isdigit() and len(value) <= 18):
+        raise Invalid(f"{name} must be a number")
+    return int(value)
+
+
+class Json(Response):
+    """Any value of plain dictionaries, dataclasses and times; never cached."""
+
+    media_type = "application/json"
+
+    def __init__(self, value: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(value, status_code, {"Cache-Control": "no-store"} | dict(headers or {}))
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)
+
+
+def nothing() -> Response:
+    """Done, and nothing to say."""
+    return Response(status_code=204)

@@ -1,0 +1,302 @@
+"""Events into transitions: load, step, commit, again when another process was faster.
+
+EngineError
+├── MachineMissing     there is no such machine
+├── MachineExists      a machine of that id is there, spawned by another event
+├── RevisionConflict   `if_revision` names another revision than the machine has
+└── Busy               too many writers at once; temporary: the same event id may be sent again
+
+A refused step raises its `machines.errors.StepError`, a silent store its `StoreError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any, ClassVar
+
+from machines.errors import Stale, StepError
+from machines.event import Role, Source
+from machines.snapshot import Snapshot
+from machines.step import Incoming, Step, spawn, step
+from storage.machine_store import (
+    Committed,
+    Conflict,
+    DueTimer,
+    MachineStore,
+    TimerGone,
+    new_machine_id,
+    shard_of,
+    shard_of_machine,
+)
+
+_TRIES = 20
+_LONGEST_QUEUE = 1000
+"""Events of one machine that may wait in this process."""
+
+
+class EngineError(Exception):
+    """The event was not applied; `code` is stable, `temporary` tells whether the same may succeed later."""
+
+    code: ClassVar[str]
+    temporary: ClassVar[bool] = False
+
+    def __init__(self, machine: str, message: str) -> None:
+        super().__init__(message)
+        self.machine = machine
+
+
+class MachineMissing(EngineError):
+    """No such machine is there: it never was, or it has ended and left."""
+
+    code = "machine.missing"
+
+    def __init__(self, machine: str) -> None:
+        super().__init__(machine, f"there is no machine {machine}")
+
+
+class MachineExists(EngineError):
+    """The id given for a new machine is taken."""
+
+    code = "machine.exists"
+
+    def __init__(self, machine: str) -> None:
+        super().__init__(machine, f"{machine} is there already")
+
+
+class RevisionConflict(EngineError):
+    """The machine has moved on since the sender last saw it; `revision` is where it is now."""
+
+    code = "machine.revision"
+
+    def __init__(self, machine: str, expected: int, revision: int) -> None:
+        super().__init__(machine, f"{machine} is at revision {revision}, not {expected}")
+        self.revision = revision
+
+
+class Busy(EngineError):
+    """Others wrote first, again and again."""
+
+    code = "machine.busy"
+    temporary = True
+
+    def __init__(self, machine: str) -> None:
+        super().__init__(machine, f"too many events reach {machine} at once; try again")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an event did.
+
+    Attributes:
+        revision: Of the machine after it.
+        configuration: Active states after it.
+        repeated: The event had been applied before: this is the first outcome, and `snapshot` is None.
+    """
+
+    machine: str
+    revision: int
+    event: str
+    configuration: list[str]
+    repeated: bool
+    snapshot: Snapshot | None
+
+
+class _Turn:
+    """Who may step a machine in this process, and the newest snapshot for the next in line."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.waiting = 0
+        self.latest: Snapshot | None = None
+
+
+class Engine:
+    """The one way by which anything happens to a machine.
+
+    Args:
+        shards: As the store's.
+        clock: Unix time in seconds, stamped on every event.
+    """
+
+    def __init__(self, store: MachineStore, *, shards: int, clock: Callable[[], float] = time.time) -> None:
+        self.store = store
+        self._shards = shards
+        self._clock = clock
+        self._turns: dict[str, _Turn] = {}
+
+    async def load(self, machine: str) -> Snapshot | None:
+        """The latest snapshot; None when there is no such machine."""
+        try:
+            shard_of_machine(machine)
+        except ValueError:
+            return None
+        return await self.store.load(machine)
+
+    async def spawn(
+        self,
+        kind: str,
+        topic: str,
+        data: Mapping[str, Any],
+        *,
+        source: Source = "handler",
+        actor: str = "system",
+        role: Role | None = None,
+        event_id: str | None = None,
+        machine: str | None = None,
+    ) -> Outcome:
+        """Create a machine.
+
+        With an `event_id` and no `machine`, the id follows from topic and event id, so that a
+        repeated spawn meets the same machine, even after the event id is forgotten.
+
+        Raises:
+            StepError: Unknown kind, wrong topic, missing right or unfit data.
+            MachineExists: `machine` is taken.
+            StoreError: Whether it was created is unknown; the same event id finds out.
+        """
+        derived = machine is None and event_id is not None
+        if machine is None:
+            machine = (
+                new_machine_id(kind, topic, self._shards)
+                if event_id is None
+                else _derived_id(kind, topic, event_id, self._shards)
+            )
+        event_id = event_id or token_hex(16)
+        incoming = Incoming("spawn", data, source, self._clock(), actor, role)
+        async with self._turn(machine):
+            try:
+                done = spawn(kind, machine, topic, incoming)
+            except StepError:
+                known = await self._known(machine, "spawn", event_id)
+                if known is None:
+                    raise
+                return known
+            try:
+                committed = await self.store.commit(done, event_id=event_id, actor=actor)
+            except Conflict:
+                there = await self.store.load(machine)
+                if not derived or there is None:
+                    raise MachineExists(machine) from None
+                return Outcome(machine, there.revision, "spawn", there.configuration, True, None)
+        return _outcome(machine, "spawn", committed, done)
+
+    async def send(
+        self,
+        machine: str,
+        event: str,
+        data: Mapping[str, Any],
+        *,
+        source: Source,
+        actor: str = "system",
+        role: Role | None = None,
+        event_id: str | None = None,
+        if_revision: int | None = None,
+        timer: DueTimer | None = None,
+    ) -> Outcome:
+        """Apply one event; the first outcome, `repeated`, where its `event_id` was applied before.
+
+        Events of one machine wait for each other here before they compare revisions; when another
+        process was faster, the event is stepped again on what that one left.
+
+        Raises:
+            StepError: The machine refuses it; `Stale` also for a `timer` that was set anew.
+            EngineError: See the module.
+            StoreError: Whether it was applied is unknown; the same event id finds out.
+        """
+        try:
+            shard_of_machine(machine)
+        except ValueError:
+            raise MachineMissing(machine) from None
+        # A random one where the caller has none: redis-py sends a commit again when its reply was
+        # lost, and would else meet a conflict with itself.
+        event_id = event_id or token_hex(16)
+        async with self._turn(machine) as turn:
+            for tried in range(_TRIES):
+                if tried:
+                    await asyncio.sleep(random.uniform(0, min(0.2, 0.002 * 2**tried)))
+                before, turn.latest = turn.latest, None
+                fresh = before is None
+                before = before or await self.store.load(machine)
+                incoming = Incoming(event, data, source, self._clock(), actor, role)
+                try:
+                    done = self._step(machine, before, incoming, if_revision)
+                    committed = await self.store.commit(done, event_id=event_id, actor=actor, timer=timer)
+                except (StepError, EngineError):
+                    if not fresh:
+                        continue
+                    known = await self._known(machine, event, event_id)
+                    if known is None:
+                        raise
+                    return known
+                except TimerGone as gone:
+                    raise Stale(str(gone), event=event) from None
+                except Conflict:
+                    continue
+                if not committed.repeated and turn.waiting > 1:
+                    turn.latest = done.snapshot
+                return _outcome(machine, event, committed, done)
+        raise Busy(machine)
+
+    async def fire(self, timer: DueTimer) -> Outcome:
+        """Send the event of a timer that has fallen due, once for each time it was set.
+
+        Raises:
+            As `send`. After a `StepError` the timer has no use: drop it.
+        """
+        return await self.send(
+            timer.machine,
+            timer.event,
+            timer.data,
+            source="timer",
+            event_id=f"timer:{timer.machine}:{timer.key}:{timer.due!r}",
+            timer=timer,
+        )
+
+    async def publish(self, topic: str, machine: str, what: str, data: Mapping[str, Any]) -> None:
+        """Send a passing message to whoever listens to the topic now."""
+        message = {"type": "passing", "topic": topic, "machine": machine, "what": what, "data": dict(data)}
+        await self.store.publish(topic, message)
+
+    def _step(
+        self, machine: str, before: Snapshot | None, incoming: Incoming, if_revision: int | None
+    ) -> Step:
+        if before is None:
+            raise MachineMissing(machine)
+        if if_revision is not None and before.revision != if_revision:
+            raise RevisionConflict(machine, if_revision, before.revision)
+        return step(before, incoming)
+
+    async def _known(self, machine: str, event: str, event_id: str) -> Outcome | None:
+        first = await self.store.outcome_of(machine, event_id)
+        return None if first is None else _outcome(machine, event, first, None)
+
+    @asynccontextmanager
+    async def _turn(self, machine: str) -> AsyncIterator[_Turn]:
+        turn = self._turns.setdefault(machine, _Turn())
+        if turn.waiting >= _LONGEST_QUEUE:
+            raise Busy(machine)
+        turn.waiting += 1
+        try:
+            async with turn.lock:
+                yield turn
+        finally:
+            turn.waiting -= 1
+            if not turn.waiting:
+                del self._turns[machine]
+
+
+def _derived_id(kind: str, topic: str, event_id: str, shards: int) -> str:
+    digest = hashlib.sha256(f"{topic}\0{event_id}".encode()).hexdigest()
+    return f"{kind}-{shard_of(topic, shards):x}-{digest[:20]}"
+
+
+def _outcome(machine: str, event: str, committed: Committed, done: Step | None) -> Outcome:
+    snapshot = None if committed.repeated or done is None else done.snapshot
+    return Outcome(machine, committed.revision, event, committed.configuration, committed.repeated, snapshot)

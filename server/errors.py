@@ -1,0 +1,229 @@
+"""What can go wrong, grouped by what the catcher can do, and how each family goes over the wire.
+
+ServerError
+├── Unauthenticated    log in
+├── Denied             ask for a right: role, CSRF token, origin
+├── Missing            ask for something else
+├── Invalid            fix the request
+│   └── TooLarge
+├── Clash              look again, then decide
+└── TooMany            wait `retry_after_s`
+
+Together with the families of `machines.errors`, `storage` and the engine they stand in one table,
+`ANSWERS`; whatever is not in it is a fault of the server. `Closing` ends a websocket with a code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from http import HTTPStatus
+
+from pydantic import ValidationError
+from redis import exceptions as redis_errors
+from sqlalchemy import exc as database_errors
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from machines import errors as chart_errors
+from server.engine import Busy, EngineError, MachineMissing
+from storage.blobs import BlobMissing
+from storage.cases import LastOwner, NotAMember, UnknownPerson
+from storage.evidence import UnknownEvidence
+from storage.judgements import UnknownEntity
+from storage.machine_store import StoreError
+from storage.people import EmailTaken, RegistrationClosed
+from storage.pois import UnknownPoi
+from storage.votes import NotInCase
+
+
+class Close(IntEnum):
+    """Close codes of a websocket: 3000–3499 mean reconnect with jitter, 3500 and up mean stop."""
+
+    SHUTDOWN = 3000
+    SLOW = 3001
+    INSUFFICIENT = 3002
+    """The stream cannot be continued on this socket; a new one starts from a snapshot."""
+    NO_PONG = 3003
+    UNAUTHENTICATED = 3500
+    BAD_FRAMES = 3501
+    FORBIDDEN_ORIGIN = 3502
+
+
+class Closing(Exception):
+    """The websocket is to be closed with `code`."""
+
+    def __init__(self, code: Close) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+class ServerError(Exception):
+    """A refusal that the server itself decides; `code` is stable, the message is for people."""
+
+    code = "server.refused"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code or type(self).code
+
+
+class Unauthenticated(ServerError):
+    """Nobody is logged in, or the login does not fit."""
+
+    code = "auth.required"
+
+
+class Denied(ServerError):
+    """Somebody is logged in who may not do this."""
+
+    code = "access.denied"
+
+
+class Missing(ServerError):
+    """There is no such thing, or none that this user may see."""
+
+    code = "not_found"
+
+
+class Invalid(ServerError):
+    """The request itself is wrong."""
+
+    code = "request.invalid"
+
+    @classmethod
+    def of(cls, error: ValidationError) -> Invalid:
+        """The faults of a request by field; never the values, which may be secret."""
+        faults = error.errors(include_url=False, include_context=False, include_input=False)[:5]
+        return cls("; ".join(f"{'.'.join(map(str, f['loc'])) or 'request'}: {f['msg']}" for f in faults))
+
+
+class TooLarge(Invalid):
+    """More bytes than are accepted."""
+
+    code = "request.too_large"
+
+
+class Clash(ServerError):
+    """It does not fit what is there now."""
+
+    code = "request.conflict"
+
+
+class TooMany(ServerError):
+    """Too many failures; the next try counts after `retry_after_s` seconds."""
+
+    code = "rate.limited"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a family is told: HTTP status, whether the same request may succeed later, code.
+
+    Without a `code` the exception carries one; without a `detail` its own text is for people.
+    """
+
+    status: int
+    temporary: bool = False
+    code: str = ""
+    detail: str = ""
+
+
+_DOWN = Answer(
+    503,
+    temporary=True,
+    code="service.unavailable",
+    detail="a service that this needs does not answer; try again",
+)
+
+ANSWERS: Mapping[type[Exception], Answer] = {
+    Unauthenticated: Answer(401),
+    Denied: Answer(403),
+    Missing: Answer(404),
+    Invalid: Answer(422),
+    TooLarge: Answer(413),
+    Clash: Answer(409),
+    TooMany: Answer(429, temporary=True),
+    chart_errors.StepError: Answer(422),
+    chart_errors.UnknownKind: Answer(404),
+    chart_errors.WrongChart: Answer(409),
+    chart_errors.BrokenSnapshot: Answer(500),
+    chart_errors.UnknownEvent: Answer(422),
+    chart_errors.BadPayload: Answer(422),
+    chart_errors.Forbidden: Answer(403),
+    chart_errors.NotAllowed: Answer(409),
+    chart_errors.Stale: Answer(409),
+    EngineError: Answer(409),
+    MachineMissing: Answer(404, detail="there is no such machine"),
+    Busy: Answer(503, temporary=True),
+    StoreError: _DOWN,
+    redis_errors.ConnectionError: _DOWN,
+    redis_errors.TimeoutError: _DOWN,
+    database_errors.OperationalError: _DOWN,
+    database_errors.InterfaceError: _DOWN,
+    database_errors.TimeoutError: _DOWN,
+    ConnectionError: _DOWN,
+    EmailTaken: Answer(409, code="account.taken"),
+    RegistrationClosed: Answer(403, code="account.closed"),
+    UnknownPerson: Answer(404, code="person.unknown"),
+    NotAMember: Answer(404, code="member.unknown"),
+    LastOwner: Answer(409, code="member.last_owner"),
+    UnknownPoi: Answer(404, code="poi.unknown"),
+    UnknownEntity: Answer(404, code="entity.unknown"),
+    NotInCase: Answer(404, code="node.unknown", detail="the case has no such node"),
+    UnknownEvidence: Answer(404, code="evidence.unknown", detail="there is no such evidence"),
+    ClientDisconnect: Answer(400, code="client.gone", detail="the connection ended"),
+    BlobMissing: Answer(410, code="content.missing", detail="the file's content is not there any more"),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One error as it goes over the wire.
+
+    Attributes:
+        allowed: Events that the machine's state does allow; None where that says nothing.
+        headers: For HTTP only.
+        expected: False for a fault of the server, which belongs in its log.
+    """
+
+    status: int
+    code: str
+    detail: str
+    temporary: bool
+    allowed: tuple[str, ...] | None = None
+    headers: Mapping[str, str] | None = None
+    expected: bool = True
+
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
+
+
+def fault_of(error: Exception) -> Fault:
+    """The wire form of any exception, from the nearest family in `ANSWERS`."""
+    if isinstance(error, HTTPException):
+        phrase = HTTPStatus(error.status_code).phrase
+        code = "http." + phrase.lower().replace(" ", "_")
+        detail = error.detail or phrase
+        return Fault(error.status_code, code, detail, error.status_code == 503, None, error.headers)
+    answer = next((ANSWERS[family] for family in type(error).__mro__ if family in ANSWERS), None)
+    if isinstance(error, database_errors.DBAPIError) and error.connection_invalidated:
+        answer = _DOWN
+    if answer is None:
+        return Fault(500, "internal", "the server failed; its log says why", temporary=False, expected=False)
+    return Fault(
+        answer.status,
+        answer.code or str(getattr(error, "code", "refused")),
+        answer.detail or str(error),
+        answer.temporary,
+        error.allowed if isinstance(error, chart_errors.StepError) and error.states else None,
+        {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooMany) else None,
+        expected=answer.status < 500,
+    )

@@ -1,0 +1,68 @@
+"""What a running application is made of, by type; the lifespan builds it, endpoints receive it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import HTTPConnection
+
+from server.engine import Engine
+from server.hub import Hub
+from server.passwords import Passwords
+from server.receiving import Receiving
+from server.rights import Rights
+from server.services import Services
+from server.sessions import Sessions
+from server.settings import Settings
+from server.sockets import Sockets
+from server.throttle import Throttle
+from storage.blobs import Blobs
+from storage.cases import Cases
+from storage.evidence import EvidenceStore
+from storage.journal import CustodyJournal
+from storage.judgements import Judgements
+from storage.machine_store import MachineStore
+from storage.partials import Partials
+from storage.people import People
+from storage.pois import Pois
+from storage.secrets import Secrets
+from storage.votes import Votes
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Every collaborator of the endpoints and the websocket."""
+
+    settings: Settings
+    services: Services
+    redis: Redis
+    database: AsyncEngine
+    store: MachineStore
+    engine: Engine
+    hub: Hub
+    sockets: Sockets
+    rights: Rights
+    sessions: Sessions
+    passwords: Passwords
+    logins: Throttle
+    logins_of_address: Throttle
+    registrations: Throttle
+    people: People
+    cases: Cases
+    pois: Pois
+    judgements: Judgements
+    evidence: EvidenceStore
+    votes: Votes
+    blobs: Blobs
+    receiving: Receiving
+    secrets: Secrets
+    partials: Partials
+    journal: CustodyJournal
+
+
+def parts_of(connection: HTTPConnection) -> Parts:
+    """The parts of the application that a request or a socket belongs to."""
+    parts: Parts = connection.state.parts
+    return parts

@@ -1,0 +1,126 @@
+"""The RQ queues as a means of transport: what is waiting in them, and nothing about results.
+
+An RQ job is an envelope around one outbox item. Its id is the effect id with `_` for `:` (RQ
+allows no colon), so that the same effect waits at most once. RQ neither retries nor keeps
+results; an envelope that outlived its worker is found and removed by the sweeper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+from rq import Queue
+from rq.exceptions import DuplicateJobError
+from rq.serializers import JSONSerializer
+
+from machines.effect import Queue as QueueName
+from storage.machine_store import OutboxItem
+
+JOB_QUEUES: tuple[QueueName, ...] = ("cpu", "gpu")
+
+ENTRY_POINT = "server.worker.run_envelope"
+"""Written into every envelope, since RQ wants a function; the worker opens envelopes itself."""
+
+_NO_LIMIT = -1
+
+
+def job_id_of(effect_id: str) -> str:
+    """The RQ job id of an effect."""
+    return effect_id.replace(":", "_")
+
+
+def effect_id_of(job_id: str) -> str:
+    """The inverse of `job_id_of`."""
+    return ":".join(job_id.rsplit("_", 2))
+
+
+def item_in(kwargs: dict[str, Any]) -> OutboxItem:
+    """The outbox item in an envelope."""
+    return OutboxItem(**kwargs["item"])
+
+
+class JobQueues:
+    """The two queues on one Redis. Every method blocks its thread and raises `redis.RedisError`."""
+
+    def __init__(self, url: str) -> None:
+        # Any, since replies are typed for every option at once; here they are bytes.
+        # Few retries, since every caller tries again in its own time.
+        self._redis: Any = Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.4, base=0.05), 3))
+        self._queues = {name: self.open(name, self._redis) for name in JOB_QUEUES}
+
+    @staticmethod
+    def open(name: str, connection: Redis) -> Any:
+        """RQ's own queue, with JSON instead of pickles."""
+        return Queue(name, connection=connection, serializer=JSONSerializer)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._redis.close()
+
+    def enqueue(self, item: OutboxItem, *, at_front: bool = False) -> bool:
+        """Put an item in its queue; False if it is there, or is being worked on, already."""
+        try:
+            self._queues[item.queue].enqueue(
+                ENTRY_POINT,
+                kwargs={"item": asdict(item)},
+                job_id=job_id_of(item.effect_id),
+                unique=True,
+                at_front=at_front,
+                job_timeout=_NO_LIMIT,
+                result_ttl=0,
+                failure_ttl=60,
+                description=item.name,
+            )
+        except DuplicateJobError:
+            return False
+        return True
+
+    def requeue(self, item: OutboxItem) -> None:
+        """Put an item in its queue whatever traces a dead worker has left of it."""
+        self.forget(item.queue, item.effect_id)
+        self.enqueue(item)
+
+    def forget(self, queue: QueueName, effect_id: str) -> None:
+        """Remove every trace of an effect.
+
+        By key and not by `Job.delete`, which fails on executions that have expired.
+        """
+        rq, job_id = self._queues[queue], job_id_of(effect_id)
+        started = rq.started_job_registry.key
+        executions = [
+            key for key in self._redis.zrange(started, 0, -1) if key.decode().partition(":")[0] == job_id
+        ]
+        pipeline = self._redis.pipeline()
+        pipeline.lrem(rq.key, 0, job_id)
+        pipeline.lrem(rq.intermediate_queue_key, 0, job_id)
+        if executions:
+            pipeline.zrem(started, *executions)
+            pipeline.delete(*(f"rq:execution:{key.decode()}" for key in executions))
+        pipeline.delete(f"rq:job:{job_id}", f"rq:executions:{job_id}")
+        pipeline.zrem(rq.failed_job_registry.key, job_id)
+        pipeline.execute()
+
+    def waiting(self, queue: QueueName) -> list[str]:
+        """Effect ids in their order; the first is next."""
+        return [effect_id_of(job_id) for job_id in self._queues[queue].get_job_ids()]
+
+    def taken(self, queue: QueueName) -> list[str]:
+        """Effect ids that some worker, alive or dead, took out of the queue and has not put away."""
+        rq = self._queues[queue]
+        keys = self._redis.zrange(rq.started_job_registry.key, 0, -1)
+        keys += self._redis.lrange(rq.intermediate_queue_key, 0, -1)
+        return [effect_id_of(key.decode().partition(":")[0]) for key in keys]
+
+    def lengths(self) -> dict[str, int]:
+        """How many jobs wait in each queue."""
+        return {name: self._redis.llen(queue.key) for name, queue in self._queues.items()}
+
+    def clear_away(self, queue: QueueName, effect_ids: Iterable[str]) -> None:
+        """Remove the envelopes of effects that nobody awaits and nobody works on."""
+        for effect_id in effect_ids:
+            self.forget(queue, effect_id)

@@ -1,0 +1,103 @@
+"""Who may do what on which topic, remembered for a second and forgotten at once when it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from machines.event import Role
+from storage.cases import Cases
+from storage.people import Person
+
+logger = logging.getLogger(__name__)
+
+KNOWN_S = 1.0
+_KNOWN_TOPICS = 1000
+"""Of one user; whoever asks for made-up topics shall not fill the memory."""
+
+_CHANNEL = "user-rights:"
+
+Watcher = Callable[[], None]
+
+
+class Rights:
+    """Roles by (user, topic).
+
+    A case's topic gives the member's role; `user:<id>` belongs to that user; `system` to the
+    administrators. Nothing else gives any role.
+    """
+
+    def __init__(self, cases: Cases, redis: Redis) -> None:
+        self._cases = cases
+        self._redis = redis
+        self._known: dict[str, dict[str, tuple[float, Role | None]]] = {}
+        self._watchers: dict[str, set[Watcher]] = {}
+
+    async def role(self, user: Person, topic: str) -> Role | None:
+        """The user's role on a topic, at most a second old."""
+        prefix, _, name = topic.partition(":")
+        if prefix == "user":
+            return "owner" if name == user.id else None
+        if topic == "system":
+            return "owner" if user.is_admin else None
+        if prefix != "case" or not name:
+            return None
+        known = self._known.setdefault(user.id, {})
+        until, role = known.get(topic, (0.0, None))
+        if until <= time.monotonic():
+            asked = time.monotonic()
+            role = await self._cases.role(name, user.id)
+            # A change announced meanwhile has put a new dictionary there; this answer may be older.
+            if self._known.get(user.id) is known:
+                if len(known) >= _KNOWN_TOPICS:
+                    known.clear()
+                known[topic] = (asked + KNOWN_S, role)
+        return role
+
+    async def announce(self, user: str) -> None:
+        """Have every process look again at what the user may do."""
+        self._forget(user)
+        await self._redis.publish(_CHANNEL + user, b"")
+
+    @contextmanager
+    def watching(self, user: str, watcher: Watcher) -> Iterator[None]:
+        """Have `watcher` called whenever the user's rights may have changed."""
+        watchers = self._watchers.setdefault(user, set())
+        watchers.add(watcher)
+        try:
+            yield
+        finally:
+            watchers.discard(watcher)
+            if not watchers and self._watchers.get(user) is watchers:
+                del self._watchers[user]
+
+    async def follow(self) -> None:
+        """Hear other processes' announcements until cancelled; after a lost connection ask all anew."""
+        while True:
+            try:
+                async with self._redis.pubsub() as channel:
+                    await channel.psubscribe(_CHANNEL + "*")
+                    async for message in channel.listen():
+                        if message["type"] == "psubscribe":
+                            # Also after the client's own reconnect: what was said meanwhile is lost.
+                            for user in list(self._watchers.keys() | self._known.keys()):
+                                self._forget(user)
+                        elif message["type"] == "pmessage":
+                            self._forget(message["channel"].decode().removeprefix(_CHANNEL))
+            except RedisError as error:
+                logger.warning(
+                    "The channel of rights was lost.",
+                    extra={"action": "rights.lost", "error": type(error).__name__},
+                )
+            await asyncio.sleep(0.5)
+
+    def _forget(self, user: str) -> None:
+        self._known.pop(user, None)
+        for watcher in tuple(self._watchers.get(user, ())):
+            watcher()

@@ -1,0 +1,145 @@
+"""Evidence: its rows, its text with positions, its chunks, and the file itself.
+
+Every look at text or content is written into the custody chain before it is answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from server.auth import Visitor, require_role, require_visitor
+from server.bodies import Body, Json, nothing, number, query, read
+from server.parts import Parts, parts_of
+from storage.evidence import EvidenceRow
+
+INLINE = frozenset({"application/pdf", "text/plain"})
+"""Kinds that a browser shows by itself without running anything."""
+
+ONE_LOOK_S = 60
+"""A viewer reads a file in many ranges; within this time they are one access."""
+
+
+class Page(BaseModel):
+    """A page of a list: up to `limit` rows with ids above `after`."""
+
+    model_config = ConfigDict(extra="forbid")
+    after: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+
+
+class Noticed(Body):
+    """What somebody looked at, perhaps as a hit of a query."""
+
+    what: Literal["view", "read"]
+    node: Annotated[int, Field(ge=1)]
+    query: Annotated[str, Field(max_length=120)] = ""
+
+
+async def list_evidence(request: Request) -> Response:
+    """The evidence of a case in the order in which it came."""
+    case = request.path_params["case"]
+    await require_role(request, f"case:{case}", "viewer", "case")
+    page = query(request, Page)
+    rows = await parts_of(request).evidence.of_case(case, after=page.after, limit=page.limit)
+    return Json([describe(row) for row in rows])
+
+
+async def get_evidence(request: Request) -> Response:
+    """One piece of evidence with its whole text."""
+    visitor, row = await _evidence(request)
+    parts = parts_of(request)
+    await _note_access(parts, visitor, row, "read")
+    text = await parts.evidence.text(row.id)
+    return Json(describe(row) | {"text": text, "page_spans": row.pages})
+
+
+async def get_chunks(request: Request) -> Response:
+    """Where the chunks stand in the text and on the pages."""
+    _, row = await _evidence(request)
+    chunks = await parts_of(request).evidence.chunks(row.id)
+    return Json(
+        [
+            {
+                "id": chunk.id,
+                "ordinal": chunk.ordinal,
+                "page": chunk.page,
+                "start": chunk.start,
+                "end": chunk.end,
+                "boxes": chunk.boxes,
+            }
+            for chunk in chunks
+        ]
+    )
+
+
+async def get_content(request: Request) -> Response:
+    """The file as it was uploaded, whole or in ranges."""
+    visitor, row = await _evidence(request)
+    parts = parts_of(request)
+    path = parts.blobs.path(row.sha256)
+    await _note_access(parts, visitor, row, "download")
+    inline = row.media_type in INLINE
+    # Sandboxed: a file is a stranger's, and must not act as this site when opened on its own.
+    headers = {
+        "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{row.sha256}"',
+    }
+    return FileResponse(
+        path,
+        media_type=row.media_type if inline else "application/octet-stream",
+        filename=row.filename.rpartition("/")[2],
+        content_disposition_type="inline" if inline else "attachment",
+        headers=headers,
+    )
+
+
+async def note_attention(request: Request) -> Response:
+    """Record what was opened or read, as material for later learning."""
+    case = request.path_params["case"]
+    visitor, _ = await require_role(request, f"case:{case}", "viewer", "case")
+    body = await read(request, Noticed)
+    await parts_of(request).votes.note(
+        case, visitor.person.id, body.what, body.node, query=body.query, effect=f"request:{uuid4().hex}"
+    )
+    return nothing()
+
+
+def describe(row: EvidenceRow) -> dict[str, Any]:
+    """Evidence as the wire shows it; `pages` counts, `parent` is 0 where there is none."""
+    return {k: v for k, v in asdict(row).items() if k not in ("case_id", "parent_id")} | {
+        "case": row.case_id,
+        "parent": row.parent_id or 0,
+        "pages": len(row.pages),
+    }
+
+
+async def _evidence(request: Request) -> tuple[Visitor, EvidenceRow]:
+    await require_visitor(request)
+    row = await parts_of(request).evidence.get(number(request, "evidence"))
+    visitor, _ = await require_role(request, f"case:{row.case_id}", "viewer", "evidence")
+    return visitor, row
+
+
+async def _note_access(parts: Parts, visitor: Visitor, row: EvidenceRow, what: str) -> None:
+    key = f"access:{visitor.person.id}:{row.id}:{what}"
+    if await parts.redis.exists(key):
+        return
+    await parts.journal.record_access(f"case:{row.case_id}", visitor.person.id, what, row.id)
+    await parts.redis.set(key, 1, ex=ONE_LOOK_S)
+
+
+routes = [
+    Route("/api/cases/{case}/evidence", list_evidence, methods=["GET"]),
+    Route("/api/cases/{case}/attention", note_attention, methods=["POST"]),
+    Route("/api/evidence/{evidence}", get_evidence, methods=["GET"]),
+    Route("/api/evidence/{evidence}/chunks", get_chunks, methods=["GET"]),
+    Route("/api/evidence/{evidence}/content", get_content, methods=["GET"]),
+]

@@ -1,0 +1,123 @@
+"""Machines as a table and charts as pictures, for those who watch and draw them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from machines.draw import describe, draw
+from machines.step import CHARTS
+from server.auth import Visitor, require_role, require_visitor
+from server.bodies import Json, query
+from server.errors import Missing
+from server.parts import Parts, parts_of
+from server.views import machine_view
+
+_FORMATS = {
+    "dot": ("dot", "text/vnd.graphviz"),
+    "json": ("json", "application/json"),
+    "mmd": ("mermaid", "text/vnd.mermaid"),
+}
+
+
+class Wanted(BaseModel):
+    """Which machines to list, newest change first."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: str | None = None
+    state: str | None = None
+    limit: Annotated[int, Field(ge=1, le=2000)] = 200
+
+
+async def list_machines(request: Request) -> Response:
+    """The machines of every topic that the visitor may read."""
+    visitor = await require_visitor(request)
+    parts = parts_of(request)
+    wanted = query(request, Wanted)
+    topics = await _topics(parts, visitor)
+    states = await asyncio.gather(*(parts.store.read_topic(topic) for topic in topics))
+    machines = [
+        machine
+        for state in states
+        for machine in state.machines
+        if wanted.kind in (None, machine.kind)
+        and (wanted.state is None or wanted.state in machine.configuration)
+    ]
+    machines.sort(key=lambda machine: (-machine.updated_at, machine.id))
+    return Json(
+        [
+            {
+                "machine": m.id,
+                "kind": m.kind,
+                "topic": m.topic,
+                "revision": m.revision,
+                "configuration": m.configuration,
+                "updated_at": m.updated_at,
+                "work": m.context.get("work", {}),
+            }
+            for m in machines[: wanted.limit]
+        ]
+    )
+
+
+async def get_machine(request: Request) -> Response:
+    """One machine, as a subscriber sees it, with the version of its chart."""
+    await require_visitor(request)
+    snapshot = await parts_of(request).engine.load(request.path_params["machine"])
+    if snapshot is None:
+        raise Missing("there is no such machine")
+    _, role = await require_role(request, snapshot.topic, "viewer", "machine")
+    chart = {"chart_version": snapshot.chart_version, "chart_hash": snapshot.chart_hash}
+    return Json(machine_view(snapshot, role) | chart)
+
+
+async def get_partial(request: Request) -> Response:
+    """The text of an answer as far as it has been streamed."""
+    await require_visitor(request)
+    parts = parts_of(request)
+    snapshot = await parts.engine.load(request.path_params["machine"])
+    if snapshot is None:
+        raise Missing("there is no such machine")
+    await require_role(request, snapshot.topic, "viewer", "machine")
+    partial = await parts.partials.read(snapshot.id)
+    if partial is None:
+        raise Missing("nothing has been streamed")
+    return Json(partial)
+
+
+async def list_charts(request: Request) -> Response:
+    """Every chart of this release."""
+    await require_visitor(request)
+    return Json([describe(kind) | {"dot": draw(kind, "dot")} for kind in sorted(CHARTS)])
+
+
+async def draw_chart(request: Request) -> Response:
+    """One chart, with the states of `active` lit."""
+    await require_visitor(request)
+    kind, _, suffix = request.path_params["name"].rpartition(".")
+    if suffix not in _FORMATS:
+        raise Missing("a chart is drawn as .dot, .mmd or .json")
+    form, media_type = _FORMATS[suffix]
+    active = [state for state in request.query_params.get("active", "").split(",") if state]
+    return Response(draw(kind, form, active), media_type=media_type)
+
+
+async def _topics(parts: Parts, visitor: Visitor) -> list[str]:
+    user = visitor.person
+    cases = await parts.cases.of_user(user.id)
+    topics = [f"user:{user.id}", *(f"case:{case.id}" for case in cases)]
+    return [*topics, "system"] if user.is_admin else topics
+
+
+routes = [
+    Route("/api/machines", list_machines, methods=["GET"]),
+    Route("/api/machines/{machine}", get_machine, methods=["GET"]),
+    Route("/api/machines/{machine}/partial", get_partial, methods=["GET"]),
+    Route("/api/charts", list_charts, methods=["GET"]),
+    Route("/api/charts/{name}", draw_chart, methods=["GET"]),
+]

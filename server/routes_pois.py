@@ -1,0 +1,73 @@
+"""Persons of interest of a case; each change also has the evidence searched for them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.auth import require_role
+from server.bodies import Body, Json, nothing, number, read
+from server.parts import parts_of
+from server.routes_cases import tell_changed
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+
+
+class PoiBody(Body):
+    """What is known of a person; aliases are other names for the same one."""
+
+    name: Name
+    aliases: list[Name] = Field(default=[], max_length=50)
+    note: str = Field(default="", max_length=5000)
+
+
+async def list_pois(request: Request) -> Response:
+    """All persons of interest, by name."""
+    case = request.path_params["case"]
+    await require_role(request, f"case:{case}", "viewer", "case")
+    return Json(await parts_of(request).pois.of_case(case))
+
+
+async def add_poi(request: Request) -> Response:
+    """Enter a person."""
+    case = request.path_params["case"]
+    visitor, _ = await require_role(request, f"case:{case}", "editor", "case")
+    body = await read(request, PoiBody)
+    parts = parts_of(request)
+    poi = await parts.pois.add(case, body.name, body.aliases, body.note)
+    await tell_changed(parts, case, "pois", visitor.person.id, poi=poi.id)
+    return Json(poi, 201)
+
+
+async def change_poi(request: Request) -> Response:
+    """Replace what is known of a person."""
+    case = request.path_params["case"]
+    visitor, _ = await require_role(request, f"case:{case}", "editor", "case")
+    body = await read(request, PoiBody)
+    parts = parts_of(request)
+    poi = await parts.pois.change(case, number(request, "poi"), body.name, body.aliases, body.note)
+    await tell_changed(parts, case, "pois", visitor.person.id, poi=poi.id)
+    return Json(poi)
+
+
+async def remove_poi(request: Request) -> Response:
+    """Forget a person."""
+    case = request.path_params["case"]
+    visitor, _ = await require_role(request, f"case:{case}", "editor", "case")
+    parts = parts_of(request)
+    poi = number(request, "poi")
+    await parts.pois.remove(case, poi)
+    await tell_changed(parts, case, "pois", visitor.person.id, poi=poi)
+    return nothing()
+
+
+routes = [
+    Route("/api/cases/{case}/pois", list_pois, methods=["GET"]),
+    Route("/api/cases/{case}/pois", add_poi, methods=["POST"]),
+    Route("/api/cases/{case}/pois/{poi}", change_poi, methods=["PUT"]),
+    Route("/api/cases/{case}/pois/{poi}", remove_poi, methods=["DELETE"]),
+]

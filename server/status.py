@@ -1,0 +1,191 @@
+"""What runs where and whether it is well, gathered from the services themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from handlers.minilm import MODEL_PACKAGE, MiniLM
+from server.queues import JOB_QUEUES, JobQueues
+from server.services import ServiceHealth, Services, attached_services, health
+from server.settings import Settings
+from storage.migrate import current, newest
+from storage.runtime_records import RuntimeRecords
+
+Status = dict[str, Any]
+
+_OLLAMA_S = 3.0
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+async def gather_status(settings: Settings, services: Services) -> Status:
+    """Ask everything at the same time; what does not answer is a problem and not an exception.
+
+    Returns:
+        JSON values. `well` is true when `problems`, one sentence each, is empty.
+    """
+    healths, runtime, model, schema = await asyncio.gather(
+        health(services), _runtime(services), _language_model(settings), _schema(services)
+    )
+    embedder = _embedder()
+    problems = [f"{one.name} at {one.where}: {one.problem}" for one in healths if one.problem]
+    if all(one.ok for one in healths):
+        problems += [*schema, *_worker_problems(settings, runtime)]
+    problems += [part["problem"] for part in (model, embedder) if part["problem"]]
+    return {
+        "well": not problems,
+        "problems": problems,
+        "version": version("casewire"),
+        "services": [_service(one) for one in healths],
+        "backends": _backends(healths, settings),
+        **runtime,
+        "embedder": embedder,
+        "language_model": model,
+        "data": {"folder": str(services.data_dir), "free_bytes": _free_bytes(services)},
+    }
+
+
+async def gather_from_outside(settings: Settings) -> Status:
+    """The status as a process beside the server sees it.
+
+    Raises:
+        ServicesError: No server runs on the data folder and the services are not configured.
+    """
+    return await gather_status(settings, attached_services(settings))
+
+
+def format_status(status: Mapping[str, Any]) -> str:
+    """The status for people, one line a fact."""
+    lines = ["well" if status["well"] else "NOT WELL", *(f"  ! {p}" for p in status["problems"])]
+    for one in status["services"]:
+        kind = "embedded" if one["embedded"] else "configured"
+        latency = f", {one['latency_ms']:.1f} ms" if one["latency_ms"] is not None else ""
+        lines.append(
+            f"{one['name']:<15} {one['version'] or 'does not answer'} ({kind}) at {one['where']}{latency}"
+        )
+        if one["advice"]:
+            lines.append(f"{'':<15} {one['advice']}")
+    lines += [f"{need:<15} {backend}" for need, backend in status["backends"].items()]
+    for queue, waiting in status["queues"].items():
+        workers = [worker for worker in status["workers"] if worker["queue"] == queue]
+        lines.append(f"queue {queue:<9} {waiting} waiting, {len(workers)} workers")
+        for w in workers:
+            memory = w["rss_bytes"] / 2**20
+            lines.append(
+                f"{'':<15} {w['name']}: {w['state']} on {w['device']}, {memory:.0f} MiB, {w['jobs']} jobs"
+            )
+    return "\n".join(lines)
+
+
+def _service(one: ServiceHealth) -> dict[str, Any]:
+    return {**asdict(one), "ok": one.ok}
+
+
+def _backends(healths: tuple[ServiceHealth, ...], settings: Settings) -> dict[str, str]:
+    where = {one.name: "embedded" if one.embedded else "configured" for one in healths}
+    return {
+        "machines": f"Redis, {where['redis']}",
+        "canonical data": f"PostgreSQL, {where['postgres']}",
+        "words": f"BM25 in PostgreSQL, {where['postgres']}",
+        "vectors": f"pgvector, {where['postgres']}",
+        "graph": f"PostgreSQL, {where['postgres']}",
+        "blobs": "a folder of this machine",
+        "answers": f"{settings.language_model} at {settings.ollama_host}"
+        if settings.ollama_host
+        else "quotations; no text leaves this machine",
+        "embeddings": f"{MiniLM.name} in the workers of the queue gpu",
+        "notifications": "toasts",
+    }
+
+
+async def _runtime(services: Services) -> dict[str, Any]:
+    redis = Redis.from_url(services.redis_url)
+    try:
+        records = RuntimeRecords(redis)
+        return {
+            "queues": await asyncio.to_thread(_queue_lengths, services.queue_url),
+            "workers": [asdict(worker) for worker in await records.workers()],
+            "counts": await records.counts(),
+            "dead_letters": len(await records.dead_letters()),
+        }
+    except (RedisError, OSError):
+        return {"queues": {}, "workers": [], "counts": {}, "dead_letters": 0}  # told by the service's health
+    finally:
+        await redis.aclose()
+
+
+def _queue_lengths(url: str) -> dict[str, int]:
+    queues = JobQueues(url)
+    try:
+        return queues.lengths()
+    finally:
+        queues.close()
+
+
+def _worker_problems(settings: Settings, runtime: Mapping[str, Any]) -> list[str]:
+    wanted = {"cpu": settings.cpu_workers, "gpu": settings.gpu_workers}
+    serving = {worker["queue"] for worker in runtime["workers"]}
+    return [
+        f"no worker serves the queue {queue}, where {runtime['queues'].get(queue, 0)} jobs wait"
+        for queue in JOB_QUEUES
+        if queue not in serving and (wanted[queue] or runtime["queues"].get(queue))
+    ]
+
+
+async def _schema(services: Services) -> list[str]:
+    try:
+        there, needed = await current(services.database_url), await asyncio.to_thread(newest)
+    except (SQLAlchemyError, OSError):
+        return []  # told by the service's health
+    return [] if there == needed else [f"the database is at revision {there}, but {needed} is needed"]
+
+
+def _embedder() -> dict[str, Any]:
+    there = _installed(MODEL_PACKAGE)
+    return {
+        "name": MiniLM.name,
+        "dimensions": MiniLM.dimensions,
+        "problem": None if there else f"the weights of {MiniLM.name} are not installed",
+    }
+
+
+async def _language_model(settings: Settings) -> dict[str, Any]:
+    if settings.ollama_host is None:
+        return {"name": "", "mode": "extractive", "where": "", "local": True, "problem": None}
+    host = settings.ollama_host if "://" in settings.ollama_host else f"http://{settings.ollama_host}"
+    problem = None
+    try:
+        async with httpx.AsyncClient(base_url=host, timeout=_OLLAMA_S) as http:
+            answer = (await http.get("/api/tags")).raise_for_status().json()
+        names = {str(model["name"]) for model in answer["models"]}
+        wanted = settings.language_model
+        if wanted not in names and f"{wanted}:latest" not in names:
+            problem = f"the language model {wanted} is not at {host}; run `ollama pull {wanted}`"
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        problem = f"Ollama at {host} does not answer ({type(error).__name__})"
+    return {
+        "name": settings.language_model,
+        "mode": "generated",
+        "where": host,
+        "local": urlsplit(host).hostname in _LOCAL,
+        "problem": problem,
+    }
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _free_bytes(services: Services) -> int:
+    return shutil.disk_usage(services.data_dir).free

@@ -1,0 +1,141 @@
+"""Finds the awaited effects that got lost: nobody works on them and no queue holds them.
+
+A job that waits in its queue is not lost, however long it waits. One that was taken out of it and
+has neither lease nor result lost its worker, and is queued again; after `MOST_TRIES` such ends it
+is given up, since whatever kills workers may be in the job itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from machines.effect import Queue
+from machines.errors import StepError
+from server.engine import Engine
+from server.queues import JOB_QUEUES, JobQueues
+from server.results import Results
+from storage.machine_store import OutboxItem
+from storage.runtime_records import RuntimeRecords
+
+logger = logging.getLogger(__name__)
+
+AFTER_S = 20.0
+"""Age from which an awaited effect is looked for; every effect on its normal way is queued by then."""
+EVERY_S = 5.0
+MOST_TRIES = 3
+
+_TURN = "sweeper-0-turn"
+"""A lease by which the servers agree on who sweeps, in the shape of an effect id of shard 0."""
+
+
+class Sweeper:
+    """Looks every `every_s`; of many servers one sweeps.
+
+    Args:
+        holder: Unique to this life of this process.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        queues: JobQueues,
+        results: Results,
+        records: RuntimeRecords,
+        holder: str,
+        after_s: float = AFTER_S,
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._engine = engine
+        self._queues = queues
+        self._results = results
+        self._records = records
+        self._holder = holder
+        self._after_s = after_s
+        self._every_s = every_s
+        self._suspects: set[str] = set()
+
+    async def run(self) -> None:
+        """Sweep until cancelled.
+
+        Raises:
+            Unavailable, RedisError: The store or the queue does not answer.
+        """
+        while True:
+            if await self._engine.store.take_lease(_TURN, self._holder, ttl_s=4 * self._every_s):
+                await self.sweep()
+            await asyncio.sleep(self._every_s)
+
+    async def sweep(self) -> None:
+        """Queue again what was missing in this sweep and the one before.
+
+        Two sweeps, since a worker that has just taken a job has no lease for a moment.
+        """
+        missing = await self._missing()
+        for item in missing.values():
+            if item.effect_id in self._suspects:
+                await self.rescue(item)
+        self._suspects = set(missing) - self._suspects
+        for queue in JOB_QUEUES:
+            await self._tidy(queue)
+
+    async def rescue(self, item: OutboxItem) -> None:
+        """Queue a lost effect again, or give it up; nothing if nobody awaits it."""
+        tries = await self._engine.store.retry_pending(item.effect_id, at=time.time())
+        if tries == 0:
+            return
+        logger.warning(
+            "A job lost its worker.",
+            extra={"action": "job.lost", "effect": item.effect_id, "effect_name": item.name, "tries": tries},
+        )
+        if tries < MOST_TRIES:
+            await self._records.count("jobs.rescued")
+            await asyncio.to_thread(self._queues.requeue, item)
+            return
+        await self._records.count("jobs.given_up")
+        reason = f"the worker died {tries} times on this"
+        try:
+            await self._results.broke(item, reason, temporary=False)
+        except StepError:
+            logger.exception(
+                "A machine cannot take that its effect was given up.",
+                extra={"action": "job.unheard", "effect": item.effect_id},
+            )
+        await asyncio.to_thread(self._queues.forget, item.queue, item.effect_id)
+
+    async def rescue_by_id(self, effect_id: str) -> None:
+        """`rescue` for one whose worker is known to be dead."""
+        for pending in await self._engine.store.pending(older_than=time.time()):
+            item = pending.item
+            if item.effect_id == effect_id and effect_id not in await asyncio.to_thread(
+                self._queues.waiting, item.queue
+            ):
+                await self.rescue(item)
+
+    async def _missing(self) -> dict[str, OutboxItem]:
+        store = self._engine.store
+        pending = await store.pending(older_than=time.time() - self._after_s)
+        items = {p.item.effect_id: p.item for p in pending if p.item.queue in JOB_QUEUES}
+        if not items:
+            return {}
+        # First the queues, then the leases: in the other order a job taken in between looks lost.
+        for queue in JOB_QUEUES:
+            for effect_id in await asyncio.to_thread(self._queues.waiting, queue):
+                items.pop(effect_id, None)
+        leased = await store.leases(list(items))
+        return {
+            effect_id: item for (effect_id, item), held in zip(items.items(), leased, strict=True) if not held
+        }
+
+    async def _tidy(self, queue: Queue) -> None:
+        """Remove what dead workers left in the queue's Redis of effects that nobody awaits."""
+        store = self._engine.store
+        taken = await asyncio.to_thread(self._queues.taken, queue)
+        if not taken:
+            return
+        leased = await store.leases(taken)
+        for effect_id, held in zip(taken, leased, strict=True):
+            if not held and not await store.is_pending(effect_id):
+                await asyncio.to_thread(self._queues.forget, queue, effect_id)

@@ -1,0 +1,183 @@
+"""A machine restored before every event goes the same way as one that never rested."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statemachine.exceptions import TransitionNotAllowed
+
+from machines import step as stepping
+from machines.chart import Chart, Memory, events_of
+from machines.errors import NotAllowed, Stale
+from machines.event import Event, Result
+from machines.snapshot import Snapshot
+from machines.step import CHARTS, Incoming, Step, allowed_from, spawn, step
+from machines.work import Started
+
+numbers = st.integers(0, 9)
+sentences = st.sampled_from(["", "no", "too large"])
+orders = st.lists(st.fixed_dictionaries({"node": numbers, "score": st.floats(0, 1)}), max_size=3)
+hits = st.lists(
+    st.builds(
+        lambda node: {
+            "node": node,
+            "evidence": 1,
+            "title": "A",
+            "place": {"page": 1, "start": 0, "end": 4, "boxes": [[0.0, 0.5, 1.0, 1.5]]},
+            "snippet": "text",
+            "legs": {"words": 0.25},
+        },
+        numbers,
+    ),
+    max_size=2,
+)
+votes = st.dictionaries(numbers.map(str), st.integers(-1, 1), max_size=2)
+
+SPAWNED = {
+    "case": ("case:c1", {"title": "A"}),
+    "notification": ("user:u1", {"title": "A"}),
+    "query": ("case:c1", {"question": "Who?"}),
+    "upload": ("case:c1", {"filename": "a.pdf", "bytes": 3}),
+}
+
+PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "again": {},
+    "broke": {"reason": sentences, "temporary": st.booleans()},
+    "cancel": {},
+    "changed": {"part": st.sampled_from(["members", "pois"])},
+    "close": {},
+    "composed": {"answer": st.just({"mode": "extractive", "supported": True, "text": "A."})},
+    "deadline": {},
+    "embedded": {"chunks": numbers},
+    "extracted": {"pages": numbers, "characters": numbers, "chunks": numbers},
+    "hold": {},
+    "indexed": {"chunks": numbers},
+    "interrupted": {"reason": sentences},
+    "leg_found": {"found": orders},
+    "linked": {"entities": numbers, "mentions": numbers},
+    "mark_read": {},
+    "needs_password": {"reason": sentences},
+    "proceed": {},
+    "ranked": {"hits": hits, "order": orders, "as_of": numbers, "nodes": numbers, "edges": numbers},
+    "received": {"sha256": st.just("ab"), "bytes": numbers},
+    "receiving_on": {"received": numbers},
+    "recognised": {"evidence": numbers, "title": sentences},
+    "refused": {"reason": sentences},
+    "rename": {"title": st.sampled_from(["B", "C"])},
+    "reopen": {},
+    "reranked": {"order": orders, "hits": hits, "as_of": numbers, "votes": votes},
+    "resumed": {},
+    "retry": {},
+    "silent": {},
+    "started": {},
+    "summarised": {"sentences": numbers},
+    "tagged": {"tags": st.lists(sentences, max_size=2)},
+    "unlock": {"secret": st.just("0123456789")},
+    "unsupported": {"reason": sentences, "media_type": st.sampled_from(["", "image/png"])},
+    "verified": {"evidence": numbers, "media_type": st.just("text/plain"), "title": sentences},
+    "vote": {"node": numbers, "value": st.integers(-1, 1)},
+    "went_out": {"pages": numbers},
+}
+
+
+class Uninterrupted:
+    """One instance of a chart for a machine's whole life."""
+
+    def __init__(self, kind: str, first: Step, incoming: Incoming) -> None:
+        self.chart = CHARTS[kind]
+        self.snapshot = first.snapshot
+        self.instance: Chart = self.chart(
+            memory=Memory(),
+            context=self.chart.context_type(),
+            machine=first.snapshot.id,
+            topic=first.snapshot.topic,
+            at=incoming.at,
+            actor=incoming.actor,
+            awaiting={},
+            timers={},
+            history={},
+            data=self.chart.spawn_event.model_validate(incoming.data),
+        )
+        self._rest(None, incoming)
+
+    def send(self, incoming: Incoming) -> Step:
+        data: Event = events_of(self.chart)[incoming.name].model_validate(incoming.data)
+        if isinstance(data, (Result, Started)) and data.effect not in self.instance.awaiting:
+            raise Stale("stale")
+        if self.snapshot.terminated:
+            raise NotAllowed("ended")
+        self.instance.at, self.instance.actor = incoming.at, incoming.actor
+        try:
+            self.instance.send(incoming.name, data=data)
+        except TransitionNotAllowed:
+            raise NotAllowed("not allowed") from None
+        if isinstance(data, Result):
+            self.instance.awaiting.pop(data.effect, None)
+        return self._rest(self.snapshot, incoming)
+
+    def _rest(self, before: Snapshot | None, incoming: Incoming) -> Step:
+        """What the step did; the instance itself goes on as it is."""
+        done = stepping._result(self.chart, self.instance, before, incoming)
+        self.snapshot = done.snapshot
+        self.instance.awaiting = dict(done.snapshot.awaiting)
+        self.instance.emitted, self.instance.timers = [], []
+        return done
+
+
+@st.composite
+def incomings(draw: st.DrawFn, snapshot: Snapshot, at: float) -> Incoming:
+    """An event of the chart, mostly one that the state allows and about what the machine awaits."""
+    events = events_of(CHARTS[snapshot.kind])
+    possible = sorted(
+        {name for source in ("client", "handler", "timer") for name in allowed_from(snapshot, source)}
+    )
+    if not possible or draw(st.integers(0, 9)) == 0:
+        possible = sorted(events)
+    event = events[draw(st.sampled_from(possible))]
+    data = {name: draw(values) for name, values in PAYLOADS[event.name].items()}
+    awaiting = sorted(snapshot.awaiting.items()) or [("none", "none")]
+    effect, stage = draw(st.sampled_from(awaiting))
+    if "effect" in event.model_fields:
+        data["effect"] = effect
+    if "stage" in event.model_fields:
+        work = sorted(snapshot.context.get("work", {})) or ["none"]
+        data["stage"] = stage if "effect" in event.model_fields else draw(st.sampled_from(work))
+    return Incoming(event.name, data, event.source, at, draw(st.sampled_from(["u1", "u2"])), "owner")
+
+
+def outcome(send: Any) -> Step | type[Exception]:
+    try:
+        done: Step = send()
+    except (NotAllowed, Stale) as error:
+        return type(error)
+    return done
+
+
+@pytest.mark.parametrize("kind", sorted(CHARTS))
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_restoring_before_every_event_changes_nothing(kind: str, data: st.DataObject) -> None:
+    topic, payload = SPAWNED[kind]
+    incoming = Incoming("spawn", payload, "handler", 1000.0, "u1")
+    last = spawn(kind, f"{kind}-0-ab", topic, incoming)
+    whole = Uninterrupted(kind, last, incoming)
+    assert whole.snapshot == last.snapshot
+    for number in range(data.draw(st.integers(1, 25), label="events")):
+        incoming = data.draw(incomings(last.snapshot, 1001.0 + number), label="event")
+        # Through JSON, as the store does it.
+        rested = Snapshot.from_json(json.loads(json.dumps(last.snapshot.to_json())))
+        assert rested == last.snapshot
+        restored = outcome(lambda rested=rested, incoming=incoming: step(rested, incoming))
+        unbroken = outcome(lambda incoming=incoming: whole.send(incoming))
+        assert restored == unbroken
+        if isinstance(restored, Step):
+            last = restored
+
+
+def test_every_event_of_every_chart_is_tried() -> None:
+    assert {name for chart in CHARTS.values() for name in events_of(chart)} == set(PAYLOADS)
+    assert set(SPAWNED) == set(CHARTS)

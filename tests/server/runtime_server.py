@@ -1,0 +1,49 @@
+"""The background half of a server in a process of its own, to be killed: `python -m` this module."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from redis.asyncio import Redis
+
+from handlers.notify import deliver_toast, notify
+from machines.notification import DeliverToast, Notify
+from server.engine import Engine
+from server.runtime import Pace, runtime
+from server.services import attached_services
+from server.settings import load_settings
+from storage.database import create_engine
+from storage.era import settle_era
+from storage.machine_store_redis import RedisMachineStore
+
+BINDINGS = "tests.server.runtime_bindings:bindings"
+
+
+async def main() -> None:
+    settings = load_settings()
+    services = attached_services(settings)
+    redis = Redis.from_url(services.redis_url)
+    database = create_engine(services.database_url)
+    era = await settle_era(redis, database, shards=settings.shards)
+    engine = Engine(RedisMachineStore(redis, shards=settings.shards, era=era), shards=settings.shards)
+    inline = {
+        Notify: partial(notify, spawn=engine.spawn),
+        DeliverToast: partial(deliver_toast, publish=engine.publish, open_pages=lambda topic: 0),
+    }
+    pace = Pace(idle_s=1.0, sweep_after_s=1.5, sweep_every_s=0.5, grace_s=1.0)
+    async with runtime(
+        settings,
+        services,
+        engine=engine,
+        redis=redis,
+        database=database,
+        inline=inline,
+        bindings=BINDINGS,
+        pace=pace,
+    ):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
