@@ -1,0 +1,66 @@
+/** The HTTP API: JSON in and out, problems as errors that carry the server's sentence. */
+
+export class Problem extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly temporary: boolean;
+
+  constructor(status: number, code: string, sentence: string, temporary: boolean) {
+    super(sentence);
+    this.status = status;
+    this.code = code;
+    this.temporary = temporary;
+  }
+}
+
+interface Credentials {
+  /** Sent with every request that changes something. */
+  csrf: string;
+  /** Called when the server knows the session no more. */
+  onExpired: () => void;
+}
+
+export const credentials: Credentials = { csrf: "", onExpired: () => undefined };
+
+type Method = "GET" | "POST" | "PUT" | "DELETE";
+
+export async function api<T>(method: Method, path: string, body?: unknown): Promise<T> {
+  const headers: Record<string, string> = { Accept: "application/json" };
+  if (method !== "GET") headers["X-CSRF-Token"] = credentials.csrf;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch {
+    throw new Problem(0, "network", "The server cannot be reached just now.", true);
+  }
+  const text = await response.text();
+  if (!response.ok) {
+    if (response.status === 401) credentials.onExpired();
+    throw problemOf(response.status, text);
+  }
+  return (text ? JSON.parse(text) : undefined) as T;
+}
+
+/** The error that a response's body describes. */
+export function problemOf(status: number, text: string): Problem {
+  try {
+    const { code, detail, title, temporary } = JSON.parse(text) as Record<string, unknown>;
+    return new Problem(status, String(code ?? ""), String(detail ?? title), temporary === true);
+  } catch {
+    return new Problem(status, "http", `The server answered with status ${status}.`, status >= 500);
+  }
+}
+
+/** What went wrong, as a sentence to show: the server's own words where it spoke. */
+export function sentenceOf(error: unknown): string {
+  return asSentence(error instanceof Error ? error.message : String(error));
+}
+
+export function asSentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,33 @@
+/** The stages of the charts in the words that a page shows. */
+
+import type { Work, WorkStatus } from "./types";
+
+export const UPLOAD_STAGES: readonly (readonly [string, string])[] = [
+  ["verifying", "Verify"],
+  ["extracting", "Read"],
+  ["embedding", "Embed"],
+  ["indexing", "Index"],
+  ["linking", "Link"],
+  ["tagging", "Tag"],
+  ["summarising", "Summarise"],
+];
+
+export const QUERY_STAGES: readonly (readonly [string, string])[] = [
+  ["by_meaning", "Meaning"],
+  ["by_words", "Words"],
+  ["by_links", "Links"],
+  ["ranking", "Rank"],
+  ["answering", "Answer"],
+];
+
+export const STATUS_WORDS: Record<WorkStatus, string> = {
+  queued: "queued",
+  running: "running",
+  waiting: "waits to try again",
+  done: "done",
+  broken: "broken",
+};
+
+export function isLive(work: Work | undefined): boolean {
+  return work !== undefined && ["queued", "running", "waiting"].includes(work.status);
+}
