@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from statemachine import State, StateChart
+from statemachine.orderedset import OrderedSet
 
 from machines.effect import Effect
 from machines.event import Event, Role, Source
@@ -86,6 +87,47 @@ class Chart(StateChart[Memory]):
         history: dict[str, list[str]],
         data: Event | None = None,
     ) -> None:
+        self._become(context, machine, topic, at, actor, awaiting, timers)
+        super().__init__(model=memory, data=data)
+        if history:
+            self._remember(history)
+
+    def resume(
+        self,
+        configuration: OrderedSet[Any] | None,
+        *,
+        context: Context,
+        machine: str,
+        topic: str,
+        at: float,
+        actor: str,
+        awaiting: dict[str, str],
+        timers: dict[str, str],
+        history: dict[str, list[str]],
+        data: Event | None = None,
+    ) -> None:
+        """Be another machine from now on; without a configuration a new one, spawned by `data`.
+
+        An instance resolves the callbacks of its whole chart when it is built, which takes about
+        ten times as long as an event. Nothing of the machine it was before is left: queues and
+        counters live in the engine, which is new.
+        """
+        self._become(context, machine, topic, at, actor, awaiting, timers)
+        self.model.state = configuration
+        self._remember(history)
+        self._engine = self._get_engine()  # type: ignore[no-untyped-call]
+        self._engine.start(data=data)
+
+    def _become(
+        self,
+        context: Context,
+        machine: str,
+        topic: str,
+        at: float,
+        actor: str,
+        awaiting: dict[str, str],
+        timers: dict[str, str],
+    ) -> None:
         self.context = context
         self.machine = machine
         self.topic = topic
@@ -95,10 +137,10 @@ class Chart(StateChart[Memory]):
         self.timers_set = dict(timers)
         self.emitted: list[Emitted] = []
         self.timers: list[Timer] = []
-        super().__init__(model=memory, data=data)
-        if history:
-            states = {state.id: state for state in self.states_map.values()}
-            self.history_values = {key: [states[i] for i in ids] for key, ids in history.items()}
+
+    def _remember(self, history: dict[str, list[str]]) -> None:
+        states = {state.id: state for state in self.states_map.values()} if history else {}
+        self.history_values = {key: [states[i] for i in ids] for key, ids in history.items()}
 
     def emit(self, effect: Effect, state: State | None = None) -> None:
         """Ask for work. With a `state`, its result counts only while that entry lasts."""

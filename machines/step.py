@@ -113,8 +113,9 @@ def spawn(kind: str, machine: str, topic: str, incoming: Incoming) -> Step:
         topics = ", ".join(f"{prefix}:…" for prefix in chart.spawn_topics)
         raise Forbidden(f"a {kind} cannot live on “{topic}”; its topics are {topics}", event="spawn")
     data = _payload(chart.spawn_event, incoming)
-    instance = chart(
-        memory=Memory(),
+    instance = _instance(
+        chart,
+        None,
         context=chart.context_type(),
         machine=machine,
         topic=topic,
@@ -125,7 +126,9 @@ def spawn(kind: str, machine: str, topic: str, incoming: Incoming) -> Step:
         history={},
         data=data,
     )
-    return _result(chart, instance, None, incoming)
+    done = _result(chart, instance, None, incoming)
+    _give_back(instance)
+    return done
 
 
 def step(snapshot: Snapshot, incoming: Incoming) -> Step:
@@ -159,6 +162,7 @@ def step(snapshot: Snapshot, incoming: Incoming) -> Step:
     try:
         instance.send(event.name, data=data)
     except TransitionNotAllowed:
+        _give_back(instance)
         raise NotAllowed(
             f"“{event.name}” is not possible while the {snapshot.kind} is {_active(snapshot)}",
             event=event.name,
@@ -167,7 +171,9 @@ def step(snapshot: Snapshot, incoming: Incoming) -> Step:
         ) from None
     if isinstance(data, Result):
         instance.awaiting.pop(data.effect, None)
-    return _result(chart, instance, stored, incoming)
+    done = _result(chart, instance, stored, incoming)
+    _give_back(instance)
+    return done
 
 
 def allowed(snapshot: Snapshot, role: Role | None) -> list[str]:
@@ -250,8 +256,9 @@ def _restore(chart: type[Chart], snapshot: Snapshot, incoming: Incoming) -> Char
         context = chart.context_type.model_validate(snapshot.context)
     except ValidationError as error:
         raise BrokenSnapshot(f"the context of {snapshot.id} does not fit its chart: {error}") from error
-    return chart(
-        memory=Memory(OrderedSet(snapshot.configuration)),
+    return _instance(
+        chart,
+        OrderedSet(snapshot.configuration),
         context=context,
         machine=snapshot.id,
         topic=snapshot.topic,
@@ -261,6 +268,24 @@ def _restore(chart: type[Chart], snapshot: Snapshot, incoming: Incoming) -> Char
         timers=snapshot.timers,
         history=snapshot.history,
     )
+
+
+_IDLE: dict[type[Chart], list[Chart]] = {}
+"""Instances whose step is over; one whose action raised is not among them."""
+
+
+def _instance(chart: type[Chart], configuration: OrderedSet[str] | None, **life: Any) -> Chart:
+    """An instance of the chart, a used one if there is any."""
+    try:
+        instance = _IDLE[chart].pop()
+    except (KeyError, IndexError):
+        return chart(memory=Memory(configuration), **life)
+    instance.resume(configuration, **life)
+    return instance
+
+
+def _give_back(instance: Chart) -> None:
+    _IDLE.setdefault(type(instance), []).append(instance)
 
 
 def check_configuration(snapshot: Snapshot) -> None:

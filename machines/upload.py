@@ -428,6 +428,8 @@ class UploadChart(WorkChart):
 
     def note_locked(self, data: NeedsPassword) -> None:
         """Ask for a password."""
+        work = self.context.work["extracting"]
+        work.status, work.reason, work.since = "waiting", data.reason, self.at
         self.context.reason = data.reason
         self.context.secret = ""
 
@@ -509,7 +511,8 @@ class UploadChart(WorkChart):
         c = self.context
         if c.parent:
             return
-        body = f"{c.chunks} passages, {c.entities} entities" if c.chunks else "no text was found in it"
+        body = f"{_count(c.chunks, 'passage', 'passages')}, {_count(c.entities, 'entity', 'entities')}"
+        body = body if c.chunks else "no text was found in it"
         self.emit(Notify(c.owner, f"{c.filename} is ready", body, "info", self.topic, c.evidence))
 
     def tell_failed(self) -> None:
@@ -522,3 +525,7 @@ class UploadChart(WorkChart):
     def _was_refused(self) -> bool:
         verifying = self.context.work.get("verifying")
         return verifying is not None and verifying.status == "broken" and bool(self.context.media_type)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -136,6 +136,7 @@ def test_an_encrypted_file_waits_for_a_password_and_never_holds_it() -> None:
     walk = verified_upload()
     walk.send("needs_password", effect=walk.effect("ExtractText"), reason="it is encrypted")
     assert walk.configuration == {"locked"}
+    assert walk.context["work"]["extracting"]["status"] == "waiting"
     walk.send("unlock", source="client", secret="where-it-waits")
     assert walk.last.effects[walk.effect("ExtractText")].args()["secret"] == "where-it-waits"
     with pytest.raises(BadPayload):
