@@ -86,7 +86,9 @@ _TRANSPORT = frozenset(
 )
 _ENVELOPE = frozenset(("from", "to", "date", "subject", "cc", "sender"))
 _MBOX_NEXT = re.compile(r"\n\r?\nFrom \S.*\d{4}.*\r?\n[A-Za-z-]+:")
-_MARKDOWN = re.compile(r"^(?:#{1,6} \S|```|[-*] \[[ x]\] |\|.+\|$)|\[[^\[\]\n]{1,200}\]\([^)\s]+\)", re.MULTILINE)
+_MARKDOWN = re.compile(
+    r"^(?:#{1,6} \S|```|[-*] \[[ x]\] |\|.+\|$)|\[[^\[\]\n]{1,200}\]\([^)\s]+\)", re.MULTILINE
+)
 
 
 def kind_of(head: bytes, filename: str, *, whole: bool) -> Kind:

@@ -43,13 +43,15 @@ CONFIRMED = 1.5
 """A mention of an entity that a person has accepted weighs so much more."""
 
 VOTE_STEP = 0.5
-"""What one vote moves on the reset weight of the best chunk, whose weight is 1."""
+"""What one vote up adds to the reset weight of a chunk like the best, whose weight is 1."""
 LEAST_RELEVANT = 0.15
-"""Share of a step that a vote moves on a chunk that no leg found."""
+"""Share of that step for a chunk that no leg found."""
+DOWNVOTED_RESET = 0.05
+"""Factor on the reset weight of a chunk for each vote below zero."""
+DOWNVOTED = 0.25
+"""Factor on its score."""
 ENTITY_SHARE = 0.1
-"""Share of a vote that goes to what the chunk mentions, split evenly."""
-DOWNVOTED = 0.5
-"""Factor on the score of a chunk for each vote below zero."""
+"""Share of a change of a chunk's weight that goes to what it mentions, split evenly."""
 
 TOLERANCE = 1e-12
 RESOLUTION = 1e-9
@@ -143,9 +145,9 @@ def build(around: Neighbourhood, fused: Mapping[int, float], seeds: Sequence[See
 def solve(graph: QueryGraph, votes: Mapping[int, int]) -> Solution:
     """The scores under votes (node → clamped sum), started from the graph's last solution.
 
-    A vote moves the reset weight of its node by `VOTE_STEP` times the node's relevance, never
-    below zero, and mildly that of what it mentions; below zero it also halves the node's own
-    score. The walk is not normalised again, so that a vote up takes nothing from anybody.
+    A vote up adds to the reset weight of its node, the more the more relevant the node is; a vote
+    down cuts it, and the node's own score; what the node mentions follows mildly. The walk is not
+    normalised again, so that a vote up takes nothing from anybody.
     """
     cast = {i: votes[int(node)] for i, node in enumerate(graph.nodes) if votes.get(int(node))}
     walked = _walk(graph, _voted(graph, cast), start=graph.walked)
@@ -244,8 +246,11 @@ def _links(around: Neighbourhood) -> tuple[CSR, NDArray[np.uint8]]:
 def _voted(graph: QueryGraph, cast: Mapping[int, int]) -> Floats:
     reset = graph.reset.copy()
     for i in sorted(cast):
-        relevance = LEAST_RELEVANT + (1.0 - LEAST_RELEVANT) * graph.prior[i]
-        change = VOTE_STEP * cast[i] * relevance
+        if cast[i] > 0:
+            relevance = LEAST_RELEVANT + (1.0 - LEAST_RELEVANT) * graph.prior[i]
+            change = VOTE_STEP * cast[i] * relevance
+        else:
+            change = graph.reset[i] * (DOWNVOTED_RESET ** -cast[i] - 1.0)
         reset[i] += change
         links = slice(graph.links.indptr[i], graph.links.indptr[i + 1])
         mentioned = graph.links.indices[links][graph.link_kinds[links] == EdgeKind.MENTION]

@@ -63,11 +63,25 @@ class RedisMachineStore(RedisOutbox):
         self, step: Step, *, event_id: str, actor: str, timer: DueTimer | None = None
     ) -> Committed:
         """See `MachineStore.commit`."""
+        reply = await self._run("commit", *self.packed(step, event_id=event_id, actor=actor, timer=timer))
+        after = step.snapshot
+        match reply:
+            case [b"done", offset]:
+                return Committed(int(offset), after.revision, after.configuration, repeated=False)
+            case [b"repeated", first]:
+                return _first_outcome(first)
+            case [b"timer"]:
+                raise TimerGone(f"{after.id} was given another time, or none, since its timer fired")
+        raise Conflict(f"{after.id} is at revision {int(reply[1])}, not {after.revision - 1}")
+
+    def packed(
+        self, step: Step, *, event_id: str, actor: str, timer: DueTimer | None = None
+    ) -> tuple[list[str], list[str | bytes | int | float]]:
+        """Keys and arguments of `commit.lua` for a step."""
         after = step.snapshot
         shard = shard_of_machine(after.id)
         keys, topic = shard_keys(shard), topic_keys(shard, after.topic)
-        reply = await self._run(
-            "commit",
+        return (
             [
                 keys.event(after.id, event_id),
                 keys.revisions,
@@ -112,14 +126,6 @@ class RedisMachineStore(RedisOutbox):
                 *_timers(step),
             ],
         )
-        match reply:
-            case [b"done", offset]:
-                return Committed(int(offset), after.revision, after.configuration, repeated=False)
-            case [b"repeated", first]:
-                return _first_outcome(first)
-            case [b"timer"]:
-                raise TimerGone(f"{after.id} was given another time, or none, since its timer fired")
-        raise Conflict(f"{after.id} is at revision {int(reply[1])}, not {after.revision - 1}")
 
     async def read_topic(self, topic: str) -> TopicState:
         """See `MachineStore.read_topic`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Table, bindparam, delete, insert, text, update
+from sqlalchemy import Table, bindparam, delete, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.schema import Chunk
@@ -55,6 +55,13 @@ _SEARCH = text(
     """
 )
 
+# One statement with three arrays: several times as fast as a row at a time.
+_ADD = text(
+    "INSERT INTO postings (case_id, term, chunk_id, count) SELECT :case, term, chunk, count FROM "
+    "unnest(CAST(:terms AS text[]), CAST(:chunks AS bigint[]), CAST(:counts AS smallint[])) "
+    "AS new (term, chunk, count)"
+)
+
 _FREQUENCIES = text(
     "SELECT term, count(*) FROM postings JOIN chunks ON chunks.id = chunk_id "
     "WHERE postings.case_id = :case AND term = ANY(:terms) AND evidence_id <> :besides GROUP BY term"
@@ -73,7 +80,7 @@ class Words:
         if not counts:
             return
         postings = [
-            {"case_id": case, "term": term, "chunk_id": chunk, "count": min(count, _MAX_COUNT)}
+            (term, chunk, min(count, _MAX_COUNT))
             for chunk, terms in counts.items()
             for term, count in terms.items()
         ]
@@ -81,7 +88,9 @@ class Words:
         async with self._database.begin() as connection:
             await connection.execute(delete(POSTINGS).where(POSTINGS.c.chunk_id.in_(list(counts))))
             if postings:
-                await connection.execute(insert(POSTINGS), postings)
+                terms, chunks, numbers = map(list, zip(*postings, strict=True))
+                values = {"case": case, "terms": terms, "chunks": chunks, "counts": numbers}
+                await connection.execute(_ADD, values)
             await connection.execute(
                 update(CHUNKS).where(CHUNKS.c.id == bindparam("chunk")).values(words=bindparam("length")),
                 lengths,

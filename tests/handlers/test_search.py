@@ -35,7 +35,7 @@ async def test_meaning_finds_what_shares_no_word(quarry: SmallCase) -> None:
 async def test_words_find_a_rare_word_first(quarry: SmallCase) -> None:
     effect = SearchWords(quarry.id, "Which detonators were recovered?")
     found = await search_words(effect, WatchedJob(), words=quarry.words)
-    assert [each.node for each in found.found][0] == quarry.chunk("blasting-record", 1)
+    assert found.found[0].node == quarry.chunk("blasting-record", 1)
 
 
 async def test_links_find_every_chunk_that_mentions_the_named_person_and_no_other(quarry: SmallCase) -> None:

@@ -1,0 +1,302 @@
+"""Votes move every open order of the case, come to the same order in any way, and can be undone."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import pytest_asyncio
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handlers.answer import compose_answer
+from handlers.feedback import record_vote
+from handlers.job import Handlers
+from handlers.minilm import MiniLM
+from handlers.query_graph import order, solve
+from handlers.rank import ORDERED, ordered, rank_hits
+from handlers.search import search_links, search_meaning, search_words
+from machines.effect import effect_from
+from machines.errors import StepError
+from machines.query import ComposeAnswer, RankHits, RecordVote, SearchLinks, SearchMeaning, SearchWords
+from machines.snapshot import Snapshot
+from server.engine import Engine, MachineMissing
+from storage.machine_store import OutboxItem
+from storage.machine_store_redis import RedisMachineStore
+from storage.vectors_pgvector import PgVectors
+from tests.handlers.small_case import QUARRY, SHARDS, SmallCase, WatchedJob, add_user, small_case
+
+QUESTION = "Who paid the one who approved the blast of bench nine?"
+OTHER_QUESTION = "When was the blast approved?"
+DOCUMENTS = QUARRY | {
+    "diary": [f"Day {i}: blast number {i} on bench {i}, gate locked, nobody hurt." for i in range(1, 40)]
+}
+
+
+@dataclass
+class Running:
+    """A case with a machine store, and the work that a worker and a dispatcher would do."""
+
+    case: SmallCase
+    engine: Engine
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    handlers: Handlers = field(init=False)
+
+    def __post_init__(self) -> None:
+        case, store = self.case, self.engine.store
+        self.handlers = {
+            SearchMeaning: partial(search_meaning, vectors=PgVectors(case.database), encoder=case.encoder),
+            SearchWords: partial(search_words, words=case.words),
+            SearchLinks: partial(search_links, graph=case.graph),
+            RankHits: partial(rank_hits, graph=case.graph, votes=case.votes, graphs=case.graphs),
+            ComposeAnswer: partial(
+                compose_answer,
+                graph=case.graph,
+                words=case.words,
+                encoder=case.encoder,
+                model=None,
+                read_topic=store.read_topic,
+            ),
+            RecordVote: partial(
+                record_vote,
+                votes=case.votes,
+                graph=case.graph,
+                graphs=case.graphs,
+                load=self.engine.load,
+                send=self.send,
+                case_machine=self.case_machine,
+            ),
+        }
+
+    async def send(self, machine: str, event: str, data: dict[str, Any], *, event_id: str) -> object:
+        self.sent.append((machine, event))
+        try:
+            return await self.engine.send(machine, event, data, source="handler", event_id=event_id)
+        except (StepError, MachineMissing):
+            return None
+
+    async def case_machine(self, case: str) -> str | None:
+        return next((m.id for m in await self.engine.store.machines("case")), None)
+
+    async def waiting(self) -> list[OutboxItem]:
+        return await self.engine.store.claim("test", count=100, block_s=0.01, idle_s=1e6)
+
+    async def do(self, item: OutboxItem) -> None:
+        """Run one effect and send its result."""
+        effect = effect_from(item.name, item.args)
+        result = await self.handlers[type(effect)](
+            effect, WatchedJob(id=item.effect_id, machine=item.machine)
+        )
+        if result is not None:
+            data = result.model_dump(mode="json")
+            await self.engine.send(item.machine, result.name, data, source="handler", event_id=item.effect_id)
+
+    async def settle(self) -> None:
+        """Do all that is asked for, until nothing is."""
+        await self.waiting()
+        while items := await self.waiting():
+            for item in items:
+                await self.do(item)
+
+    async def ask(self, question: str, *, settle: bool = True) -> str:
+        spawned = await self.engine.spawn(
+            "query",
+            f"case:{self.case.id}",
+            {"question": question},
+            source="client",
+            actor="u1",
+            role="viewer",
+        )
+        if settle:
+            await self.settle()
+        return spawned.machine
+
+    async def vote(self, query: str, node: int, value: int, user: str = "u1") -> None:
+        await self.engine.send(
+            query, "vote", {"node": node, "value": value}, source="client", actor=user, role="viewer"
+        )
+
+    async def snapshot(self, query: str) -> Snapshot:
+        snapshot = await self.engine.load(query)
+        assert snapshot is not None
+        return snapshot
+
+    async def order(self, query: str) -> list[tuple[int, float]]:
+        found = (await self.snapshot(query)).context["order"]
+        return [(place["node"], place["score"]) for place in found]
+
+    async def cold(self, question: str) -> list[tuple[int, float]]:
+        """The order that a computation from nothing but the tables gives."""
+        graph = await self.case.query_graph(question)
+        tally = await self.case.votes.tally(self.case.id)
+        return [(p.node, p.score) for p in ordered(order(graph, solve(graph, tally.sums), ORDERED))]
+
+
+@asynccontextmanager
+async def running(rows: AsyncEngine, redis: Redis, encoder: MiniLM) -> AsyncIterator[Running]:
+    case = await small_case(rows, redis, encoder, documents=DOCUMENTS)
+    for user in ("u1", "u2"):
+        await add_user(rows, user)
+    engine = Engine(RedisMachineStore(redis, shards=SHARDS, era="test"), shards=SHARDS)
+    await engine.spawn("case", f"case:{case.id}", {"title": "Quarry"}, actor="u1")
+    yield Running(case, engine)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def here(rows: AsyncEngine, redis_client: Redis, encoder: MiniLM) -> AsyncIterator[Running]:
+    async with running(rows, redis_client, encoder) as started:
+        yield started
+
+
+def nodes(places: list[tuple[int, float]]) -> list[int]:
+    return [node for node, _ in places]
+
+
+def same(one: list[tuple[int, float]], two: list[tuple[int, float]]) -> bool:
+    close = all(abs(a - b) < 2e-9 for (_, a), (_, b) in zip(one, two, strict=True))
+    return nodes(one) == nodes(two) and close
+
+
+async def test_a_question_is_answered_with_citations(here: Running) -> None:
+    snapshot = await here.snapshot(await here.ask(QUESTION))
+    assert snapshot.configuration == ["answered"]
+    assert snapshot.context["answer"]["claims"][0]["citations"]
+    assert snapshot.context["hits"]
+
+
+async def test_a_vote_up_raises_and_a_vote_down_lowers_and_both_are_seen(here: Running) -> None:
+    query = await here.ask(QUESTION)
+    before = await here.order(query)
+    low = before[9][0]
+    await here.vote(query, low, 1)
+    await here.settle()
+    raised = await here.order(query)
+    assert nodes(raised).index(low) < 9
+    assert (await here.snapshot(query)).context["votes"] == {str(low): 1}
+    top = raised[0][0]
+    await here.vote(query, top, -1)
+    await here.settle()
+    assert nodes(await here.order(query))[0] != top
+
+
+async def test_after_any_votes_the_order_is_the_cold_one_and_undo_restores_the_first(here: Running) -> None:
+    query = await here.ask(QUESTION)
+    first = await here.order(query)
+    chance = random.Random(5)
+    for _ in range(12):
+        await here.vote(
+            query, chance.choice(nodes(first)[:20]), chance.choice((-1, 0, 1)), chance.choice(("u1", "u2"))
+        )
+        await here.settle()
+        assert same(await here.order(query), await here.cold(QUESTION))
+    mine = (await here.snapshot(query)).context["mine"]
+    for user, cast in mine.items():
+        for node in cast:
+            await here.vote(query, int(node), 0, user)
+    await here.settle()
+    assert same(await here.order(query), first)
+    assert (await here.snapshot(query)).context["votes"] == {}
+
+
+async def test_every_open_query_of_the_case_moves_with_the_vote(here: Running) -> None:
+    voted, other = await here.ask(QUESTION), await here.ask(OTHER_QUESTION)
+    before = await here.order(other)
+    await here.vote(voted, before[0][0], -1)
+    await here.settle()
+    assert nodes(await here.order(other))[0] != before[0][0]
+    assert same(await here.order(other), await here.cold(OTHER_QUESTION))
+    one, two = await here.snapshot(voted), await here.snapshot(other)
+    assert one.context["as_of"] == two.context["as_of"] > 0
+    case = (await here.engine.store.machines("case"))[0]
+    assert case.context["versions"] == {"standing": 1}
+
+
+async def test_the_order_survives_the_loss_of_the_cache(here: Running, redis_client: Redis) -> None:
+    query = await here.ask(QUESTION)
+    await redis_client.delete(*[key async for key in redis_client.scan_iter("*qgraph*")])
+    await here.vote(query, (await here.order(query))[3][0], 1)
+    await here.settle()
+    assert same(await here.order(query), await here.cold(QUESTION))
+
+
+async def test_a_hit_that_comes_into_view_is_sent_along(here: Running) -> None:
+    query = await here.ask(QUESTION)
+    hidden = next(node for node, _ in (await here.order(query))[20:])
+    assert str(hidden) not in (await here.snapshot(query)).context["hits"]
+    for user in ("u1", "u2"):
+        await here.vote(query, hidden, 1, user)
+    await here.settle()
+    hit = (await here.snapshot(query)).context["hits"][str(hidden)]
+    assert hit["snippet"]
+    assert hit["path"]
+
+
+async def test_an_effect_that_comes_twice_votes_once(here: Running) -> None:
+    query = await here.ask(QUESTION)
+    node = (await here.order(query))[5][0]
+    await here.vote(query, node, 1)
+    [item] = await here.waiting()
+    await here.do(item)
+    revision = (await here.snapshot(query)).revision
+    await here.do(replace(item, delivery=2))
+    assert (await here.case.votes.tally(here.case.id)).sums == {node: 1}
+    assert (await here.snapshot(query)).revision == revision
+
+
+async def test_votes_done_at_the_same_time_end_in_the_order_of_them_all(here: Running) -> None:
+    query = await here.ask(QUESTION)
+    for (node, _), user in itertools.product((await here.order(query))[4:8], ("u1", "u2")):
+        await here.vote(query, node, 1, user)
+    items = await here.waiting()
+    assert len(items) == 8
+    await asyncio.gather(*(here.do(item) for item in items))
+    assert same(await here.order(query), await here.cold(QUESTION))
+
+
+async def test_a_vote_during_the_ranking_is_in_the_first_order(here: Running) -> None:
+    query = await here.ask(QUESTION, settle=False)
+    await here.waiting()
+    for item in await here.waiting():
+        await here.do(item)
+    [ranking] = await here.waiting()
+    assert ranking.name == "RankHits"
+    node = here.case.chunk("diary", 3)
+    await here.vote(query, node, 1)
+    [vote] = await here.waiting()
+    await here.do(vote)  # before anything is kept of the graph
+    await here.do(ranking)
+    await here.settle()
+    assert (await here.snapshot(query)).context["votes"] == {str(node): 1}
+    assert same(await here.order(query), await here.cold(QUESTION))
+
+
+async def test_a_vote_on_a_foreign_node_moves_nothing(here: Running) -> None:
+    query = await here.ask(QUESTION)
+    before = await here.order(query)
+    here.sent.clear()
+    await here.vote(query, 10**9, 1)
+    await here.settle()
+    assert here.sent == []
+    assert await here.order(query) == before
+
+
+async def test_a_cancelled_query_is_left_alone(here: Running) -> None:
+    gone = await here.ask(OTHER_QUESTION, settle=False)
+    query = await here.ask(QUESTION, settle=False)
+    await here.engine.send(gone, "cancel", {}, source="client", actor="u1", role="viewer")
+    revision = (await here.snapshot(gone)).revision
+    await here.waiting()
+    while items := await here.waiting():
+        for item in items:
+            if item.machine != gone:
+                await here.do(item)
+    await here.vote(query, (await here.order(query))[1][0], 1)
+    await here.settle()
+    assert (await here.snapshot(gone)).revision == revision
+    assert gone not in {machine for machine, _ in here.sent}
