@@ -163,6 +163,9 @@ class Chart(StateChart[Memory]):
         if self.timers_set.pop(key, None) is not None:
             self.timers.append(Timer(key))
 
+    def note_ids(self, ids: dict[str, str]) -> None:
+        """Told at the end of a step which ids its awaited effects have; effect id → state."""
+
     def on_exit_state(self, state: State) -> None:
         """End what the left state had waited for."""
         self.awaiting = {effect: owner for effect, owner in self.awaiting.items() if owner != state.id}

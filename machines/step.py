@@ -315,7 +315,9 @@ def check_configuration(snapshot: Snapshot) -> None:
 def _result(chart: type[Chart], instance: Chart, before: Snapshot | None, incoming: Incoming) -> Step:
     revision = 1 if before is None else before.revision + 1
     effects = {f"{instance.machine}:{revision}:{i}": e for i, e in enumerate(instance.emitted)}
-    awaiting = instance.awaiting | {key: e.state for key, e in effects.items() if e.state}
+    asked = {key: e.state for key, e in effects.items() if e.state}
+    instance.note_ids(asked)
+    awaiting = instance.awaiting | asked
     configuration = [str(value) for value in instance.configuration_values]
     states = _states(chart.kind)
     context = instance.context.model_dump(mode="json")

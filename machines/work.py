@@ -31,6 +31,8 @@ class Work(BaseModel):
 
     status: Status
     queue: str
+    effect: str = ""
+    """Id of the effect that was asked for last; its place in the queue is told under this id."""
     attempt: int = 1
     since: float
     ended: float | None = None
@@ -108,6 +110,12 @@ class WorkChart(Chart):
         self.context.work[state.id] = Work(
             status="queued", queue=effect.queue, attempt=attempt, since=self.at
         )
+
+    def note_ids(self, ids: dict[str, str]) -> None:
+        """Note the ids that emitted effects were given: effect id → state that awaits it."""
+        for effect, stage in ids.items():
+            if stage in self.context.work:
+                self.context.work[stage].effect = effect
 
     def concerns(self, data: Started | Broke | Deadline | Again, source: State) -> bool:
         """Whether the event is about the state whose transition asks."""

@@ -109,12 +109,31 @@ class JobQueues:
         """Effect ids in their order; the first is next."""
         return [effect_id_of(job_id) for job_id in self._queues[queue].get_job_ids()]
 
+    def items(self, queue: QueueName, most: int) -> list[OutboxItem | None]:
+        """The first `most` items in their order; None for one that is being taken out just now."""
+        rq = self._queues[queue]
+        jobs = rq.job_class.fetch_many(
+            rq.get_job_ids(0, most), connection=self._redis, serializer=JSONSerializer
+        )
+        return [None if job is None else item_in(job.kwargs) for job in jobs]
+
     def taken(self, queue: QueueName) -> list[str]:
         """Effect ids that some worker, alive or dead, took out of the queue and has not put away."""
         rq = self._queues[queue]
         keys = self._redis.zrange(rq.started_job_registry.key, 0, -1)
         keys += self._redis.lrange(rq.intermediate_queue_key, 0, -1)
         return [effect_id_of(key.decode().partition(":")[0]) for key in keys]
+
+    def taken_by(self, queue: QueueName, worker: str) -> list[str]:
+        """Effect ids that the worker of that name had begun, whether it still lives or not."""
+        keys = [
+            key.decode() for key in self._redis.zrange(self._queues[queue].started_job_registry.key, 0, -1)
+        ]
+        return [
+            effect_id_of(key.partition(":")[0])
+            for key in keys
+            if self._redis.hget(f"rq:execution:{key}", "worker_name") == worker.encode()
+        ]
 
     def lengths(self) -> dict[str, int]:
         """How many jobs wait in each queue."""

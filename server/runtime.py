@@ -23,6 +23,7 @@ from handlers.job import Handlers
 from server.dispatcher import IDLE_S, Dispatcher
 from server.engine import Engine
 from server.journalist import Journalist
+from server.positions import Positions
 from server.queues import JobQueues
 from server.results import Results
 from server.services import Services
@@ -111,6 +112,7 @@ async def runtime(
         workers={"cpu": settings.cpu_workers, "gpu": settings.gpu_workers},
         store=engine.store,
         records=records,
+        queues=queues,
         sweeper=sweeper,
         bindings=bindings,
         grace_s=pace.grace_s,
@@ -149,6 +151,7 @@ async def runtime(
         _start("timers", Timers(engine, records).run),
         _start("sweeper", sweeper.run),
         _start("workers", supervisor.run),
+        _start("positions", Positions(engine, queues).run),
     ]
     try:
         yield Running(queues, records, supervisor, sweeper, journal, heads)

@@ -1,7 +1,8 @@
 """The private Redis of an instance that has no REDIS_URL.
 
-It listens on a Unix socket only, writes every change to an append-only file before it answers
-(fsync once a second) and never evicts, because live machines exist nowhere else.
+It listens on a Unix socket only, has every change on the disk before it answers, and never evicts,
+because live machines exist nowhere else. `appendfsync everysec` would not do: while its fsync runs
+in the background, Redis postpones the write itself, and `kill -9` then loses acknowledged changes.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class EmbeddedRedis:
             "unixsocketperm": "700",
             "daemonize": "no",
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": "always",
             "save": "",
             "maxmemory-policy": "noeviction",
             "loglevel": "notice",

@@ -190,3 +190,9 @@ def test_a_browser_cannot_forge_what_handlers_report(event: str) -> None:
 def test_a_viewer_cannot_cancel() -> None:
     with pytest.raises(Forbidden):
         Walk("upload", filename="a.pdf").send("cancel", source="client", role="viewer")
+
+
+def test_each_stage_knows_the_effect_whose_place_in_the_queue_is_told() -> None:
+    walk = extracted_upload()
+    for stage, effect in QUEUED.items():
+        assert walk.context["work"][stage]["effect"] == walk.effect(effect)

@@ -200,7 +200,7 @@ async def test_redis_keeps_every_write_in_its_file_and_listens_on_no_port(redis:
     config = await client.config_get("*")
     await client.aclose()
     assert config["appendonly"] == "yes"
-    assert config["appendfsync"] == "everysec"
+    assert config["appendfsync"] == "always"
     assert config["port"] == "0"
     assert config["maxmemory-policy"] == "noeviction"
     assert config["save"] == ""

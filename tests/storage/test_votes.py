@@ -32,8 +32,14 @@ class Ballot:
     ) -> Tally:
         number = next(self.numbers)
         return await Votes(self.engine).record(
-            self.case, user, node, value, query="q", effect=effect or f"e{number}", at=1000.0 + number if at is None else at
-        )  # fmt: skip
+            self.case,
+            user,
+            node,
+            value,
+            query="q",
+            effect=effect or f"e{number}",
+            at=1000.0 + number if at is None else at,
+        )
 
     async def tally(self) -> Tally:
         return await Votes(self.engine).tally(self.case)

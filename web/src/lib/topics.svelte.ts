@@ -98,6 +98,7 @@ const JOURNAL_LENGTH = 200;
 export class Topics {
   readonly #topics = new SvelteMap<string, Topic>();
   readonly #progress = new SvelteMap<string, Record<string, StageProgress>>();
+  readonly #positions = new SvelteMap<string, Record<string, number>>();
   readonly #partials = new SvelteMap<string, PartialAnswer>();
   readonly #watchers = new Set<(entry: Entry) => void>();
   /** The newest entries seen, newest first. */
@@ -122,6 +123,7 @@ export class Topics {
   clear(): void {
     this.#topics.clear();
     this.#progress.clear();
+    this.#positions.clear();
     this.#partials.clear();
     this.journal = [];
   }
@@ -141,6 +143,11 @@ export class Topics {
 
   progress(machine: string, stage: string): StageProgress | undefined {
     return this.#progress.get(machine)?.[stage];
+  }
+
+  /** How many jobs the queue does before this effect, as last told; undefined while nothing was told. */
+  ahead(machine: string, effect: string): number | undefined {
+    return this.#positions.get(machine)?.[effect];
   }
 
   partial(machine: string): PartialAnswer {
@@ -185,6 +192,7 @@ export class Topics {
 
   passing(message: Passing): void {
     if (message.what === "progress") this.#noteProgress(message);
+    if (message.what === "position") this.#positions.set(message.machine, message.data as Record<string, number>);
     if (message.what !== "token") return;
     this.addPiece(message.machine, message.data as unknown as Piece);
     if (hasGap(this.partial(message.machine))) this.recovery?.fetchPartial(message.machine);

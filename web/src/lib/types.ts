@@ -78,6 +78,7 @@ export type WorkStatus = "queued" | "running" | "waiting" | "done" | "broken";
 export interface Work {
   status: WorkStatus;
   queue: string;
+  effect: string;
   attempt: number;
   since: number;
   ended: number | null;
