@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -22,21 +24,22 @@ from server import (
     routes_evidence,
     routes_machines,
     routes_pois,
+    routes_standing,
     routes_status,
     routes_uploads,
 )
-from server.bindings import inline_handlers
 from server.engine import Engine
 from server.errors import Close
 from server.headers import SecurityHeaders
 from server.hub import Hub
+from server.inline import inline_handlers
 from server.logs import configure_logging
 from server.parts import Parts
 from server.passwords import Passwords
 from server.receiving import Receiving
 from server.rights import Rights
 from server.runtime import runtime
-from server.services import Services, running_services
+from server.services import Services, ServicesError, running_services
 from server.serving import server_of
 from server.sessions import Sessions
 from server.settings import Settings
@@ -48,12 +51,14 @@ from storage.cases import Cases
 from storage.database import create_engine
 from storage.era import settle_era
 from storage.evidence import EvidenceStore
+from storage.graph_postgres import GraphPostgres
 from storage.judgements import Judgements
 from storage.machine_store_redis import RedisMachineStore
 from storage.migrate import upgrade
 from storage.partials import Partials
 from storage.people import People
 from storage.pois import Pois
+from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
 from storage.votes import Votes
 
@@ -76,6 +81,7 @@ ROUTES: list[BaseRoute] = [
     *routes_evidence.routes,
     *routes_uploads.routes,
     *routes_machines.routes,
+    *routes_standing.routes,
     *routes_status.routes,
     WebSocketRoute("/ws", websocket_endpoint),
     *routes_client.routes,
@@ -151,6 +157,8 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             judgements=Judgements(database),
             evidence=EvidenceStore(database),
             votes=Votes(database),
+            graph=GraphPostgres(database),
+            query_graphs=QueryGraphs(redis, shards=settings.shards),
             blobs=blobs,
             receiving=Receiving(engine, blobs, redis, max_bytes=settings.max_upload_bytes),
             secrets=Secrets(redis),
@@ -173,9 +181,26 @@ async def serve(settings: Settings) -> None:
     """Start what is not configured, serve until SIGINT or SIGTERM, and end everything in order.
 
     Raises:
-        ServicesError: A service cannot be used; its text says what to do.
+        ServicesError: The address or a service cannot be used; its text says what to do.
     """
     configure_logging(settings.log_level, settings.log_format)
+    with _listener(settings) as listener:
+        await _serve_on(listener, settings)
+
+
+def _listener(settings: Settings) -> socket.socket:
+    # Before anything is started, so that a taken port is told at once.
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise ServicesError(
+            f"Cannot listen on {settings.host}, port {settings.port} ({os.strerror(error.errno or 0)}): "
+            "set CASEWIRE_PORT or CASEWIRE_HOST to another one, or stop what listens there."
+        ) from error
+
+
+async def _serve_on(listener: socket.socket, settings: Settings) -> None:
     async with running_services(settings) as services:
         app = create_app(settings, services)
 
@@ -183,4 +208,4 @@ async def serve(settings: Settings) -> None:
             await app.state.parts.sockets.close_all(Close.SHUTDOWN, within_s=CLOSING_S)
 
         logger.info("Serving.", extra={"action": "serve", "address": settings.address})
-        await server_of(app, settings, send_elsewhere).serve()
+        await server_of(app, settings, send_elsewhere).serve(sockets=[listener])

@@ -1,4 +1,4 @@
-"""Which handler does which effect, with its collaborators bound once."""
+"""Which handler does which job in a worker, with its collaborators bound once."""
 
 from __future__ import annotations
 
@@ -6,33 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
-
-from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.adopt import Adoption
 from handlers.answer import compose_answer
 from handlers.embed import embed_chunks
 from handlers.extract import extract_text
-from handlers.feedback import record_vote
 from handlers.index import index_chunks
-from handlers.job import Handlers, Job
+from handlers.job import Handlers
 from handlers.language_model import LanguageModel
 from handlers.language_model_ollama import OllamaModel
-from handlers.link import link_entities, relink
+from handlers.link import link_entities
 from handlers.minilm import MiniLM
-from handlers.notify import deliver_toast, notify
 from handlers.rank import rank_hits
 from handlers.sandbox import Sandbox
 from handlers.search import search_links, search_meaning, search_words
 from handlers.summarise import summarise_evidence
 from handlers.tag import tag_evidence
 from handlers.verify import verify_upload
-from machines.case import RelinkPoi
-from machines.errors import StepError
-from machines.notification import DeliverToast, Notify
-from machines.query import ComposeAnswer, RankHits, RecordVote, SearchLinks, SearchMeaning, SearchWords
+from machines.query import ComposeAnswer, RankHits, SearchLinks, SearchMeaning, SearchWords
 from machines.upload import (
     EmbedChunks,
     ExtractText,
@@ -42,12 +33,9 @@ from machines.upload import (
     TagEvidence,
     VerifyUpload,
 )
-from server.engine import Engine, MachineMissing, Outcome
-from server.hub import Hub
 from server.settings import Settings
 from server.worker import WorkerSetup
 from storage.blobs_disk import DiskBlobs
-from storage.cases import Cases
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
@@ -125,42 +113,3 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
         }
     finally:
         await sandbox.aclose()
-
-
-def inline_handlers(
-    *, settings: Settings, engine: Engine, hub: Hub, redis: Redis, database: AsyncEngine
-) -> Handlers:
-    """What the dispatcher does itself: toasts, votes, and a person of interest looked for anew."""
-    cases = Cases(database)
-
-    async def spawn(kind: str, topic: str, data: dict[str, Any], *, event_id: str) -> Outcome:
-        return await engine.spawn(kind, topic, data, source="handler", event_id=event_id)
-
-    async def send(machine: str, event: str, data: dict[str, Any], *, event_id: str) -> Outcome | None:
-        try:
-            return await engine.send(machine, event, data, source="handler", event_id=event_id)
-        except (StepError, MachineMissing):
-            return None
-
-    async def relink_poi(effect: RelinkPoi, job: Job) -> None:
-        await relink(effect.case, effect.poi, entities=Entities(database), pois=Pois(database))
-        data = {"part": "entities"}
-        await send(await cases.machine(effect.case), "changed", data, event_id=f"{job.id}:entities")
-
-    def open_pages(topic: str) -> int:
-        return hub.topics.get(topic, 0)
-
-    return {
-        Notify: partial(notify, spawn=spawn),
-        DeliverToast: partial(deliver_toast, publish=engine.publish, open_pages=open_pages),
-        RecordVote: partial(
-            record_vote,
-            votes=Votes(database),
-            graph=GraphPostgres(database),
-            graphs=QueryGraphs(redis, shards=settings.shards),
-            load=engine.load,
-            send=send,
-            case_machine=cases.machine,
-        ),
-        RelinkPoi: relink_poi,
-    }

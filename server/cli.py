@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import getpass
 import json
 import os
@@ -11,6 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from machines.draw import FORMATS, draw
 from machines.errors import UnknownKind
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     command: Callable[[argparse.Namespace, Settings], Awaitable[int] | int] = options.run
     try:
         result = command(options, settings)
-        sys.exit(result if isinstance(result, int) else asyncio.run(_awaited(result)))
+        sys.exit(result if isinstance(result, int) else uvloop.run(_awaited(result)))
     except (CommandFailed, DemoFailed, ServicesError, UnknownKind, Refused, ConnectionError) as error:
         print(f"casewire: {error}", file=sys.stderr)
         sys.exit(PROBLEM)

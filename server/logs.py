@@ -18,6 +18,7 @@ def configure_logging(level: str, form: Literal["console", "json"]) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _drop_coloured,
     ]
     tail: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if form == "json":
@@ -31,3 +32,11 @@ def configure_logging(level: str, form: Literal["console", "json"]) -> None:
     root.setLevel(level.upper())
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(max(least, root.level))
+
+
+def _drop_coloured(
+    _: structlog.typing.WrappedLogger, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """uvicorn says everything twice, once with colours."""
+    event.pop("color_message", None)
+    return event

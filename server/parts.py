@@ -21,12 +21,14 @@ from server.throttle import Throttle
 from storage.blobs import Blobs
 from storage.cases import Cases
 from storage.evidence import EvidenceStore
+from storage.graph import Graph
 from storage.journal import CustodyJournal
 from storage.judgements import Judgements
 from storage.machine_store import MachineStore
 from storage.partials import Partials
 from storage.people import People
 from storage.pois import Pois
+from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
 from storage.votes import Votes
 
@@ -55,6 +57,8 @@ class Parts:
     judgements: Judgements
     evidence: EvidenceStore
     votes: Votes
+    graph: Graph
+    query_graphs: QueryGraphs
     blobs: Blobs
     receiving: Receiving
     secrets: Secrets

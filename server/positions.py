@@ -41,5 +41,3 @@ class Positions:
                     places[item.machine][item.effect_id] = ahead
                     found[item.machine] = (item.topic, places[item.machine])
         return found
-
-

@@ -21,6 +21,7 @@ from secrets import token_hex
 from redis.exceptions import RedisError
 
 from machines.effect import Queue
+from server.queues import JobQueues
 from server.services import Services
 from server.settings import Settings
 from server.sweeper import Sweeper
@@ -64,6 +65,7 @@ class Supervisor:
         workers: Mapping[Queue, int],
         store: MachineStore,
         records: RuntimeRecords,
+        queues: JobQueues,
         sweeper: Sweeper,
         bindings: str = DEFAULT_BINDINGS,
         grace_s: float = GRACE_S,
@@ -73,6 +75,7 @@ class Supervisor:
         self._slots = [Slot(queue, number) for queue, count in workers.items() for number in range(count)]
         self._store = store
         self._records = records
+        self._queues = queues
         self._sweeper = sweeper
         self._bindings = bindings
         self._grace_s = grace_s
@@ -94,9 +97,8 @@ class Supervisor:
             since = time.monotonic()
             process = await self._start(slot, name)
             self.pids[slot] = process.pid
-            effect = ""
             try:
-                effect = await self._attend(name, process)
+                await self._attend(name, process)
             except asyncio.CancelledError:
                 await _stop(process)
                 raise
@@ -109,7 +111,7 @@ class Supervisor:
                 "A worker ended and is started again.",
                 extra={"action": "worker.ended", "worker": name, "code": process.returncode},
             )
-            await self._clear_up(name, effect)
+            await self._clear_up(slot.queue, name)
             if time.monotonic() - since >= _STEADY_S:
                 pause_s = _FIRST_PAUSE_S
             await asyncio.sleep(pause_s)
@@ -149,8 +151,8 @@ class Supervisor:
         paths = [project, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         return os.environ | own | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
-    async def _attend(self, name: str, process: asyncio.subprocess.Process) -> str:
-        """Wait until the process ends, by itself or killed; the effect that it was working on, or ""."""
+    async def _attend(self, name: str, process: asyncio.subprocess.Process) -> None:
+        """Wait until the process ends, by itself or killed from here."""
         ended = asyncio.ensure_future(process.wait())
         effect, unawaited_since, heard_at = "", None, time.monotonic()
         beat_at = 0.0
@@ -185,13 +187,13 @@ class Supervisor:
                     await ended
         finally:
             ended.cancel()
-        return effect
 
-    async def _clear_up(self, name: str, effect: str) -> None:
+    async def _clear_up(self, queue: Queue, name: str) -> None:
         """Hand on what a dead worker left, now rather than after its lease."""
         try:
             await self._records.forget_worker(name)
-            if effect:
+            # RQ's record of it, which unlike the worker's own report is there before the job begins.
+            for effect in await asyncio.to_thread(self._queues.taken_by, queue, name):
                 await self._store.drop_lease(effect, name)
                 if not any(await self._store.leases([effect])):
                     await self._sweeper.rescue_by_id(effect)

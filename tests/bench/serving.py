@@ -29,53 +29,76 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Server:
+    """`casewire serve` on a data folder and a port that stay the same when it is started again."""
+
+    def __init__(self, folder: str, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = os.environ | {
+            "CASEWIRE_DATA": folder,
+            "CASEWIRE_PORT": str(self.port),
+            "CASEWIRE_LOG_LEVEL": "error",
+            **environment,
+        }
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start and wait until it is healthy.
+
+        Raises:
+            RuntimeError: It did not become healthy within a minute; its output is above.
+        """
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "server.cli", "serve", env=self._environment, cwd=Path(__file__).parents[2]
+        )
+        deadline = time.monotonic() + 60
+        async with httpx.AsyncClient() as http:
+            while time.monotonic() < deadline and self.process.returncode is None:
+                try:
+                    if (await http.get(f"{self.url}/healthz")).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    await asyncio.sleep(0.1)
+        raise RuntimeError(f"the server did not become healthy (status {self.process.returncode})")
+
+    async def stop(self) -> None:
+        """End it as an administrator would; kill it where that does not help."""
+        if self.process is None:
+            return
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(40):
+                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+
+    async def kill(self) -> None:
+        """`kill -9`, nothing said."""
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def server(**environment: str) -> AsyncIterator[Server]:
+    """A server that can be stopped and started, on a fresh data folder."""
+    with tempfile.TemporaryDirectory(prefix="casewire-") as folder:
+        running = Server(folder, environment)
+        try:
+            await running.start()
+            yield running
+        finally:
+            await running.stop()
+
+
 @asynccontextmanager
 async def serving(**environment: str) -> AsyncIterator[str]:
-    """Run `casewire serve` on a fresh data folder and give its address.
-
-    Raises:
-        RuntimeError: It did not become healthy within a minute; its output is above.
-    """
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="casewire-") as folder:
-        variables = os.environ | {
-            "CASEWIRE_DATA": folder,
-            "CASEWIRE_PORT": str(port),
-            "CASEWIRE_LOG_LEVEL": "warning",
-        }
-        server = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "server.cli",
-            "serve",
-            env=variables | environment,
-            cwd=Path(__file__).parents[2],
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            await _healthy(url, server)
-            yield url
-        finally:
-            if server.returncode is None:
-                server.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(40):
-                    await server.wait()
-            except TimeoutError:
-                server.kill()
-                await server.wait()
-
-
-async def _healthy(url: str, server: asyncio.subprocess.Process) -> None:
-    deadline = time.monotonic() + 60
-    async with httpx.AsyncClient() as http:
-        while time.monotonic() < deadline and server.returncode is None:
-            try:
-                if (await http.get(f"{url}/healthz")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-    raise RuntimeError(f"the server did not become healthy (status {server.returncode})")
+    """The address of a server on a fresh data folder."""
+    async with server(**environment) as running:
+        yield running.url
 
 
 @asynccontextmanager

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
+import numpy as np
 import pytest
 import pytest_asyncio
+from numpy.typing import NDArray
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handlers.embed import Encoder
 from handlers.minilm import MiniLM
 from storage.database import create_engine
 from tests.handlers.small_case import SmallCase, small_case
 
 
+class Remembering:
+    """The real encoder, asked once for each text."""
+
+    def __init__(self) -> None:
+        self._model = MiniLM("cpu")
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known |= zip(new, self._model.encode(new), strict=True)
+        return np.array([self._known[text] for text in texts])
+
+
 @pytest.fixture(scope="session")
-def encoder() -> MiniLM:
-    return MiniLM("cpu")
+def encoder() -> Encoder:
+    return Remembering()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -28,5 +44,5 @@ async def rows(database: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def quarry(rows: AsyncEngine, redis_client: Redis, encoder: MiniLM) -> SmallCase:
+async def quarry(rows: AsyncEngine, redis_client: Redis, encoder: Encoder) -> SmallCase:
     return await small_case(rows, redis_client, encoder)

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handlers.embed import Encoder
 from handlers.job import Cancelled
-from handlers.minilm import MiniLM
 from handlers.query_graph import QueryGraph
 from handlers.rank import build_graph, legs_from
 from handlers.search import search_links, search_meaning, search_words
@@ -99,7 +99,7 @@ class SmallCase:
 
     id: str
     database: AsyncEngine
-    encoder: MiniLM
+    encoder: Encoder
     graphs: QueryGraphs
     chunks: dict[tuple[str, int], int]
     evidence: dict[str, int]
@@ -150,7 +150,7 @@ class SmallCase:
 async def small_case(
     database: AsyncEngine,
     redis: Redis,
-    encoder: MiniLM,
+    encoder: Encoder,
     *,
     case: str = "case1",
     documents: Mapping[str, Sequence[str]] = QUARRY,

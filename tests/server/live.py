@@ -85,13 +85,9 @@ class Person:
     @asynccontextmanager
     async def socket(self, **options: Any) -> AsyncIterator[Wire]:
         cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
-        options = {"origin": Origin(self.live.url), "subprotocols": [Subprotocol("casewire.v1.json")]} | options
-        async with connect(
-            self.live.url.replace("http", "ws", 1) + "/ws",
-            additional_headers={"Cookie": cookies},
-            max_size=None,
-            **options,
-        ) as socket:
+        given = {"origin": Origin(self.live.url), "subprotocols": [Subprotocol("casewire.v1.json")]} | options
+        url = self.live.url.replace("http", "ws", 1) + "/ws"
+        async with connect(url, additional_headers={"Cookie": cookies}, max_size=None, **given) as socket:
             yield Wire(socket)
 
     def _note(self, response: httpx.Response) -> httpx.Response:

@@ -129,13 +129,16 @@ async def test_closed_registration_lets_in_the_first_account_and_no_other(
     settings: Settings, services: Services, redis_client: Redis, database: str
 ) -> None:
     closed = settings.model_copy(update={"registration": "closed"})
-    async with running(closed, services) as live:
-        async with live.person("ann", login=False) as ann, live.person("bob", login=False) as bob:
-            assert (await ann.http.get("/api/session")).json()["registration"] == "open"
-            assert (await ann.register()).status_code == 201
-            assert (await ann.http.get("/api/session")).json()["registration"] == "closed"
-            refused = await bob.register()
-            assert (refused.status_code, refused.json()["code"]) == (403, "account.closed")
+    async with (
+        running(closed, services) as live,
+        live.person("ann", login=False) as ann,
+        live.person("bob", login=False) as bob,
+    ):
+        assert (await ann.http.get("/api/session")).json()["registration"] == "open"
+        assert (await ann.register()).status_code == 201
+        assert (await ann.http.get("/api/session")).json()["registration"] == "closed"
+        refused = await bob.register()
+        assert (refused.status_code, refused.json()["code"]) == (403, "account.closed")
 
 
 async def test_a_password_of_seven_letters_is_refused_without_being_repeated(live: Live) -> None:

@@ -15,7 +15,12 @@ ROLES = ("viewer", "editor", "owner", "stranger")
 async def test_a_new_case_is_open_and_its_creator_owns_it(live: Live) -> None:
     async with live.person() as ann:
         case = await ann.case("A bridge")
-        assert (case["title"], case["role"], case["state"], case["evidence"]) == ("A bridge", "owner", "open", 0)
+        assert [case[key] for key in ("title", "role", "state", "evidence")] == [
+            "A bridge",
+            "owner",
+            "open",
+            0,
+        ]
         assert (await ann.http.get("/api/cases")).json() == [case]
         whole = (await ann.http.get(f"/api/cases/{case['id']}")).json()
         assert whole["members"] == [
@@ -52,6 +57,7 @@ async def test_the_title_and_the_state_are_the_machine_s(live: Live) -> None:
         ("GET", "/api/cases/{case}/pois", None, {"viewer", "editor", "owner"}),
         ("GET", "/api/cases/{case}/evidence", None, {"viewer", "editor", "owner"}),
         ("GET", "/api/cases/{case}/entities", None, {"viewer", "editor", "owner"}),
+        ("GET", "/api/cases/{case}/standing", None, {"viewer", "editor", "owner"}),
         ("GET", "/api/machines/{machine}", None, {"viewer", "editor", "owner"}),
         ("GET", "/api/evidence/{evidence}", None, {"viewer", "editor", "owner"}),
         ("GET", "/api/evidence/{evidence}/chunks", None, {"viewer", "editor", "owner"}),
@@ -175,5 +181,3 @@ async def _evidence(live: Live, case: str) -> int:
     store = live.parts.evidence
     new = NewEvidence(case, "0" * 64, "upload-0-x", "a.txt", "a.txt", 1, "text/plain", "somebody")
     return (await store.register(new)).id
-
-

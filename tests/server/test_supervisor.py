@@ -33,6 +33,7 @@ async def supervised(parts: Parts, settings: Settings, *, grace_s: float = 10.0)
         workers={"cpu": 1},
         store=parts.store,
         records=parts.records,
+        queues=parts.queues,
         sweeper=parts.sweeper(),
         bindings=BINDINGS,
         grace_s=grace_s,

@@ -1,0 +1,66 @@
+"""What the dispatcher does itself: toasts, votes, and a person of interest looked for anew."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handlers.feedback import record_vote
+from handlers.job import Handlers, Job
+from handlers.link import relink
+from handlers.notify import deliver_toast, notify
+from machines.case import RelinkPoi
+from machines.errors import StepError
+from machines.notification import DeliverToast, Notify
+from machines.query import RecordVote
+from server.engine import Engine, MachineMissing, Outcome
+from server.hub import Hub
+from server.settings import Settings
+from storage.cases import Cases
+from storage.entities import Entities
+from storage.graph_postgres import GraphPostgres
+from storage.pois import Pois
+from storage.query_graphs import QueryGraphs
+from storage.votes import Votes
+
+
+def inline_handlers(
+    *, settings: Settings, engine: Engine, hub: Hub, redis: Redis, database: AsyncEngine
+) -> Handlers:
+    """The handlers of the queue `inline`."""
+    cases = Cases(database)
+
+    async def spawn(kind: str, topic: str, data: dict[str, Any], *, event_id: str) -> Outcome:
+        return await engine.spawn(kind, topic, data, source="handler", event_id=event_id)
+
+    async def send(machine: str, event: str, data: dict[str, Any], *, event_id: str) -> Outcome | None:
+        try:
+            return await engine.send(machine, event, data, source="handler", event_id=event_id)
+        except (StepError, MachineMissing):
+            return None
+
+    async def relink_poi(effect: RelinkPoi, job: Job) -> None:
+        await relink(effect.case, effect.poi, entities=Entities(database), pois=Pois(database))
+        data = {"part": "entities"}
+        await send(await cases.machine(effect.case), "changed", data, event_id=f"{job.id}:entities")
+
+    def open_pages(topic: str) -> int:
+        return hub.topics.get(topic, 0)
+
+    return {
+        Notify: partial(notify, spawn=spawn),
+        DeliverToast: partial(deliver_toast, publish=engine.publish, open_pages=open_pages),
+        RecordVote: partial(
+            record_vote,
+            votes=Votes(database),
+            graph=GraphPostgres(database),
+            graphs=QueryGraphs(redis, shards=settings.shards),
+            load=engine.load,
+            send=send,
+            case_machine=cases.machine,
+        ),
+        RelinkPoi: relink_poi,
+    }
