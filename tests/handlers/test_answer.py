@@ -41,7 +41,7 @@ async def ask(case: SmallCase, question: str, job: WatchedJob | None = None) -> 
 
 
 async def test_the_sentence_that_answers_is_quoted_with_its_exact_place(quarry: SmallCase) -> None:
-    answer = await ask(quarry, "Who approved the blast of bench nine?")
+    answer = await ask(quarry, "Who approved the blast?")
     assert (answer.mode, answer.supported) == ("extractive", True)
     claim = answer.claims[0]
     assert claim.text == "The blast of 14 May 2033 was approved by Marit Solheim."

@@ -114,7 +114,7 @@ async def parts_of(services: Services, redis: Redis) -> AsyncIterator[Parts]:
         queues.close()
 
 
-async def until(ready: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) -> Any:
+async def until(ready: Callable[[], Awaitable[Any]], timeout_s: float = 30.0) -> Any:
     """Wait until `ready` answers something true, and return it."""
     async with asyncio.timeout(timeout_s):
         while not (answer := await ready()):  # noqa: ASYNC110 - what is awaited happens elsewhere

@@ -51,11 +51,14 @@ async def test_a_worker_does_its_jobs_one_after_the_other_on_one_loop(parts: Par
         async def all_done() -> bool:
             return all([await parts.state(machine) == ["duplicate"] for machine in machines])
 
+        async def put_away() -> bool:
+            return await parts.redis.keys("rq:job:*") == []
+
         await until(all_done)
+        await until(put_away)
     found = await runs(parts)
     assert [run[0] for run in found] == ["a.pdf", "b.pdf", "c.pdf"]
     assert len({(pid, loop) for *_, pid, loop in found}) == 1
-    assert await parts.redis.keys("rq:job:*") == []
 
 
 async def test_a_worker_tells_what_it_does(parts: Parts) -> None:
