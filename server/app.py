@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -15,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from handlers.warm import warm_ranking
 from server import (
     problems,
     routes_auth,
@@ -136,6 +138,7 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             )
         )
         await stack.enter_async_context(_following(rights.follow))
+        await stack.enter_async_context(_following(partial(asyncio.to_thread, warm_ranking)))
         yield Parts(
             settings=settings,
             services=services,

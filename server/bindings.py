@@ -23,6 +23,7 @@ from handlers.search import search_links, search_meaning, search_words
 from handlers.summarise import summarise_evidence
 from handlers.tag import tag_evidence
 from handlers.verify import verify_upload
+from handlers.warm import warm_ranking
 from machines.query import ComposeAnswer, RankHits, SearchLinks, SearchMeaning, SearchWords
 from machines.upload import (
     EmbedChunks,
@@ -64,6 +65,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     graph, votes = GraphPostgres(database), Votes(database)
     graphs = QueryGraphs(setup.redis, shards=settings.shards)
     encoder = await asyncio.to_thread(MiniLM, device="auto" if setup.queue == "gpu" else "cpu")
+    await asyncio.to_thread(warm_ranking if setup.queue == "cpu" else partial(encoder.encode, ["ready"]))
     secrets = Secrets(setup.redis)
     sandbox = Sandbox(memory_bytes=settings.parse_memory_bytes, time_s=settings.parse_time_s)
 

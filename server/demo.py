@@ -50,7 +50,6 @@ async def demo(settings: Settings) -> None:
         await _until_healthy(url, server)
         say(f"serving on {url} after {time.monotonic() - began:.1f} s")
         await _perform(url, settings.data_dir, began)
-        await _report_memory(url)
         if keep:
             await _keep_serving(url, settings.data_dir, server)
     finally:
@@ -131,6 +130,7 @@ async def _perform(url: str, data: Path, began: float) -> None:
         await _ask_others(client, case)
         await client.wait_for(lambda: _toasts(client), 20)
         say(f"\ntoasts: {len(_toasts(client))} delivered, kept until read")
+        await _report_memory(client)
         say("\nAll of it went through the public wire. Nothing was wrong.")
 
 
@@ -303,11 +303,12 @@ async def _ask_others(client: Client, case: str) -> None:
         raise DemoFailed("a question that the evidence does not answer was answered")
 
 
-async def _report_memory(url: str) -> None:
-    async with httpx.AsyncClient(base_url=url) as http:
-        status = (await http.get("/healthz")).json()
-    for process in status.get("processes", ()):
-        say(f"resident memory of {process['name']}: {process['rss_bytes'] / 2**20:.0f} MiB")
+async def _report_memory(client: Client) -> None:
+    status = await client.request("GET", "/api/status")
+    sizes = {"the server": status["server"]["rss_bytes"]}
+    sizes |= {f"the worker of the queue {w['queue']}": w["rss_bytes"] for w in status["workers"]}
+    for name, size in sizes.items():
+        say(f"resident memory of {name}: {size / 2**20:.0f} MiB")
 
 
 async def _keep_serving(url: str, data: Path, server: Process) -> None:

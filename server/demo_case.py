@@ -186,11 +186,11 @@ Copies were asked for on 12 March 2031 and again on 2 April 2031.
         """Inspection report 31-04: Pier 2
 Harlow Bridge, County of Norrish, Works Department
 
-Subject: weld repairs at Pier 2, second inspection.
+Subject: bracing at Pier 2, second visit.
 
-All welds of the bracing at Pier 2 were tested by ultrasound. Two of sixty showed indications and
-were repaired. The inspector witnessed the repairs and the second test. The weld repairs at Pier 2
-were accepted by Joel Abara on 21 January 2031, subject to a coating repair.
+All bolts of the bracing at Pier 2 were tightened anew and marked with paint. Two of sixty had been
+loose and were changed for longer ones. The coating was found thin along the north face. Joel Abara
+signed the sheet on 21 January 2031, subject to a second coat.
 """,
     ),
     "statement-of-account.pdf": (
@@ -212,26 +212,26 @@ The transfer of 14 March was ordered by telephone and confirmed by the holder's 
 Harlow Bridge site
 
 Lifejackets were worn on all barges. The rescue boat at Pier 3 had no crew on two of five visits.
-Hot work permits for the weld repairs were complete. The inspector on duty carried no pass on
-11 February; the gate log shows no entry for him.
+Hot work permits were complete. One visitor carried no pass on 11 February; the gate log shows no
+entry for him.
 
 Recommendations: a second rescue boat crew, a pass check at the north gate, and a list of the
-inspectors who may enter each pier.
+people who may enter each pier.
 """,
     ),
 }
 
 _TEXTS: dict[str, str] = {
     "payment-rules.md": """
-# Payment rules for inspectors
+# Rules on fees and gifts
 
-Inspectors are paid by the County of Norrish and by nobody else. An inspector who is paid, or is
-offered pay, by a contractor must report it to the county within two days.
+The County of Norrish alone bears the fees of those who inspect its works. An offer of money or of
+a gift by a contractor must be reported to the county within two days.
 
 ## Expenses
 
-An inspector's travel is paid at the county's rate. Receipts for meals are not paid. A contractor
-may provide a boat to reach a pier, free of charge, if the inspector notes it in the report.
+Travel is refunded at the county's rate; receipts for meals are not. A contractor may lend a boat
+to reach a pier, free of charge, if the loan is noted in the report.
 """,
     "contract-summary.md": """
 # Contract summary
@@ -251,20 +251,20 @@ The retention of EUR 426,000 falls due ten days after the last acceptance of rep
 
 Present: Odile Marchetti (chair), Tobias Renner, Joel Abara, two members of the public.
 
-1. The chair reported that all repairs had been accepted and that the retention would be paid at the
-   end of the month.
-2. A member of the public asked who had inspected the piers. The chair said that the county's
-   inspectors had done so.
+1. The chair reported that the works at the piers were through and that the retention would be
+   released at the end of the month.
+2. A member of the public asked who looks after the works. The chair said that the county's own
+   people did.
 3. Mr. Abara asked for the test records of March. Mr. Renner promised them for the next meeting.
 """,
     "welding-procedure.txt": """
 Welding procedure WP-12
 
-Repairs of fillet welds under water level are made in a dry habitat. The welder grinds out the
-defect, preheats the plate to 80 degrees and lays the weld in at least three passes.
+Fillet seams under water level are laid in a dry habitat. The welder grinds out the defect, heats
+the plate to 80 degrees and lays the seam in at least three passes.
 
-Every repair is tested by ultrasound no earlier than 48 hours after welding. An inspector accepts
-or rejects the repair on form F-3. A repair that was not tested is not accepted.
+Every seam is tested by ultrasound no earlier than 48 hours after it was laid, and the result is
+entered on form F-3. What was not tested is not taken over.
 """,
     "telephone-notes.txt": """
 Telephone notes, site office
