@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from rapidfuzz import fuzz, process
@@ -61,7 +62,7 @@ def named_in(question: str, names: Sequence[Name]) -> list[Named]:
     by_form: dict[str, list[Name]] = defaultdict(list)
     by_last: dict[str, list[Name]] = defaultdict(list)
     for name in names:
-        parts = _WORD.findall(fold(_POSSESSIVE.sub(" ", name.text)))
+        parts = _parts(name.text)
         if parts and not (len(parts) == 1 and (parts[0] in STOP_WORDS or len(parts[0]) < 2)):
             by_form[" ".join(parts)].append(name)
             if len(parts) > 1 and name.kind in _PEOPLE:
@@ -110,6 +111,12 @@ async def seeds_in(
             weight = each.quality * sure * rare / max(common.get(entity, 0), 1)
             weights[entity] = max(weights.get(entity, 0.0), weight)
     return [Seed(node, weights[node]) for node in sorted(weights)], found
+
+
+@lru_cache(maxsize=1 << 17)
+def _parts(text: str) -> tuple[str, ...]:
+    """The folded words of a name; the names of a case come again with each of its questions."""
+    return tuple(_WORD.findall(fold(_POSSESSIVE.sub(" ", text))))
 
 
 def _free(taken: Sequence[bool]) -> Iterator[tuple[int, int]]:

@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 LEG_WEIGHTS = {"meaning": 1.0, "words": 0.7, "links": 0.5}
 DAMPING = 0.85
 SHARPNESS = 6
-WALK = 3.0
+WALK = 4.0
 NAMED_SHARE = 0.1
 """Restarts at what the question names, for each restart at a chunk."""
 

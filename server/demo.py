@@ -255,7 +255,7 @@ async def _ask_joined(client: Client, second_page: Client, case: str, began: flo
     if demo_case.JOINED_ANSWER not in json.dumps(context):
         raise DemoFailed(f"“{demo_case.JOINED_ANSWER}” is in no hit")
     hit = next(context["hits"][str(p["node"])] for p in context["order"] if p["node"] in wanted)
-    say("  because: " + " ".join(f"{s['source']} —{s['kind']}→ {s['target']}" for s in hit["path"]))
+    say("  because: " + "; ".join(f"{s['source']} —{s['kind']}→ {s['target']}" for s in hit["path"]))
     await _vote(client, second_page, query)
 
 

@@ -103,7 +103,7 @@ def report(chosen: RetrievalSet, values: Mapping[str, NDArray[np.float64]]) -> N
     """Print the tables; each array is (questions, measures)."""
     count = len(next(iter(values.values())))
     print(f"\n### {chosen.name}: {count} questions\n")
-    print("| ranking | " + " | ".join(MEASURES) + " |\n|---" * 1 + "|---" * len(MEASURES) + "|")
+    print("| ranking | " + " | ".join(MEASURES) + " |\n|---" + "|---" * len(MEASURES) + "|")
     for name, array in values.items():
         print(f"| {name} | " + " | ".join(interval(array[:, i]) for i in range(len(MEASURES))) + " |")
     print("\nThe whole less the other, paired:\n")
