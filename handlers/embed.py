@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.job import Job, Permanent
-from machines.upload import EmbedChunks, Embedded
+from machines.upload_events import EmbedChunks, Embedded
 from storage.evidence import EvidenceStore, UnknownEvidence
 from storage.vectors import Vectors
 

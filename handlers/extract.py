@@ -11,7 +11,7 @@ from handlers.adopt import Finding
 from handlers.chunking import cut
 from handlers.job import Job, Permanent
 from handlers.parsing.parsed import Attachment, Parsed, PasswordNeeded, Unreadable
-from machines.upload import Extracted, ExtractText, NeedsPassword
+from machines.upload_events import Extracted, ExtractText, NeedsPassword
 from storage.blobs import BlobMissing, Blobs
 from storage.evidence import EvidenceRow, EvidenceStore, UnknownEvidence
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from handlers.job import Job, Permanent
 from handlers.terms import counts
-from machines.upload import IndexChunks, Indexed
+from machines.upload_events import IndexChunks, Indexed
 from storage.evidence import ChunkRow, EvidenceStore, UnknownEvidence
 from storage.similarities import Similarities
 from storage.vectors import Vectors

@@ -11,7 +11,7 @@ from handlers.entities import entities as find_entities
 from handlers.found import Found
 from handlers.job import Job, Permanent
 from handlers.poi_names import Person, PoiNames, words_to_look_for
-from machines.upload import Linked, LinkEntities
+from machines.upload_events import Linked, LinkEntities
 from storage.entities import Entities, KnownPerson, MentionDraft, PlacedText
 from storage.evidence import ChunkRow, EvidenceStore, UnknownEvidence
 from storage.pois import PoiRow, Pois

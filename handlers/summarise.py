@@ -18,7 +18,7 @@ from gpu import csr_from_edges, pagerank
 from handlers.job import Job, Permanent
 from handlers.sentences import sentences
 from handlers.terms import terms
-from machines.upload import Summarised, SummariseEvidence
+from machines.upload_events import Summarised, SummariseEvidence
 from storage.evidence import EvidenceRow, EvidenceStore, UnknownEvidence
 
 MOST_SENTENCES = 2000

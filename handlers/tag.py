@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from handlers.job import Job, Permanent
 from handlers.terms import normal, tokens
-from machines.upload import TagEvidence, Tagged
+from machines.upload_events import TagEvidence, Tagged
 from storage.evidence import EvidenceRow, EvidenceStore, UnknownEvidence
 from storage.words import Words
 

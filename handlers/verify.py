@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from handlers.job import Job, Permanent
 from handlers.kinds import HEAD_BYTES, Kind, kind_of
-from machines.upload import Recognised, Unsupported, Verified, VerifyUpload
+from machines.upload_events import Recognised, Unsupported, Verified, VerifyUpload
 from storage.blobs import BlobMissing, Blobs
 from storage.evidence import EvidenceStore, NewEvidence, UnknownEvidence
 

@@ -25,7 +25,7 @@ from handlers.tag import tag_evidence
 from handlers.verify import verify_upload
 from handlers.warm import warm_ranking
 from machines.query import ComposeAnswer, RankHits, SearchLinks, SearchMeaning, SearchWords
-from machines.upload import (
+from machines.upload_events import (
     EmbedChunks,
     ExtractText,
     IndexChunks,

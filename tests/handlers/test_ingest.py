@@ -16,7 +16,7 @@ from handlers.extract import MAX_NESTING, extract_text
 from handlers.index import index_chunks
 from handlers.job import Cancelled, Permanent
 from handlers.sandbox import Sandbox
-from machines.upload import EmbedChunks, Extracted, ExtractText, IndexChunks, NeedsPassword
+from machines.upload_events import EmbedChunks, Extracted, ExtractText, IndexChunks, NeedsPassword
 from server.engine import Engine
 from storage.blobs_disk import DiskBlobs
 from storage.database import create_engine

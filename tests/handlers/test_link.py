@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Cancelled, Permanent
 from handlers.link import link_entities, relink
-from machines.upload import Linked, LinkEntities
+from machines.upload_events import Linked, LinkEntities
 from storage.database import create_engine
 from storage.entities import Entities
 from storage.evidence import EvidenceStore

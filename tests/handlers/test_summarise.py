@@ -6,7 +6,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.summarise import MOST_SENTENCES, page_at, pick, summarise_evidence
-from machines.upload import SummariseEvidence
+from machines.upload_events import SummariseEvidence
 from storage.database import create_engine
 from storage.evidence import EvidenceStore
 from tests.case_rows import QuietJob, new_case, store

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.index import index_chunks
 from handlers.tag import Profile, kinds, tag_evidence
-from machines.upload import IndexChunks, TagEvidence
+from machines.upload_events import IndexChunks, TagEvidence
 from storage.database import create_engine
 from storage.evidence import EvidenceStore
 from storage.similarities import Similarities

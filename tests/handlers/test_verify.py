@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handlers.job import Permanent
 from handlers.kinds import kind_of
 from handlers.verify import verify_upload
-from machines.upload import Recognised, Unsupported, Verified, VerifyUpload
+from machines.upload_events import Recognised, Unsupported, Verified, VerifyUpload
 from storage.blobs_disk import DiskBlobs
 from storage.database import create_engine
 from storage.evidence import EvidenceStore

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from handlers.job import Handlers, Job, Permanent, Temporary
-from machines.upload import Recognised, VerifyUpload
+from machines.upload_events import Recognised, VerifyUpload
 from server.worker import WorkerSetup
 
 RUNS = "test:runs"

@@ -9,7 +9,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from handlers.job import Job, Permanent, Temporary
-from machines.upload import Recognised, VerifyUpload
+from machines.upload_events import Recognised, VerifyUpload
 from server.services import Services
 from storage.machine_store import OutboxItem
 from storage.partials import Partials

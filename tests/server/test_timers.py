@@ -10,7 +10,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from handlers.job import Job, Temporary
-from machines.upload import Recognised, VerifyUpload
+from machines.upload_events import Recognised, VerifyUpload
 from server.services import Services
 from server.timers import Timers
 from tests.server.runtime_parts import Parts, now, parts_of, until
