@@ -56,6 +56,7 @@ class Sweeper:
         self._after_s = after_s
         self._every_s = every_s
         self._suspects: set[str] = set()
+        self._litter: set[str] = set()
 
     async def run(self) -> None:
         """Sweep until cancelled.
@@ -78,8 +79,10 @@ class Sweeper:
             if item.effect_id in self._suspects:
                 await self.rescue(item)
         self._suspects = set(missing) - self._suspects
-        for queue in JOB_QUEUES:
-            await self._tidy(queue)
+        litter = {effect: queue for queue in JOB_QUEUES for effect in await self._left_over(queue)}
+        for effect_id in self._litter & litter.keys():
+            await asyncio.to_thread(self._queues.forget, litter[effect_id], effect_id)
+        self._litter = set(litter)
 
     async def rescue(self, item: OutboxItem) -> None:
         """Queue a lost effect again, or give it up; nothing if nobody awaits it."""
@@ -129,13 +132,18 @@ class Sweeper:
             effect_id: item for (effect_id, item), held in zip(items.items(), leased, strict=True) if not held
         }
 
-    async def _tidy(self, queue: Queue) -> None:
-        """Remove what dead workers left in the queue's Redis of effects that nobody awaits."""
+    async def _left_over(self, queue: Queue) -> list[str]:
+        """What was taken from a queue, is not held, and has an answer: left by a dead worker.
+
+        Or just about to be put away by a living one, so only what two sweeps see is removed.
+        """
         store = self._engine.store
         taken = await asyncio.to_thread(self._queues.taken, queue)
         if not taken:
-            return
+            return []
         leased = await store.leases(taken)
-        for effect_id, held in zip(taken, leased, strict=True):
-            if not held and not await store.is_pending(effect_id):
-                await asyncio.to_thread(self._queues.forget, queue, effect_id)
+        return [
+            effect_id
+            for effect_id, held in zip(taken, leased, strict=True)
+            if not held and not await store.is_pending(effect_id)
+        ]

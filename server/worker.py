@@ -22,7 +22,7 @@ from typing import Any
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from rq import SimpleWorker
-from rq.exceptions import StopRequested
+from rq.exceptions import InvalidJobOperation, NoSuchJobError, StopRequested
 from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.utils import now
@@ -126,7 +126,14 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
         item = item_in(job.kwargs)
         given_back = self._run(item)
         self.handle_execution_ended(job, queue, _KEEP_S)
-        self.handle_job_success(job, queue, queue.started_job_registry)
+        try:
+            self.handle_job_success(job, queue, queue.started_job_registry)
+        except (InvalidJobOperation, NoSuchJobError):
+            # A worker that was stopped for long enough finds its envelope removed by the sweeper.
+            logger.warning(
+                "An envelope had been removed.",
+                extra={"action": "job.envelope_gone", "effect": item.effect_id},
+            )
         if given_back:
             self._job_queues.enqueue(item, at_front=True)
         return True
