@@ -26,6 +26,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LEG_WEIGHTS = {"meaning": 1.0, "words": 0.7, "links": 0.5}
+QUOTING_WEIGHTS = LEG_WEIGHTS | {"words": 1.4}
+"""For a question that puts a phrase in quotation marks: who quotes asks for those very words."""
 DAMPING = 0.85
 SHARPNESS = 6
 WALK = 4.0
@@ -93,11 +95,13 @@ class Solution:
     walked: Floats
 
 
-def fuse(legs: Mapping[str, Sequence[tuple[int, float]]]) -> dict[int, float]:
+def fuse(
+    legs: Mapping[str, Sequence[tuple[int, float]]], weights: Mapping[str, float] = LEG_WEIGHTS
+) -> dict[int, float]:
     """One score in (0, 1] for each chunk that some leg found; the best has 1.
 
     Within a leg scores run from 0 for its last chunk to 1 for its first; where all are equal
-    they are 1. The legs are added by `LEG_WEIGHTS`. What scores nothing is left out.
+    they are 1. The legs are added by `weights`. What scores nothing is left out.
     """
     fused: dict[int, float] = {}
     for leg in sorted(legs):
@@ -105,7 +109,7 @@ def fuse(legs: Mapping[str, Sequence[tuple[int, float]]]) -> dict[int, float]:
         low, high = min(scores, default=0.0), max(scores, default=0.0)
         for node, score in legs[leg]:
             share = (score - low) / (high - low) if high > low else 1.0
-            fused[node] = fused.get(node, 0.0) + LEG_WEIGHTS[leg] * share
+            fused[node] = fused.get(node, 0.0) + weights[leg] * share
     best = max(fused.values(), default=0.0)
     return {node: score / best for node, score in fused.items() if score > 0.0}
 

@@ -10,7 +10,18 @@ from typing import Any
 from handlers.job import Job
 from handlers.named import seeds_in
 from handlers.paths import explain, path_to, ways
-from handlers.query_graph import QueryGraph, build, fuse, order, solve, solved, to_bytes
+from handlers.query_graph import (
+    LEG_WEIGHTS,
+    QUOTING_WEIGHTS,
+    QueryGraph,
+    build,
+    fuse,
+    order,
+    solve,
+    solved,
+    to_bytes,
+)
+from handlers.search import quoted
 from handlers.snippets import snippet
 from handlers.terms import terms
 from machines.query import Hit, LegName, Ordered, Place, Ranked, RankHits
@@ -57,7 +68,7 @@ async def rank_hits(effect: RankHits, job: Job, *, graph: Graph, votes: Votes, g
 
 async def build_graph(case: str, question: str, legs: Legs, *, graph: Graph) -> QueryGraph:
     """The query's graph without votes; equal data give equal bits."""
-    fused = fuse(legs)
+    fused = fuse(legs, QUOTING_WEIGHTS if quoted(question) else LEG_WEIGHTS)
     seeds, _ = await seeds_in(question, case, graph=graph)
     around = await graph.around(case, sorted(fused), [seed.node for seed in seeds], LIMITS)
     return await asyncio.to_thread(build, around, fused, seeds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ from machines.query import Found, LegFound, SearchLinks, SearchMeaning, SearchWo
 from storage.graph import Graph
 from storage.vectors import Vectors
 from storage.words import Words
+
+_QUOTED = re.compile(r"[\"“„«]([^\"“”„«»]{2,200})[\"”“»]")
 
 LIMIT = 100
 """Chunks that a leg finds at most."""
@@ -31,8 +34,27 @@ async def search_meaning(effect: SearchMeaning, job: Job, *, vectors: Vectors, e
 
 
 async def search_words(effect: SearchWords, job: Job, *, words: Words) -> LegFound:
-    """Chunks that share terms with the question, scored by BM25."""
-    return _found(job, "by_words", await words.search(effect.case, terms(effect.question), LIMIT))
+    """Chunks that share terms with the question, scored by BM25.
+
+    What the question puts in quotation marks counts besides as one term for each of its words,
+    where a chunk holds it exactly.
+    """
+    scores = dict(await words.search(effect.case, terms(effect.question), LIMIT))
+    for phrase in quoted(effect.question):
+        if found := terms(phrase):
+            for chunk, score in await words.holding(effect.case, phrase, found):
+                scores[chunk] = scores.get(chunk, 0.0) + len(phrase.split()) * score
+    best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return _found(job, "by_words", best[:LIMIT])
+
+
+def quoted(question: str) -> list[str]:
+    """What stands between double quotation marks of any style, without repeats.
+
+    >>> quoted('Who sent "Low Water" and “the plan”?')
+    ['Low Water', 'the plan']
+    """
+    return list(dict.fromkeys(phrase.strip() for phrase in _QUOTED.findall(question)))
 
 
 async def search_links(effect: SearchLinks, job: Job, *, graph: Graph) -> LegFound:

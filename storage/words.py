@@ -9,6 +9,7 @@ Source: Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Table, bindparam, delete, text, update
@@ -52,6 +53,25 @@ _SEARCH = text(
     GROUP BY hits.chunk_id
     ORDER BY score DESC, hits.chunk_id
     LIMIT :limit
+    """
+)
+
+# Chunks that hold the phrase letter by letter, looked for only where its terms are.
+_HOLDING = text(
+    """
+    WITH stats AS (
+        SELECT count(*)::float AS n, avg(words)::float AS mean
+        FROM chunks WHERE case_id = :case AND words > 0
+    ), near AS (
+        SELECT chunk_id FROM postings WHERE case_id = :case AND term = ANY(:terms)
+        GROUP BY chunk_id HAVING count(*) = cardinality(CAST(:terms AS text[]))
+    ), told AS (
+        SELECT chunks.id, chunks.words,
+               (length(lower(text)) - length(replace(lower(text), :phrase, '')))::float
+                   / length(:phrase) AS times
+        FROM near JOIN chunks ON chunks.id = near.chunk_id
+    )
+    SELECT id, times, words / mean AS size, n FROM told, stats WHERE times > 0 ORDER BY id
     """
 )
 
@@ -111,6 +131,24 @@ class Words:
         values = {"case": case, "terms": sorted(set(terms)), "limit": limit, "k1": k1, "b": b}
         async with self._database.connect() as connection:
             return [(row[0], row[1]) for row in await connection.execute(_SEARCH, values)]
+
+    async def holding(
+        self, case: str, phrase: str, terms: Sequence[str], *, k1: float = K1, b: float = B
+    ) -> list[tuple[int, float]]:
+        """The chunks that hold a phrase exactly, scored by BM25 as if it were one term; ordered by id.
+
+        Args:
+            phrase: As it stands in the text, in any case of letters.
+            terms: The phrase's terms, at least one.
+        """
+        values = {"case": case, "phrase": phrase.lower(), "terms": sorted(set(terms))}
+        async with self._database.connect() as connection:
+            rows = list(await connection.execute(_HOLDING, values))
+        rarity = math.log(1 + (rows[0].n - len(rows) + 0.5) / (len(rows) + 0.5)) if rows else 0.0
+        return [
+            (row.id, rarity * row.times * (k1 + 1) / (row.times + k1 * (1 - b + b * row.size)))
+            for row in rows
+        ]
 
     async def frequencies(
         self, case: str, terms: Sequence[str], *, besides: int = 0

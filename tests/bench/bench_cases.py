@@ -1,6 +1,6 @@
 """Import the two real cases and print where the right document stands, by each leg and by the whole.
 
-`python -m tests.bench.bench_cases [documents folder]`. Questions are read from the folder's own
+`python -m tests.bench.bench_cases [case1|case2]`. Questions are read from the folder's own
 README; the files that answer them are known by name.
 """
 
@@ -91,11 +91,13 @@ async def rank_of(client: Client, context: dict[str, Any], case: str, name: str)
     return ranks | {"whole": rank([p["node"] for p in context["order"]])}
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, only: str) -> None:
     asked = questions(folder)
     rows = []
     async with serving() as url, investigator(url) as client:
         for name, right in CASES.items():
+            if only and only not in name:
+                continue
             case = await import_case(client, folder / name)
             for number, file in right.items():
                 context = await ask(client, case, asked[number])
@@ -114,7 +116,7 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    chosen = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("CASEWIRE_DOCUMENTS", DEFAULT))
+    chosen = Path(os.environ.get("CASEWIRE_DOCUMENTS", DEFAULT))
     if not chosen.is_dir():
         sys.exit(f"no documents at {chosen}; set CASEWIRE_DOCUMENTS to the folder that holds them")
-    asyncio.run(main(chosen))
+    asyncio.run(main(chosen, sys.argv[1] if len(sys.argv) > 1 else ""))

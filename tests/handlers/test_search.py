@@ -1,12 +1,13 @@
 """What each leg of retrieval finds, and what it must not."""
 
+import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers import search
 from handlers.embed import Encoder
 from handlers.named import named_in
-from handlers.search import search_links, search_meaning, search_words
+from handlers.search import quoted, search_links, search_meaning, search_words
 from machines.query import LegFound, SearchLinks, SearchMeaning, SearchWords
 from storage.graph import Name
 from storage.vectors_pgvector import PgVectors
@@ -115,3 +116,16 @@ def test_the_longest_name_at_a_place_is_meant() -> None:
 
 def test_a_stop_word_is_nobody_even_where_someone_is_called_so() -> None:
     assert not named_in("What will it be?", [Name(1, "person", "Will", (1,), False)])
+
+
+@pytest.mark.parametrize(
+    ("question", "phrases"),
+    [
+        ('Who sent "Low Water" to the chair?', ["Low Water"]),
+        ("Who said “no” and «yes, of course»?", ["no", "yes, of course"]),
+        ("Whose was it, the editor's or the chair's?", []),
+        ('"twice" is "twice"', ["twice"]),
+    ],
+)
+def test_quotation_marks_of_any_style_hold_a_phrase(question: str, phrases: list[str]) -> None:
+    assert quoted(question) == phrases

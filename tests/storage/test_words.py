@@ -85,3 +85,24 @@ async def test_frequencies_leave_out_the_evidence_besides(engine: AsyncEngine) -
     evidence = (await EvidenceStore(engine).of_case(case))[0].id
     assert await words.frequencies(case, ["a", "b"], besides=evidence) == (0, {})
     assert len(ids) == 3
+
+
+async def test_a_phrase_counts_as_one_term_where_it_stands_exactly(engine: AsyncEngine) -> None:
+    case = await new_case(engine)
+    texts = [
+        "The Winter Garden is closed.",
+        "A garden in winter.",
+        "winter garden, WINTER GARDEN",
+        "Nothing.",
+    ]
+    evidence = EvidenceStore(engine)
+    row = await evidence.register(new_evidence(case, "sha-phrases"))
+    drafts = [ChunkDraft(i, 0, i, i + 1, text, []) for i, text in enumerate(texts)]
+    await evidence.store_text(row.id, title="", text="", pages=[], meta={}, chunks=drafts)
+    ids = [chunk.id for chunk in await evidence.chunks(row.id)]
+    bags = [["winter", "garden", "closed"], ["garden", "winter"], ["winter", "garden"] * 2, ["nothing"]]
+    await Words(engine).index(case, {i: Counter(bag) for i, bag in zip(ids, bags, strict=True)})
+    got = dict(await Words(engine).holding(case, "Winter Garden", ["winter", "garden"]))
+    assert list(got) == [ids[0], ids[2]]
+    assert got[ids[2]] > got[ids[0]] > 0
+    assert await Words(engine).holding(case, "summer garden", ["summer", "garden"]) == []
