@@ -49,6 +49,12 @@ class Notices {
     this.remarks = this.remarks.filter((remark) => remark.id !== id);
   }
 
+  /** A toast's time is over, and that of those before it, which were never seen: the bell keeps them. */
+  expire(id: string): void {
+    this.fresh = this.fresh.slice(this.fresh.indexOf(id) + 1);
+    this.hide(id);
+  }
+
   markRead(id: string): void {
     this.hide(id);
     if (can(topics.machine(id), "mark_read")) void attempt(() => wire.send(id, "mark_read"));

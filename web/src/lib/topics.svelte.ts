@@ -216,6 +216,7 @@ export class Topics {
     if (outcome !== "applied") return outcome;
     clock.heardAt(entry.at);
     this.#forgetStaleProgress(entry);
+    if (entry.gone) this.#positions.delete(entry.machine);
     this.journal = [entry, ...this.journal].slice(0, JOURNAL_LENGTH);
     for (const watcher of this.#watchers) watcher(entry);
     return outcome;

@@ -178,6 +178,25 @@ describe("Passing messages", () => {
     expect(topics.progress("a", "extracting")).toBeUndefined();
   });
 
+  it("tell how many jobs are ahead, anew each time, until the machine is gone", () => {
+    const { topics } = opened();
+    topics.subscribed(snapshot(1, [machine("a"), machine("b")]));
+    const position = (id: string, data: Record<string, number>) =>
+      topics.passing({ type: "passing", topic: TOPIC, machine: id, what: "position", data });
+    expect(topics.ahead("a", "a:3")).toBeUndefined();
+    position("a", { "a:3": 12, "a:4": 0 });
+    position("b", { "b:1": 7 });
+    expect(topics.ahead("a", "a:3")).toBe(12);
+    expect(topics.ahead("a", "a:4")).toBe(0);
+    expect(topics.ahead("b", "a:3")).toBeUndefined();
+    position("a", { "a:3": 11 });
+    expect(topics.ahead("a", "a:3")).toBe(11);
+    expect(topics.ahead("a", "a:4")).toBeUndefined();
+    topics.entry(entry(2, "a", { gone: true }));
+    expect(topics.ahead("a", "a:3")).toBeUndefined();
+    expect(topics.ahead("b", "b:1")).toBe(7);
+  });
+
   it("build the answer, and ask for what went missing", () => {
     const { topics, fetched } = opened();
     const token = (position: number, text: string) =>
