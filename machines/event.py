@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 Source = Literal["client", "handler", "timer"]
 Role = Literal["viewer", "editor", "owner"]
 
+BIGGEST = 2**63 - 1
+"""The largest whole number that JSON writers and database columns take."""
+
 ROLES: tuple[Role, ...] = ("viewer", "editor", "owner")
 
 

@@ -10,7 +10,7 @@ from statemachine import State
 
 from machines.chart import from_each, on_each
 from machines.effect import Effect
-from machines.event import Event, Result
+from machines.event import BIGGEST, Event, Result
 from machines.work import WORK_EVENTS, WorkChart, WorkContext, broken_to, overrun_to
 
 LegName = Literal["meaning", "words", "links"]
@@ -132,7 +132,7 @@ class Composed(Result, name="composed"):
 class Vote(Event, name="vote", source="client", role="viewer"):
     """+1 or −1 on a hit; 0 takes the vote back."""
 
-    node: int
+    node: int = Field(ge=0, le=BIGGEST)
     value: Literal[-1, 0, 1]
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from machines.effect import Effect
-from machines.event import Event, Result
+from machines.event import BIGGEST, Event, Result
 
 
 class UploadSpawned(Event, name="spawn", source="client", role="editor"):
     """A file is about to be sent. `parent` is the evidence it was found in, 0 for none."""
 
     filename: str = Field(min_length=1, max_length=1024)
-    bytes: int = Field(default=0, ge=0)
-    parent: int = Field(default=0, ge=0)
+    bytes: int = Field(default=0, ge=0, le=BIGGEST)
+    parent: int = Field(default=0, ge=0, le=BIGGEST)
 
 
 class Receiving(Event, name="receiving_on", source="handler"):

@@ -38,6 +38,7 @@ from server.inline import inline_handlers
 from server.logs import configure_logging
 from server.parts import Parts
 from server.passwords import Passwords
+from server.prepare import prepare
 from server.receiving import Receiving
 from server.rights import Rights
 from server.runtime import runtime
@@ -56,7 +57,6 @@ from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
 from storage.judgements import Judgements
 from storage.machine_store_redis import RedisMachineStore
-from storage.migrate import upgrade
 from storage.partials import Partials
 from storage.people import People
 from storage.pois import Pois
@@ -74,6 +74,8 @@ LOGIN_FAILURES = 10
 """Of one address and account within a quarter of an hour."""
 ADDRESS_FAILURES = 100
 REGISTRATION_FAILURES = 20
+INVITATION_FAILURES = 20
+"""Addresses without an account that one person may name within a quarter of an hour."""
 
 ROUTES: list[BaseRoute] = [
     *routes_auth.routes,
@@ -109,9 +111,8 @@ def create_app(settings: Settings, services: Services) -> Starlette:
 
 @asynccontextmanager
 async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
-    """Everything that an application is made of, migrated, connected and running."""
+    """Everything that an application is made of, connected and running, on stores that are prepared."""
     async with AsyncExitStack() as stack:
-        await upgrade(services.database_url)
         pool = BlockingConnectionPool.from_url(services.redis_url, max_connections=REDIS_CONNECTIONS)
         redis = Redis.from_pool(pool)
         stack.push_async_callback(redis.aclose)
@@ -154,6 +155,7 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             logins=Throttle(redis, "login", limit=LOGIN_FAILURES),
             logins_of_address=Throttle(redis, "login-address", limit=ADDRESS_FAILURES),
             registrations=Throttle(redis, "register", limit=REGISTRATION_FAILURES),
+            invitations=Throttle(redis, "invite", limit=INVITATION_FAILURES),
             people=People(database),
             cases=cases,
             pois=Pois(database),
@@ -173,11 +175,17 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
 @asynccontextmanager
 async def _following(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     task = asyncio.ensure_future(work())
+    task.add_done_callback(_tell_failure)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _tell_failure(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("A part of the server ended.", exc_info=error, extra={"action": "part.ended"})
 
 
 async def serve(settings: Settings) -> None:
@@ -205,6 +213,7 @@ def _listener(settings: Settings) -> socket.socket:
 
 async def _serve_on(listener: socket.socket, settings: Settings) -> None:
     async with running_services(settings) as services:
+        await prepare(settings, services)
         app = create_app(settings, services)
 
         async def send_elsewhere() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection, Request
 
 from machines.event import Role, at_least
+from server.bodies import refuse_nul
 from server.errors import Denied, Missing, Unauthenticated
 from server.parts import Parts, parts_of
 from server.sessions import Login
@@ -52,6 +53,7 @@ async def require_visitor(request: Request) -> Visitor:
     """The logged-in person; an unsafe request must also be meant.
 
     Raises:
+        Invalid: A part of the path holds NUL.
         Unauthenticated: Nobody is logged in.
         Denied: The origin is foreign, or the CSRF token is missing or wrong.
     """
@@ -65,6 +67,7 @@ async def require_visitor(request: Request) -> Visitor:
         request.headers.get(CSRF_HEADER, "").encode(), visitor.login.csrf.encode()
     ):
         raise Denied(f"the header {CSRF_HEADER} must carry the token of /api/session", code="csrf.wrong")
+    refuse_nul(request.path_params)
     return visitor
 
 

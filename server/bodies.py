@@ -73,9 +73,11 @@ def query(request: Request, model: type[M]) -> M:
         Invalid: They do not fit.
     """
     try:
-        return model.model_validate(dict(request.query_params))
+        value = model.model_validate(dict(request.query_params))
     except ValidationError as error:
         raise Invalid.of(error) from error
+    refuse_nul(value.model_dump())
+    return value
 
 
 def number(request: Request, name: str) -> int:

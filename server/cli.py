@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import uvloop
@@ -130,6 +131,8 @@ async def _demo(_: argparse.Namespace, settings: Settings) -> int:
 
 
 def _worker(options: argparse.Namespace, settings: Settings) -> int:
+    from server.logs import configure_logging
+    from server.prepare import check_shards
     from server.services import attached_services
     from server.worker import DEFAULT_BINDINGS, load_bindings, work
 
@@ -139,7 +142,10 @@ def _worker(options: argparse.Namespace, settings: Settings) -> int:
         raise CommandFailed(
             f"a worker reads evidence in {blobs}, which is not there; run it beside its server"
         )
-    name = f"extra-{os.getpid()}"
+    uvloop.run(check_shards(settings, services))
+    configure_logging(settings.log_level, settings.log_format)
+    # Process ids repeat, over time and between containers that share a data folder.
+    name = f"extra-{os.getpid()}-{token_hex(6)}"
     work(settings, services, queue=options.queue, name=name, bindings=load_bindings(DEFAULT_BINDINGS))
     return 0
 

@@ -133,11 +133,7 @@ class Engine:
 
     async def load(self, machine: str) -> Snapshot | None:
         """The latest snapshot; None when there is no such machine."""
-        try:
-            shard_of_machine(machine)
-        except ValueError:
-            return None
-        return await self.store.load(machine)
+        return await self.store.load(machine) if self._may_be(machine) else None
 
     async def spawn(
         self,
@@ -210,10 +206,8 @@ class Engine:
             EngineError: See the module.
             StoreError: Whether it was applied is unknown; the same event id finds out.
         """
-        try:
-            shard_of_machine(machine)
-        except ValueError:
-            raise MachineMissing(machine) from None
+        if not self._may_be(machine):
+            raise MachineMissing(machine)
         # A random one where the caller has none: redis-py sends a commit again when its reply was
         # lost, and would else meet a conflict with itself.
         event_id = event_id or token_hex(16)
@@ -263,6 +257,13 @@ class Engine:
         """Send a passing message to whoever listens to the topic now."""
         message = {"type": "passing", "topic": topic, "machine": machine, "what": what, "data": dict(data)}
         await self.store.publish(topic, message)
+
+    def _may_be(self, machine: str) -> bool:
+        """Whether it has the form of an id, of a shard that there is."""
+        try:
+            return 0 <= shard_of_machine(machine) < self._shards
+        except ValueError:
+            return False
 
     def _step(
         self, machine: str, before: Snapshot | None, incoming: Incoming, if_revision: int | None

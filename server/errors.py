@@ -141,6 +141,8 @@ _DOWN = Answer(
     detail="a service that this needs does not answer; try again",
 )
 
+# Evidence and entities are asked for by number alone: what is not there and what belongs to somebody
+# else's case must sound the same, so both have the code of `Missing`.
 ANSWERS: Mapping[type[Exception], Answer] = {
     Unauthenticated: Answer(401),
     Denied: Answer(403),
@@ -174,9 +176,9 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     NotAMember: Answer(404, code="member.unknown"),
     LastOwner: Answer(409, code="member.last_owner"),
     UnknownPoi: Answer(404, code="poi.unknown"),
-    UnknownEntity: Answer(404, code="entity.unknown"),
+    UnknownEntity: Answer(404, code=Missing.code),
     NotInCase: Answer(404, code="node.unknown", detail="the case has no such node"),
-    UnknownEvidence: Answer(404, code="evidence.unknown", detail="there is no such evidence"),
+    UnknownEvidence: Answer(404, code=Missing.code, detail="there is no such evidence"),
     ClientDisconnect: Answer(400, code="client.gone", detail="the connection ended"),
     BlobMissing: Answer(410, code="content.missing", detail="the file's content is not there any more"),
 }

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from machines.event import BIGGEST
+
 SUBPROTOCOL = "casewire.v1.json"
 
 Topic = Annotated[str, Field(min_length=1, max_length=200)]
@@ -21,14 +23,14 @@ class Message(BaseModel):
 class Request(Message):
     """`id` is the client's own and comes back in the reply."""
 
-    id: int | Annotated[str, Field(max_length=80)]
+    id: Annotated[int, Field(ge=-BIGGEST, le=BIGGEST)] | Annotated[str, Field(max_length=80)]
 
 
 class Since(Message):
     """Where a subscriber had come to."""
 
     epoch: Annotated[str, Field(max_length=200)]
-    offset: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0, le=BIGGEST)]
 
 
 class Subscribe(Request):
@@ -64,7 +66,7 @@ class Send(Request):
     event: Annotated[str, Field(max_length=80)]
     data: dict[str, Any] = {}
     event_id: EventId | None = None
-    if_revision: Annotated[int, Field(ge=0)] | None = None
+    if_revision: Annotated[int, Field(ge=0, le=BIGGEST)] | None = None
 
 
 class Ping(Request):

@@ -51,6 +51,7 @@ class Parts:
     logins: Throttle
     logins_of_address: Throttle
     registrations: Throttle
+    invitations: Throttle
     people: People
     cases: Cases
     pois: Pois

@@ -46,7 +46,7 @@ class Rights:
             return "owner" if name == user.id else None
         if topic == "system":
             return "owner" if user.is_admin else None
-        if prefix != "case" or not name:
+        if prefix != "case" or not name or "\0" in name:  # PostgreSQL takes no NUL, not even to compare
             return None
         known = self._known.setdefault(user.id, {})
         until, role = known.get(topic, (0.0, None))
@@ -90,11 +90,14 @@ class Rights:
                                 self._forget(user)
                         elif message["type"] == "pmessage":
                             self._forget(message["channel"].decode().removeprefix(_CHANNEL))
-            except RedisError as error:
+            except (RedisError, OSError) as error:
                 logger.warning(
                     "The channel of rights was lost.",
                     extra={"action": "rights.lost", "error": type(error).__name__},
                 )
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    return  # what was lost is the cancellation: closing the connection failed on the way out
             await asyncio.sleep(0.5)
 
     def _forget(self, user: str) -> None:

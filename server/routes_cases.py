@@ -83,7 +83,10 @@ async def put_member(request: Request) -> Response:
     case = request.path_params["case"]
     visitor, _ = await require_role(request, f"case:{case}", "owner", "case")
     body = await read(request, NewMember)
+    # Naming an address that has no account stays counted, as the answer tells who has one.
+    await parts.invitations.begin(visitor.person.id)
     person, before = await parts.cases.set_member(case, body.email, body.role)
+    await parts.invitations.succeeded(visitor.person.id)
     await parts.rights.announce(person.id)
     await tell_changed(parts, case, "members", visitor.person.id)
     if before is None:

@@ -38,8 +38,10 @@ async def page(request: Request) -> Response:
 
 
 def _file(path: str) -> Path:
+    if "\0" in path:  # `resolve` fails on it
+        raise Missing("there is no such file")
     file = (CLIENT / path).resolve()
-    if "\0" in path or not file.is_relative_to(CLIENT) or not file.is_file():
+    if not file.is_relative_to(CLIENT) or not file.is_file():
         raise Missing("there is no such file")
     return file
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from machines.event import BIGGEST
 from server.auth import Visitor, require_role, require_visitor
 from server.bodies import Body, Json, nothing, number, query, read
 from server.parts import Parts, parts_of
@@ -30,7 +31,7 @@ class Page(BaseModel):
     """A page of a list: up to `limit` rows with ids above `after`."""
 
     model_config = ConfigDict(extra="forbid")
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[int, Field(ge=0, le=BIGGEST)] = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 200
 
 
@@ -38,7 +39,7 @@ class Noticed(Body):
     """What somebody looked at, perhaps as a hit of a query."""
 
     what: Literal["view", "read"]
-    node: Annotated[int, Field(ge=1)]
+    node: Annotated[int, Field(ge=1, le=BIGGEST)]
     query: Annotated[str, Field(max_length=120)] = ""
 
 

@@ -11,12 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from machines.draw import describe, draw
+from machines.snapshot import Snapshot
 from machines.step import CHARTS
 from server.auth import Visitor, require_role, require_visitor
-from server.bodies import Json, query
+from server.bodies import Json, nothing, query
 from server.errors import Missing
 from server.parts import Parts, parts_of
 from server.views import machine_view
+from storage.archive import archived
 
 _FORMATS = {
     "dot": ("dot", "text/vnd.graphviz"),
@@ -66,28 +68,21 @@ async def list_machines(request: Request) -> Response:
 
 
 async def get_machine(request: Request) -> Response:
-    """One machine, as a subscriber sees it, with the version of its chart."""
+    """One machine, as a subscriber sees it, with the version of its chart; also one that has left Redis."""
     await require_visitor(request)
-    snapshot = await parts_of(request).engine.load(request.path_params["machine"])
-    if snapshot is None:
-        raise Missing("there is no such machine")
+    snapshot = await _snapshot(request)
     _, role = await require_role(request, snapshot.topic, "viewer", "machine")
     chart = {"chart_version": snapshot.chart_version, "chart_hash": snapshot.chart_hash}
     return Json(machine_view(snapshot, role) | chart)
 
 
 async def get_partial(request: Request) -> Response:
-    """The text of an answer as far as it has been streamed."""
+    """The text of an answer as far as it has been streamed; nothing (204) where none has."""
     await require_visitor(request)
-    parts = parts_of(request)
-    snapshot = await parts.engine.load(request.path_params["machine"])
-    if snapshot is None:
-        raise Missing("there is no such machine")
+    snapshot = await _snapshot(request)
     await require_role(request, snapshot.topic, "viewer", "machine")
-    partial = await parts.partials.read(snapshot.id)
-    if partial is None:
-        raise Missing("nothing has been streamed")
-    return Json(partial)
+    partial = await parts_of(request).partials.read(snapshot.id)
+    return nothing() if partial is None else Json(partial)
 
 
 async def list_charts(request: Request) -> Response:
@@ -105,6 +100,18 @@ async def draw_chart(request: Request) -> Response:
     form, media_type = _FORMATS[suffix]
     active = [state for state in request.query_params.get("active", "").split(",") if state]
     return Response(draw(kind, form, active), media_type=media_type)
+
+
+async def _snapshot(request: Request) -> Snapshot:
+    """The machine that is asked for, live or, when it has ended and left Redis, as it was archived."""
+    parts, machine = parts_of(request), request.path_params["machine"]
+    snapshot = await parts.engine.load(machine)
+    if snapshot is None:
+        async with parts.database.connect() as connection:
+            snapshot = await archived(connection, machine)
+    if snapshot is None:
+        raise Missing("there is no such machine")
+    return snapshot
 
 
 async def _topics(parts: Parts, visitor: Visitor) -> list[str]:

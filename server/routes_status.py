@@ -21,10 +21,16 @@ async def healthz(request: Request) -> Response:
 
 
 async def status(request: Request) -> Response:
-    """Services, backends, queues, workers and this server, for whoever is logged in."""
-    await require_visitor(request)
+    """Services, backends, queues, workers and this server, for whoever is logged in.
+
+    What is being done, and what was given up, names machines of any case: administrators alone see it.
+    """
+    visitor = await require_visitor(request)
     parts = parts_of(request)
     found = await gather_status(parts.settings, parts.services)
+    if not visitor.person.is_admin:
+        workers = [worker | {"effect": "", "machine": ""} for worker in found["workers"]]
+        found = found | {"workers": workers, "given_up": []}
     own = psutil.Process(os.getpid())
     return Json(found | {"server": {"pid": own.pid, "rss_bytes": own.memory_info().rss}})
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from machines.event import BIGGEST
 from machines.snapshot import Snapshot
 from server.auth import Visitor, require_role, require_visitor
 from server.bodies import Body, Json, read
@@ -24,8 +25,8 @@ class NewUpload(Body):
     """A file about to be sent; `bytes` is its size if known, `parent` the evidence it belongs to."""
 
     filename: str = Field(min_length=1, max_length=1024)
-    bytes: int = Field(default=0, ge=0)
-    parent: int = Field(default=0, ge=0)
+    bytes: int = Field(default=0, ge=0, le=BIGGEST)
+    parent: int = Field(default=0, ge=0, le=BIGGEST)
 
 
 class Password(Body):
@@ -48,7 +49,7 @@ async def announce(request: Request) -> Response:
     if body.parent:
         parent = await parts.evidence.get(body.parent)
         if parent.case_id != request.path_params["case"]:
-            raise Missing("there is no such evidence in this case")
+            raise Missing("there is no such evidence")
     outcome = await parts.engine.spawn(
         "upload", topic, body.model_dump(), source="client", actor=visitor.person.id, role=role
     )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Handlers
@@ -159,8 +160,15 @@ async def runtime(
         # What writes transitions ends first, then what carries them on.
         await _stop(then)
         await _stop(first)
-        await close_era(redis)
-        queues.close()
+        try:
+            await close_era(redis)
+        except RedisError as error:
+            logger.warning(
+                "Redis did not hear that all writers have stopped; the next start begins a new era.",
+                extra={"action": "era.open", "error": str(error)},
+            )
+        finally:
+            queues.close()
 
 
 def _start(name: str, part: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
@@ -179,10 +187,18 @@ async def _keep(name: str, part: Callable[[], Awaitable[None]]) -> None:
                 "A part of the server failed and is started again.",
                 extra={"action": "part.failed", "part": name},
             )
+            _end_if_cancelled()
         if loop.time() - since > 2 * _LONGEST_PAUSE_S:
             pause_s = _FIRST_PAUSE_S
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _end_if_cancelled() -> None:
+    """A cancellation can arrive as another error, when closing a connection fails on its way out."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _stop(tasks: list[asyncio.Task[None]]) -> None:

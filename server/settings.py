@@ -65,7 +65,8 @@ def _origin(value: str) -> str:
 
 def _http_host(value: str) -> str:
     parts = urlsplit(value if "://" in value else f"http://{value}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    # It is shown on the status page and in reasons, so it must not hold a password.
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError
     return value
 
@@ -191,7 +192,7 @@ class Settings(BaseSettings):
         "OLLAMA_HOST",
         None,
         "Ollama server that writes answers. Unset: answers are quotations, and no text leaves the machine.",
-        "an address such as http://localhost:11434",
+        "an address such as http://localhost:11434, without a user or a password",
     )
     language_model: str = _setting(
         "CASEWIRE_LANGUAGE_MODEL",
@@ -291,7 +292,7 @@ def _name(field: FieldInfo) -> str:
 def _wrong(name: str, value: str, field: FieldInfo) -> str:
     assert isinstance(field.json_schema_extra, dict)
     # Addresses may hold a password.
-    found = "is not usable: it" if name.endswith("_URL") else f"is {value!r}, but"
+    found = "is not usable: it" if name.endswith("_URL") or "@" in value else f"is {value!r}, but"
     expects = field.json_schema_extra["expects"]
     otherwise = f" to use {field.default}" if field.default is not None else ""
     return f"{name} {found} must be {expects}; correct it, or unset it{otherwise}."

@@ -25,6 +25,9 @@ from storage.runtime_records import RuntimeRecords
 
 Status = dict[str, Any]
 
+GIVEN_UP = 10
+"""So many inline effects that were given up are told, the newest first."""
+
 _OLLAMA_S = 3.0
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -85,6 +88,8 @@ def format_status(status: Mapping[str, Any]) -> str:
             lines.append(
                 f"{'':<15} {w['name']}: {w['state']} on {w['device']}, {memory:.0f} MiB, {w['jobs']} jobs"
             )
+    for letter in status["given_up"]:
+        lines.append(f"{'given up':<15} {letter['name']} of {letter['machine']}: {letter['reason']}")
     return "\n".join(lines)
 
 
@@ -117,10 +122,10 @@ async def _runtime(services: Services) -> dict[str, Any]:
             "queues": await asyncio.to_thread(_queue_lengths, services.queue_url),
             "workers": [asdict(worker) for worker in await records.workers()],
             "counts": await records.counts(),
-            "dead_letters": len(await records.dead_letters()),
+            "given_up": await records.dead_letters(GIVEN_UP),
         }
     except (RedisError, OSError):
-        return {"queues": {}, "workers": [], "counts": {}, "dead_letters": 0}  # told by the service's health
+        return {"queues": {}, "workers": [], "counts": {}, "given_up": []}  # told by the service's health
     finally:
         await redis.aclose()
 

@@ -33,7 +33,17 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
     except Denied:
         await websocket.close(Close.FORBIDDEN_ORIGIN)
         return
-    visitor = await visitor_of(websocket)
+    try:
+        visitor = await visitor_of(websocket)
+    except Exception as error:
+        fault = fault_of(error)
+        logger.error(
+            "A websocket could not be given to anybody.",
+            exc_info=error if fault.status == 500 else None,
+            extra={"action": "ws.nobody", "code": fault.code},
+        )
+        await websocket.close(Close.INSUFFICIENT)
+        return
     if visitor is None:
         await websocket.close(Close.UNAUTHENTICATED)
         return

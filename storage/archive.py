@@ -45,6 +45,13 @@ async def archive(connection: AsyncConnection, snapshots: Sequence[Snapshot]) ->
     )
 
 
+async def archived(connection: AsyncConnection, machine: str) -> Snapshot | None:
+    """The last snapshot of a machine that has ended; None where no such machine is kept."""
+    table: Any = ArchivedMachine
+    found = await connection.scalar(select(table.snapshot).where(table.id == machine, table.terminated))
+    return None if found is None else Snapshot.from_json(found)
+
+
 async def finished_archived(connection: AsyncConnection, machines: Sequence[str]) -> list[str]:
     """Those of the machines whose last snapshot is kept, in the given order."""
     table: Any = ArchivedMachine

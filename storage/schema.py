@@ -271,7 +271,7 @@ class ArchivedMachine(SQLModel, table=True):
 
 
 class Marker(SQLModel, table=True):
-    """How far Redis had come when last seen; a smaller counter there means a lost history."""
+    """A number to compare with: how far Redis had come (`redis`), how many shards there are (`shards`)."""
 
     __tablename__: ClassVar[str] = "markers"
     name: str = Field(primary_key=True)

@@ -138,3 +138,12 @@ def test_settings_survive_the_way_to_a_child_process() -> None:
 
 def test_the_readme_shows_the_table_of_all_settings() -> None:
     assert markdown() in README.read_text(encoding="utf-8"), "run: python -m server.settings --markdown"
+
+
+def test_a_password_in_the_address_of_the_language_model_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = faults(monkeypatch, OLLAMA_HOST="http://ann:hush@localhost:11434")
+    assert len(found) == 1
+    assert "without a user or a password" in found[0]
+    assert "hush" not in found[0]

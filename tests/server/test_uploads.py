@@ -209,7 +209,7 @@ async def test_a_parent_must_be_evidence_of_the_same_case(live: Live) -> None:
         case = await ann.case()
         body = {"filename": "a.txt", "parent": 12345}
         response = await ann.call("POST", f"/api/cases/{case['id']}/uploads", body)
-        assert (response.status_code, response.json()["code"]) == (404, "evidence.unknown")
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
 async def test_strangers_can_neither_send_nor_unlock(live: Live) -> None:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as LostConnection
 from websockets.asyncio.client import connect
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -347,3 +348,15 @@ async def test_a_page_that_reads_too_slowly_is_closed_and_not_buffered(
             assert len(live.parts.sockets) == 0
             wire.socket.transport.resume_reading()
             assert await wire.close_code() == Close.SLOW
+
+
+async def test_a_store_that_is_down_at_the_handshake_means_come_again(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object) -> None:
+        raise LostConnection("no Redis")
+
+    async with live.person() as ann:
+        monkeypatch.setattr(live.parts.sessions, "find", silent)
+        async with ann.socket() as wire:
+            assert await wire.close_code() == Close.INSUFFICIENT

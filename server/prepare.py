@@ -1,0 +1,46 @@
+"""What must be true of the stores before anything works on them."""
+
+from __future__ import annotations
+
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from server.services import Services, ServicesError
+from server.settings import Settings
+from storage.database import create_engine
+from storage.migrate import upgrade
+from storage.shards import ShardsChanged, hold_shards
+
+
+async def prepare(settings: Settings, services: Services) -> None:
+    """Bring the database to this release, and note or compare the number of shards.
+
+    Raises:
+        ServicesError: The database cannot be brought there, or holds data of other shards.
+    """
+    try:
+        await upgrade(services.database_url)
+    except (SQLAlchemyError, CommandError) as error:
+        raise ServicesError(
+            f"The database cannot be brought to this release ({str(error).splitlines()[0]}): "
+            "use the release that wrote it or a newer one, and check that this user may create tables."
+        ) from error
+    await check_shards(settings, services)
+
+
+async def check_shards(settings: Settings, services: Services) -> None:
+    """Compare CASEWIRE_SHARDS with what the data was written with; the first start notes it.
+
+    Raises:
+        ServicesError: They differ.
+    """
+    database = create_engine(services.database_url, pool_size=1)
+    try:
+        await hold_shards(database, settings.shards)
+    except ShardsChanged as error:
+        raise ServicesError(
+            f"CASEWIRE_SHARDS is {settings.shards}, but the data was written with {error.there}: "
+            f"set it to {error.there}, or set CASEWIRE_DATA or DATABASE_URL to where there is no data yet."
+        ) from error
+    finally:
+        await database.dispose()
