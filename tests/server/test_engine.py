@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 
 from machines.errors import BadPayload, Forbidden, NotAllowed, Stale
@@ -20,27 +18,7 @@ from server.services import Services
 from storage.keys import shard_keys
 from storage.machine_store import Committed, DueTimer, shard_of
 from storage.machine_store_redis import RedisMachineStore
-
-SHARDS = 4
-TOPIC = "case:c1"
-
-
-@pytest.fixture
-def store(redis_client: Redis) -> RedisMachineStore:
-    return RedisMachineStore(redis_client, shards=SHARDS, era="e0")
-
-
-@pytest.fixture
-def engine(store: RedisMachineStore) -> Engine:
-    return Engine(store, shards=SHARDS)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def other(services: Services) -> AsyncIterator[Engine]:
-    """An engine with connections of its own, as in another process."""
-    client = Redis.from_url(services.redis_url)
-    yield Engine(RedisMachineStore(client, shards=SHARDS, era="e0"), shards=SHARDS)
-    await client.aclose()
+from tests.server.conftest import SHARDS, TOPIC
 
 
 async def new_case(engine: Engine) -> str:

@@ -15,15 +15,12 @@ from redis.backoff import NoBackoff
 from server.engine import Engine
 from server.hub import Hub, Since
 from server.published import Published, encode, for_role
-from server.services import Services
 from server.subscription import Slow, Subscription
 from storage.keys import shard_keys, topic_keys
 from storage.machine_store import Log, TopicState, Unavailable, shard_of
 from storage.machine_store_redis import RedisMachineStore
+from tests.server.conftest import SHARDS, TOPIC
 from tests.server.following import View, follow, fresh
-
-SHARDS = 4
-TOPIC = "case:c1"
 
 
 class Counting(RedisMachineStore):
@@ -43,19 +40,6 @@ class Counting(RedisMachineStore):
 @pytest.fixture
 def store(redis_client: Redis) -> Counting:
     return Counting(redis_client, shards=SHARDS, era="e0")
-
-
-@pytest.fixture
-def engine(store: Counting) -> Engine:
-    return Engine(store, shards=SHARDS)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def other(services: Services) -> AsyncIterator[Engine]:
-    """An engine with connections of its own, as in another process."""
-    client = Redis.from_url(services.redis_url)
-    yield Engine(RedisMachineStore(client, shards=SHARDS, era="e0"), shards=SHARDS)
-    await client.aclose()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

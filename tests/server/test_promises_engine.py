@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import orjson
 import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff, NoBackoff
@@ -28,34 +27,13 @@ from machines.releases import MIGRATIONS, Migration
 from machines.snapshot import Snapshot
 from server.engine import Engine, MachineMissing
 from server.hub import Hub, Since
-from server.services import Services
 from storage.embedded_redis import find_binary
 from storage.keys import shard_keys, topic_keys
 from storage.listener_redis import RedisListener
 from storage.machine_store import Heard, StoreError, shard_of
 from storage.machine_store_redis import RedisMachineStore
+from tests.server.conftest import SHARDS, TOPIC
 from tests.server.following import View, follow, fresh
-
-SHARDS = 4
-TOPIC = "case:c1"
-
-
-@pytest.fixture
-def store(redis_client: Redis) -> RedisMachineStore:
-    return RedisMachineStore(redis_client, shards=SHARDS, era="e0")
-
-
-@pytest.fixture
-def engine(store: RedisMachineStore) -> Engine:
-    return Engine(store, shards=SHARDS)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def other(services: Services) -> AsyncIterator[Engine]:
-    """An engine with connections of its own, as in another process."""
-    client = Redis.from_url(services.redis_url)
-    yield Engine(RedisMachineStore(client, shards=SHARDS, era="e0"), shards=SHARDS)
-    await client.aclose()
 
 
 @contextlib.asynccontextmanager
