@@ -7,6 +7,7 @@ number of them, after any failure of its own, and when it is interrupted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -59,7 +60,10 @@ class _Child:
     async def end(self) -> int:
         """Kill it, if it still runs, and return how it ended."""
         if self.process.returncode is None:
-            self.process.kill()
+            # Not `process.kill()`: it polls first, and where that finds the child dead, asyncio is
+            # not told how it ended.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
         return await self.process.wait()
 
 

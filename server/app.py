@@ -30,6 +30,7 @@ from server import (
     routes_status,
     routes_uploads,
 )
+from server.ending import end
 from server.engine import Engine
 from server.errors import Close
 from server.headers import SecurityHeaders
@@ -179,8 +180,7 @@ async def _following(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
 
 
 def _tell_failure(task: asyncio.Future[None]) -> None:

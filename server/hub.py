@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from server.ending import end
 from server.published import Published, pushed, recovery_of, snapshot_of
 from server.subscription import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
 from storage.machine_store import Heard, Log, MachineStore, Unavailable
@@ -141,9 +142,7 @@ class Hub:
                 subscriber.close()
         await self._listener.aclose()
         tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
     @property
     def topics(self) -> dict[str, int]:

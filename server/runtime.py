@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Handlers
 from server.dispatcher import IDLE_S, Dispatcher
+from server.ending import end
 from server.engine import Engine
 from server.journalist import Journalist
 from server.positions import Positions
@@ -29,7 +30,7 @@ from server.queues import JobQueues
 from server.results import Results
 from server.services import Services
 from server.settings import Settings
-from server.supervisor import GRACE_S, Supervisor
+from server.supervisor import GRACE_S, STOP_S, Supervisor
 from server.sweeper import AFTER_S, EVERY_S, Sweeper
 from server.timers import Timers
 from server.worker import DEFAULT_BINDINGS
@@ -151,15 +152,16 @@ async def runtime(
         _start("dispatcher", dispatcher.run),
         _start("timers", Timers(engine, records).run),
         _start("sweeper", sweeper.run),
-        _start("workers", supervisor.run),
         _start("positions", Positions(engine, queues).run),
     ]
+    # On its own, since ending workers in good order takes longer than ending the rest.
+    workers = _start("workers", supervisor.run)
     try:
         yield Running(queues, records, supervisor, sweeper, journal, heads)
     finally:
         # What writes transitions ends first, then what carries them on.
-        await _stop(then)
-        await _stop(first)
+        await asyncio.gather(end(then), end([workers], again_s=2 * STOP_S))
+        await end(first)
         try:
             await close_era(redis)
         except RedisError as error:
@@ -199,9 +201,3 @@ def _end_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-async def _stop(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

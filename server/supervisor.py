@@ -38,7 +38,7 @@ SILENT_S = 90.0
 _LOOK_S = 1.0
 _STEADY_S = 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
-_STOP_S = GIVE_BACK_S + 2.0
+STOP_S = GIVE_BACK_S + 2.0
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), _STOP_S)
+        await asyncio.wait_for(process.wait(), STOP_S)
     except TimeoutError:
         process.kill()
         await process.wait()

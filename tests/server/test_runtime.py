@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as LostConnection
 
 from server import runtime
+from server.ending import end
 from server.services import Services
 from server.settings import Settings
 from storage.machine_store import Unavailable
@@ -31,7 +32,7 @@ async def test_a_part_that_fails_is_started_again_and_ends_when_it_is_cancelled(
 
     task = runtime._start("part", part)
     await asyncio.wait_for(well.wait(), 10)
-    await runtime._stop([task])
+    await end([task])
     assert task.cancelled()
     assert len(starts) == 4
     assert caplog.text.count("A part of the server failed") == 3
@@ -67,5 +68,5 @@ async def test_a_part_whose_cancellation_turns_into_another_error_ends_neverthel
     task = runtime._start("part", part)
     await began.wait()
     async with asyncio.timeout(5):
-        await runtime._stop([task])
+        await end([task])
     assert task.cancelled()
