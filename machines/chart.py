@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from statemachine import State, StateChart
-from statemachine.orderedset import OrderedSet
 
 from machines.effect import Effect
 from machines.event import Event, Role, Source
@@ -22,13 +21,6 @@ class Context(BaseModel):
     """What a machine knows besides its states; every field has a JSON value."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=False)
-
-
-class Memory:
-    """Where python-statemachine keeps the configuration of one instance."""
-
-    def __init__(self, state: Any = None) -> None:
-        self.state = state
 
 
 @dataclass(frozen=True)
@@ -52,8 +44,8 @@ class Timer:
     after_s: float | None = None
 
 
-class Chart(StateChart[Memory]):
-    """A definition of states; one instance lives for one step.
+class Chart(StateChart[Any]):
+    """A definition of states; one instance, without the library's engine, lives for one step.
 
     The three engine switches turn silence into errors: by default python-statemachine
     swallows exceptions of actions, ignores unknown events, and moves half-way.
@@ -73,52 +65,17 @@ class Chart(StateChart[Memory]):
     spawn_topics: ClassVar[tuple[str, ...]]
     """Prefixes of the topics that may hold such a machine: `case`, `import`, `user`, `system`."""
 
-    def __init__(
-        self,
-        *,
-        memory: Memory,
-        context: Context,
-        machine: str,
-        topic: str,
-        at: float,
-        actor: str,
-        awaiting: dict[str, str],
-        timers: dict[str, str],
-        history: dict[str, list[str]],
-        data: Event | None = None,
-    ) -> None:
-        self._become(context, machine, topic, at, actor, awaiting, timers)
-        super().__init__(model=memory, data=data)
-        if history:
-            self._remember(history)
+    context: Context
+    machine: str
+    topic: str
+    at: float
+    actor: str
+    awaiting: dict[str, str]
+    timers_set: dict[str, str]
+    emitted: list[Emitted]
+    timers: list[Timer]
 
-    def resume(
-        self,
-        configuration: OrderedSet[Any] | None,
-        *,
-        context: Context,
-        machine: str,
-        topic: str,
-        at: float,
-        actor: str,
-        awaiting: dict[str, str],
-        timers: dict[str, str],
-        history: dict[str, list[str]],
-        data: Event | None = None,
-    ) -> None:
-        """Be another machine from now on; without a configuration a new one, spawned by `data`.
-
-        An instance resolves the callbacks of its whole chart when it is built, which takes about
-        ten times as long as an event. Nothing of the machine it was before is left: queues and
-        counters live in the engine, which is new.
-        """
-        self._become(context, machine, topic, at, actor, awaiting, timers)
-        self.model.state = configuration
-        self._remember(history)
-        self._engine = self._get_engine()  # type: ignore[no-untyped-call]
-        self._engine.start(data=data)
-
-    def _become(
+    def become(
         self,
         context: Context,
         machine: str,
@@ -128,19 +85,22 @@ class Chart(StateChart[Memory]):
         awaiting: dict[str, str],
         timers: dict[str, str],
     ) -> None:
-        self.context = context
-        self.machine = machine
-        self.topic = topic
-        self.at = at
-        self.actor = actor
-        self.awaiting = dict(awaiting)
-        self.timers_set = dict(timers)
-        self.emitted: list[Emitted] = []
-        self.timers: list[Timer] = []
+        """Be a machine, in what its actions see of it: nothing of another remains."""
+        # Past the library's __setattr__, which looks for a state of each name.
+        vars(self).update(
+            context=context,
+            machine=machine,
+            topic=topic,
+            at=at,
+            actor=actor,
+            awaiting=dict(awaiting),
+            timers_set=dict(timers),
+            emitted=[],
+            timers=[],
+        )
 
-    def _remember(self, history: dict[str, list[str]]) -> None:
-        states = {state.id: state for state in self.states_map.values()} if history else {}
-        self.history_values = {key: [states[i] for i in ids] for key, ids in history.items()}
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({vars(self).get('machine')!r})"
 
     def emit(self, effect: Effect, state: State | None = None) -> None:
         """Ask for work. With a `state`, its result counts only while that entry lasts."""
@@ -168,10 +128,14 @@ class Chart(StateChart[Memory]):
 
     def on_exit_state(self, state: State) -> None:
         """End what the left state had waited for."""
-        self.awaiting = {effect: owner for effect, owner in self.awaiting.items() if owner != state.id}
-        self.emitted = [e if e.state != state.id else Emitted(e.effect, "") for e in self.emitted]
-        for key in [key for key, owner in self.timers_set.items() if owner == state.id]:
-            self.clear_timer(key)
+        left = state.id
+        if left in self.awaiting.values():
+            self.awaiting = {effect: owner for effect, owner in self.awaiting.items() if owner != left}
+        if self.emitted:
+            self.emitted = [e if e.state != left else Emitted(e.effect, "") for e in self.emitted]
+        if left in self.timers_set.values():
+            for key in [key for key, owner in self.timers_set.items() if owner == left]:
+                self.clear_timer(key)
 
 
 def on_each(*states: State, **keywords: Any) -> Any:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 from statemachine.exceptions import TransitionNotAllowed
-from statemachine.orderedset import OrderedSet
 
 from machines.case import CaseChart
-from machines.chart import Chart, Memory, Timer, all_states, chart_hash, events_of
+from machines.chart import Chart, Context, Timer
 from machines.effect import Effect
 from machines.errors import (
     BadPayload,
@@ -24,10 +23,12 @@ from machines.errors import (
     UnknownKind,
 )
 from machines.event import Event, Result, Role, Source, at_least
+from machines.interpret import apply, begin
 from machines.notification import NotificationChart
 from machines.query import QueryChart
 from machines.releases import brought_up
 from machines.snapshot import Snapshot
+from machines.tables import Tables, keep, tables_of
 from machines.upload import UploadChart
 from machines.work import Started
 
@@ -94,10 +95,9 @@ def chart_of(kind: str) -> type[Chart]:
         raise UnknownKind(f"there is no chart “{kind}”; the charts are {', '.join(sorted(CHARTS))}") from None
 
 
-@cache
 def hash_of(kind: str) -> str:
     """The definition hash of a kind, computed once."""
-    return chart_hash(chart_of(kind))
+    return tables_of(chart_of(kind)).hash
 
 
 def spawn(kind: str, machine: str, topic: str, incoming: Incoming) -> Step:
@@ -107,28 +107,15 @@ def spawn(kind: str, machine: str, topic: str, incoming: Incoming) -> Step:
         UnknownKind, Forbidden, BadPayload: Nothing was created.
     """
     chart = chart_of(kind)
+    tables = tables_of(chart)
     if incoming.source != "handler":
-        _check_sender(chart.spawn_event, incoming, ())
+        _check_sender(chart.spawn_event, incoming, list)
     if topic.partition(":")[0] not in chart.spawn_topics:
         topics = ", ".join(f"{prefix}:…" for prefix in chart.spawn_topics)
         raise Forbidden(f"a {kind} cannot live on “{topic}”; its topics are {topics}", event="spawn")
     data = _payload(chart.spawn_event, incoming)
-    instance = _instance(
-        chart,
-        None,
-        context=chart.context_type(),
-        machine=machine,
-        topic=topic,
-        at=incoming.at,
-        actor=incoming.actor,
-        awaiting={},
-        timers={},
-        history={},
-        data=data,
-    )
-    done = _result(chart, instance, None, incoming)
-    _give_back(instance)
-    return done
+    body = _body(tables, chart.context_type(), machine, topic, incoming, {}, {})
+    return _result(tables, body, begin(tables, body, data), None, incoming)
 
 
 def step(snapshot: Snapshot, incoming: Incoming) -> Step:
@@ -137,43 +124,53 @@ def step(snapshot: Snapshot, incoming: Incoming) -> Step:
     Raises:
         StepError: One of the family in `machines.errors`; the snapshot is still the truth.
     """
-    chart = chart_of(snapshot.kind)
+    tables = tables_of(chart_of(snapshot.kind))
     stored = snapshot
-    snapshot = brought_up(snapshot, hash_of(snapshot.kind))
+    if snapshot.chart_hash != tables.hash:
+        snapshot = brought_up(snapshot, tables.hash)
+    configuration = tuple(snapshot.configuration)
     check_configuration(snapshot)
-    event = events_of(chart).get(incoming.name)
-    may = (
-        allowed(snapshot, incoming.role)
-        if incoming.source == "client"
-        else allowed_from(snapshot, incoming.source)
-    )
+    event = tables.events.get(incoming.name)
+
+    def may() -> list[str]:
+        if incoming.source == "client":
+            return allowed(snapshot, incoming.role)
+        return allowed_from(snapshot, incoming.source)
+
     if event is None:
         raise UnknownEvent(
             f"a {snapshot.kind} knows no event “{incoming.name}”",
             event=incoming.name,
             states=snapshot.configuration,
-            allowed=may,
+            allowed=may(),
         )
     _check_sender(event, incoming, may)
     data = _payload(event, incoming)
     if isinstance(data, (Result, Started)) and data.effect not in snapshot.awaiting:
         raise Stale(f"nobody awaits {data.effect} any more", event=event.name, states=snapshot.configuration)
-    instance = _restore(chart, snapshot, incoming)
+    if snapshot.terminated:
+        raise NotAllowed(
+            f"the {snapshot.kind} has ended in {_active(snapshot)}",
+            event=incoming.name,
+            states=snapshot.configuration,
+        )
+    body = _body(
+        tables, _context(tables, snapshot), snapshot.id, snapshot.topic, incoming,
+        snapshot.awaiting, snapshot.timers,
+    )  # fmt: skip
+    history = _history(tables, snapshot)
     try:
-        instance.send(event.name, data=data)
+        rest = apply(tables, body, configuration, history, event.name, data)
     except TransitionNotAllowed:
-        _give_back(instance)
         raise NotAllowed(
             f"“{event.name}” is not possible while the {snapshot.kind} is {_active(snapshot)}",
             event=event.name,
             states=snapshot.configuration,
-            allowed=may,
+            allowed=may(),
         ) from None
     if isinstance(data, Result):
-        instance.awaiting.pop(data.effect, None)
-    done = _result(chart, instance, stored, incoming)
-    _give_back(instance)
-    return done
+        body.awaiting.pop(data.effect, None)
+    return _result(tables, body, rest, stored, incoming)
 
 
 def allowed(snapshot: Snapshot, role: Role | None) -> list[str]:
@@ -185,7 +182,7 @@ def allowed_in(kind: str, configuration: tuple[str, ...], role: Role | None) -> 
     """Client events that a machine of a kind takes in a configuration from a role, sorted by name."""
     if role is None:
         return []
-    events = events_of(chart_of(kind))
+    events = tables_of(chart_of(kind)).events
     return sorted(
         name
         for name in _outgoing(kind, configuration)
@@ -197,36 +194,34 @@ def allowed_from(snapshot: Snapshot, source: Source) -> list[str]:
     """Events of a source that this state takes, sorted by name."""
     if snapshot.terminated:
         return []
-    events = events_of(chart_of(snapshot.kind))
+    events = tables_of(chart_of(snapshot.kind)).events
     outgoing = _outgoing(snapshot.kind, tuple(snapshot.configuration))
     return sorted(name for name in outgoing if name in events and events[name].source == source)
 
 
-@cache
-def _states(kind: str) -> dict[str, Any]:
-    return {state.id: state for state in all_states(chart_of(kind))}
-
-
-@cache
 def _outgoing(kind: str, configuration: tuple[str, ...]) -> frozenset[str]:
     """States of an older definition allow nothing."""
-    states = _states(kind)
-    return frozenset(
-        str(event)
-        for state in configuration
-        if state in states
-        for transition in states[state].transitions
-        for event in transition.events
-    )
+    tables = tables_of(chart_of(kind))
+    found = tables.outgoing.get(configuration)
+    if found is None:
+        found = frozenset(
+            str(event)
+            for name in configuration
+            if name in tables.nodes
+            for edge in tables.nodes[name].edges
+            for event in edge.transition.events
+        )
+        keep(tables.outgoing, configuration, found)
+    return found
 
 
-def _check_sender(event: type[Event], incoming: Incoming, may: tuple[str, ...] | list[str]) -> None:
+def _check_sender(event: type[Event], incoming: Incoming, may: Callable[[], list[str]]) -> None:
     if event.source != incoming.source:
         raise Forbidden(
-            f"“{event.name}” cannot be sent by a {incoming.source}", event=event.name, allowed=may
+            f"“{event.name}” cannot be sent by a {incoming.source}", event=event.name, allowed=may()
         )
     if incoming.source == "client" and not at_least(incoming.role, event.role):
-        raise Forbidden(f"“{event.name}” needs the role {event.role}", event=event.name, allowed=may)
+        raise Forbidden(f"“{event.name}” needs the role {event.role}", event=event.name, allowed=may())
 
 
 def _payload(event: type[Event], incoming: Incoming) -> Event:
@@ -245,47 +240,41 @@ def _active(snapshot: Snapshot) -> str:
     return ", ".join(snapshot.configuration)
 
 
-def _restore(chart: type[Chart], snapshot: Snapshot, incoming: Incoming) -> Chart:
-    if snapshot.terminated:
-        raise NotAllowed(
-            f"the {snapshot.kind} has ended in {_active(snapshot)}",
-            event=incoming.name,
-            states=snapshot.configuration,
-        )
+def _context(tables: Tables, snapshot: Snapshot) -> Context:
+    context = deepcopy(snapshot.context) if tables.shares_context else snapshot.context
     try:
-        context = chart.context_type.model_validate(snapshot.context)
+        return tables.chart.context_type.model_validate(context)
     except ValidationError as error:
         raise BrokenSnapshot(f"the context of {snapshot.id} does not fit its chart: {error}") from error
-    return _instance(
-        chart,
-        OrderedSet(snapshot.configuration),
-        context=context,
-        machine=snapshot.id,
-        topic=snapshot.topic,
-        at=incoming.at,
-        actor=incoming.actor,
-        awaiting=snapshot.awaiting,
-        timers=snapshot.timers,
-        history=snapshot.history,
-    )
 
 
-_IDLE: dict[type[Chart], list[Chart]] = {}
-"""Instances whose step is over; one whose action raised is not among them."""
+def _body(
+    tables: Tables,
+    context: Context,
+    machine: str,
+    topic: str,
+    incoming: Incoming,
+    awaiting: dict[str, str],
+    timers: dict[str, str],
+) -> Chart:
+    """A machine that actions can act on, without the library's engine."""
+    body: Chart = object.__new__(tables.chart)
+    body.become(context, machine, topic, incoming.at, incoming.actor, awaiting, timers)
+    return body
 
 
-def _instance(chart: type[Chart], configuration: OrderedSet[str] | None, **life: Any) -> Chart:
-    """An instance of the chart, a used one if there is any."""
-    try:
-        instance = _IDLE[chart].pop()
-    except (KeyError, IndexError):
-        return chart(memory=Memory(configuration), **life)
-    instance.resume(configuration, **life)
-    return instance
+def _history(tables: Tables, snapshot: Snapshot) -> tuple[tuple[str, ...] | None, ...]:
+    """What each history state of the chart remembers.
 
-
-def _give_back(instance: Chart) -> None:
-    _IDLE.setdefault(type(instance), []).append(instance)
+    Raises:
+        BrokenSnapshot: One remembers a state that is not there.
+    """
+    if not tables.histories:
+        return ()
+    remembered = snapshot.history
+    for name in {each for ids in remembered.values() for each in ids} - tables.nodes.keys():
+        raise BrokenSnapshot(f"{snapshot.id} remembers {name}, which its chart does not have")
+    return tuple(tuple(remembered[name]) if name in remembered else None for name in tables.histories)
 
 
 def check_configuration(snapshot: Snapshot) -> None:
@@ -294,53 +283,69 @@ def check_configuration(snapshot: Snapshot) -> None:
     Raises:
         BrokenSnapshot: A state is unknown, a parent is missing, or a compound has not one child.
     """
-    states = _states(snapshot.kind)
-    active = set(snapshot.configuration)
-    if not active or not active <= states.keys():
-        raise BrokenSnapshot(f"{snapshot.id}: no such states: {sorted(active - states.keys())}")
-    tops = [s for s in active if states[s].parent is None]
+    tables = tables_of(chart_of(snapshot.kind))
+    configuration = tuple(snapshot.configuration)
+    problem = tables.problems.get(configuration)
+    if problem is None:
+        problem = _problem(tables, configuration)
+        keep(tables.problems, configuration, problem)
+    if problem:
+        raise BrokenSnapshot(f"{snapshot.id}: {problem}")
+
+
+def _problem(tables: Tables, configuration: tuple[str, ...]) -> str:
+    """What is wrong with a configuration, "" for a legal one."""
+    nodes, active = tables.nodes, set(configuration)
+    if not active or not active <= nodes.keys():
+        return f"no such states: {sorted(active - nodes.keys())}"
+    tops = [name for name in active if nodes[name].parent is None]
     problems = [] if len(tops) == 1 else [f"{len(tops)} top states"]
-    for name in active:
-        state = states[name]
-        if state.parent is not None and state.parent.id not in active:
-            problems.append(f"{name} without {state.parent.id}")
-        children = [child.id for child in state.states if child.id in active]
-        expected = len(list(state.states)) if state.parallel else min(1, len(list(state.states)))
-        if len(children) != expected:
+    for name in configuration:
+        node = nodes[name]
+        if node.parent is not None and node.parent.id not in active:
+            problems.append(f"{name} without {node.parent.id}")
+        children = [child.id for child in node.children if child.id in active]
+        if len(children) != (len(node.children) if node.parallel else min(1, len(node.children))):
             problems.append(f"{name} with {len(children)} active children")
-    if problems:
-        raise BrokenSnapshot(f"{snapshot.id}: {'; '.join(problems)}")
+    return "; ".join(problems)
 
 
-def _result(chart: type[Chart], instance: Chart, before: Snapshot | None, incoming: Incoming) -> Step:
+def _result(
+    tables: Tables,
+    body: Chart,
+    rest: tuple[tuple[str, ...], tuple[tuple[str, ...] | None, ...]],
+    before: Snapshot | None,
+    incoming: Incoming,
+) -> Step:
+    configuration, history = rest
     revision = 1 if before is None else before.revision + 1
-    effects = {f"{instance.machine}:{revision}:{i}": e for i, e in enumerate(instance.emitted)}
+    effects = {f"{body.machine}:{revision}:{i}": e for i, e in enumerate(body.emitted)}
     asked = {key: e.state for key, e in effects.items() if e.state}
-    instance.note_ids(asked)
-    awaiting = instance.awaiting | asked
-    configuration = [str(value) for value in instance.configuration_values]
-    states = _states(chart.kind)
-    context = instance.context.model_dump(mode="json")
+    body.note_ids(asked)
+    awaiting = body.awaiting | asked
+    context = body.context.model_dump(mode="json")
     old = {} if before is None else before.context
     snapshot = Snapshot(
-        id=instance.machine,
-        kind=chart.kind,
-        chart_version=chart.version,
-        chart_hash=hash_of(chart.kind),
-        topic=instance.topic,
+        id=body.machine,
+        kind=tables.chart.kind,
+        chart_version=tables.chart.version,
+        chart_hash=tables.hash,
+        topic=body.topic,
         revision=revision,
-        configuration=configuration,
-        history={key: [s.id for s in value] for key, value in instance.history_values.items()},
+        configuration=list(configuration),
+        history={
+            name: list(ids) for name, ids in zip(tables.histories, history, strict=True) if ids is not None
+        },
         context=context,
         awaiting=awaiting,
-        timers=instance.timers_set,
-        terminated=any(states[s].final and states[s].parent is None for s in configuration),
+        timers=body.timers_set,
+        terminated=not tables.top_finals.isdisjoint(configuration),
         updated_at=incoming.at,
     )
     return Step(
         snapshot=snapshot,
         effects={key: e.effect for key, e in effects.items()},
-        timers=instance.timers,
+        timers=body.timers,
         settled=[] if before is None else [key for key in before.awaiting if key not in awaiting],
         changed={key: value for key, value in context.items() if key not in old or old[key] != value},
         removed=[key for key in old if key not in context],

@@ -1,4 +1,4 @@
-"""A machine restored before every event goes the same way as one that never rested."""
+"""A machine restored before every event goes the same way by table, by the library, and unbroken."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statemachine.exceptions import TransitionNotAllowed
 
-from machines import step as stepping
-from machines.chart import Chart, Memory, events_of
+from machines.chart import Chart, events_of
 from machines.errors import NotAllowed, Stale
 from machines.event import Event, Result
 from machines.snapshot import Snapshot
 from machines.step import CHARTS, Incoming, Step, allowed_from, spawn, step
 from machines.work import Started
+from tests.machines import oracle
 
 numbers = st.integers(0, 9)
 sentences = st.sampled_from(["", "no", "too large"])
@@ -90,8 +90,9 @@ class Uninterrupted:
     def __init__(self, kind: str, first: Step, incoming: Incoming) -> None:
         self.chart = CHARTS[kind]
         self.snapshot = first.snapshot
-        self.instance: Chart = self.chart(
-            memory=Memory(),
+        self.instance: Chart = oracle.library_instance(
+            self.chart,
+            None,
             context=self.chart.context_type(),
             machine=first.snapshot.id,
             topic=first.snapshot.topic,
@@ -121,7 +122,7 @@ class Uninterrupted:
 
     def _rest(self, before: Snapshot | None, incoming: Incoming) -> Step:
         """What the step did; the instance itself goes on as it is."""
-        done = stepping._result(self.chart, self.instance, before, incoming)
+        done = oracle.result(self.instance, before, incoming)
         self.snapshot = done.snapshot
         self.instance.awaiting = dict(done.snapshot.awaiting)
         self.instance.emitted, self.instance.timers = [], []
@@ -164,8 +165,10 @@ def test_restoring_before_every_event_changes_nothing(kind: str, data: st.DataOb
     topic, payload = SPAWNED[kind]
     incoming = Incoming("spawn", payload, "handler", 1000.0, "u1")
     last = spawn(kind, f"{kind}-0-ab", topic, incoming)
+    chart = CHARTS[kind]
     whole = Uninterrupted(kind, last, incoming)
     assert whole.snapshot == last.snapshot
+    assert oracle.spawn(chart, f"{kind}-0-ab", topic, incoming) == last
     for number in range(data.draw(st.integers(1, 25), label="events")):
         incoming = data.draw(incomings(last.snapshot, 1001.0 + number), label="event")
         # Through JSON, as the store does it.
@@ -174,6 +177,13 @@ def test_restoring_before_every_event_changes_nothing(kind: str, data: st.DataOb
         restored = outcome(lambda rested=rested, incoming=incoming: step(rested, incoming))
         unbroken = outcome(lambda incoming=incoming: whole.send(incoming))
         assert restored == unbroken
+        assert rested == last.snapshot
+        by_library = outcome(lambda rested=rested, incoming=incoming: oracle.step(chart, rested, incoming))
+        assert restored == by_library
+        pooled = outcome(
+            lambda rested=rested, incoming=incoming: oracle.step(chart, rested, incoming, way="pooled")
+        )
+        assert restored == pooled
         if isinstance(restored, Step):
             last = restored
 
