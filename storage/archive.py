@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import collate, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from machines.snapshot import Snapshot
+from storage.machine_store import MachineStore
 from storage.schema import ArchivedMachine
+
+Before = tuple[float, str]
+"""Time of the last change and id: where a page begins, this machine not included."""
 
 
 async def archive(connection: AsyncConnection, snapshots: Sequence[Snapshot]) -> None:
@@ -58,3 +62,43 @@ async def finished_archived(connection: AsyncConnection, machines: Sequence[str]
     rows = await connection.execute(select(table.id).where(table.id.in_(machines), table.terminated))
     kept = set(rows.scalars())
     return [machine for machine in machines if machine in kept]
+
+
+async def finished_page(
+    connection: AsyncConnection, topic: str, before: Before | None, limit: int
+) -> list[Snapshot]:
+    """Machines of a topic that have ended and that Postgres has, the latest change first.
+
+    Those of one time are ordered by id, downwards and byte by byte, as Redis orders them: a page
+    may go on where the finished machines of `MachineStore.read_topic` end.
+
+    Args:
+        before: Of the last machine on the page before; None for the first page.
+    """
+    table: Any = ArchivedMachine
+    by_bytes = collate(table.id, "C")
+    wanted = select(table.snapshot).where(table.topic == topic, table.terminated)
+    if before is not None:
+        at, machine = before
+        wanted = wanted.where(tuple_(table.updated_at, by_bytes) < tuple_(literal(at), literal(machine)))
+    rows = await connection.execute(wanted.order_by(table.updated_at.desc(), by_bytes.desc()).limit(limit))
+    return [Snapshot.from_json(value) for value in rows.scalars()]
+
+
+async def finished_of(
+    store: MachineStore, connection: AsyncConnection, topic: str, before: Before | None, limit: int
+) -> list[Snapshot]:
+    """Like `finished_page`, with those that ended so lately that Postgres has them not yet.
+
+    Redis is read first: a machine that leaves it in between is in Postgres already. Whoever is in
+    both appears once.
+    """
+    there = await store.finished_in(topic, before, limit)
+    kept = await finished_page(connection, topic, before, limit)
+    found = {snapshot.id: snapshot for snapshot in (*kept, *there)}
+    return sorted(found.values(), key=place, reverse=True)[:limit]
+
+
+def place(snapshot: Snapshot) -> Before:
+    """Where a machine stands among the finished ones of its topic."""
+    return snapshot.updated_at, snapshot.id

@@ -227,6 +227,12 @@ class MachineStore(Protocol):
     async def finished(self, *, before: float, limit: int) -> list[str]:
         """Machines that ended before a Unix time and have not left yet, earliest first, all shards."""
 
+    async def finished_in(self, topic: str, before: tuple[float, str] | None, limit: int) -> list[Snapshot]:
+        """A topic's machines that ended and have not left, the latest first, ties by id downwards.
+
+        With `before` (time of the last change, id) those that come after it in this order.
+        """
+
     async def claim(self, consumer: str, *, count: int, block_s: float, idle_s: float) -> list[OutboxItem]:
         """New outbox items for a consumer, and those whose consumer has been silent for `idle_s`.
 

@@ -204,6 +204,23 @@ class RedisMachineStore(RedisOutbox):
         found = await self._by_time("finished", "-inf", f"({before}", limit)
         return [machine for machine, _ in found]
 
+    async def finished_in(self, topic: str, before: tuple[float, str] | None, limit: int) -> list[Snapshot]:
+        """See `MachineStore.finished_in`."""
+        keys = shard_keys(shard_of(topic, self._shards))
+        ended = topic_keys(shard_of(topic, self._shards), topic).finished
+        high, skipped, names = "+inf" if before is None else repr(before[0]), 0, list[str]()
+        while len(names) < limit:
+            [found] = await self._each(
+                [("ZREVRANGEBYSCORE", ended, high, "-inf", "WITHSCORES", "LIMIT", skipped, limit)]
+            )
+            members = [(float(at), member.decode()) for member, at in found]
+            names += [name for at, name in members if before is None or (at, name) < before]
+            if len(members) < limit:
+                break
+            skipped += limit
+        snapshots = await self._each([("HGET", keys.snapshots, name) for name in names[:limit]])
+        return [Snapshot.from_json(orjson.loads(s)) for s in snapshots if s is not None]
+
     async def due_timers(self, now: float, *, limit: int) -> list[DueTimer]:
         """See `MachineStore.due_timers`."""
         found = await self._by_time("timers", "-inf", str(now), limit)
