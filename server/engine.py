@@ -1,4 +1,4 @@
-"""Events into transitions: load, step, commit, again when another process was faster.
+"""Events into transitions: step what is known, commit, again when another process was faster.
 
 EngineError
 ├── MachineMissing     there is no such machine
@@ -15,8 +15,7 @@ import asyncio
 import hashlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, ClassVar
@@ -25,6 +24,7 @@ from machines.errors import Stale, StepError
 from machines.event import Role, Source
 from machines.snapshot import Snapshot
 from machines.step import Incoming, Step, spawn, step
+from server.latest import Latest
 from storage.machine_store import (
     Committed,
     Conflict,
@@ -109,12 +109,32 @@ class Outcome:
 
 
 class _Turn:
-    """Who may step a machine in this process, and the newest snapshot for the next in line."""
+    """Who may step a machine in this process; `async with` waits for it."""
 
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
+    __slots__ = ("_lock", "_machine", "_turns", "waiting")
+
+    def __init__(self, machine: str, turns: dict[str, _Turn]) -> None:
+        self._machine = machine
+        self._turns = turns
+        self._lock = asyncio.Lock()
         self.waiting = 0
-        self.latest: Snapshot | None = None
+
+    async def __aenter__(self) -> None:
+        self.waiting += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.waiting -= 1
+        if not self.waiting:
+            del self._turns[self._machine]
 
 
 class Engine:
@@ -130,6 +150,7 @@ class Engine:
         self._shards = shards
         self._clock = clock
         self._turns: dict[str, _Turn] = {}
+        self._latest = Latest()
 
     async def load(self, machine: str) -> Snapshot | None:
         """The latest snapshot; None when there is no such machine."""
@@ -176,12 +197,12 @@ class Engine:
                 return known
             try:
                 committed = await self.store.commit(done, event_id=event_id, actor=actor)
-            except Conflict:
-                there = await self.store.load(machine)
+            except Conflict as conflict:
+                there = conflict.there
                 if not derived or there is None:
                     raise MachineExists(machine) from None
                 return Outcome(machine, there.revision, "spawn", there.configuration, True, None)
-        return _outcome(machine, "spawn", committed, done)
+            return self._done(machine, "spawn", committed, done)
 
     async def send(
         self,
@@ -211,19 +232,21 @@ class Engine:
         # A random one where the caller has none: redis-py sends a commit again when its reply was
         # lost, and would else meet a conflict with itself.
         event_id = event_id or token_hex(16)
-        async with self._turn(machine) as turn:
+        async with self._turn(machine):
+            before = self._latest.take(machine)
+            read = False
             for tried in range(_TRIES):
-                if tried:
+                if tried > 1:
                     await asyncio.sleep(random.uniform(0, min(0.2, 0.002 * 2**tried)))
-                before, turn.latest = turn.latest, None
-                fresh = before is None
-                before = before or await self.store.load(machine)
+                if before is None and not read:
+                    before, read = await self.store.load(machine), True
                 incoming = Incoming(event, data, source, self._clock(), actor, role)
                 try:
                     done = self._step(machine, before, incoming, if_revision)
                     committed = await self.store.commit(done, event_id=event_id, actor=actor, timer=timer)
                 except (StepError, EngineError):
-                    if not fresh:
+                    if not read:  # the machine may have moved on, so that it takes the event
+                        before = None
                         continue
                     known = await self._known(machine, event, event_id)
                     if known is None:
@@ -231,11 +254,10 @@ class Engine:
                     return known
                 except TimerGone as gone:
                     raise Stale(str(gone), event=event) from None
-                except Conflict:
+                except Conflict as conflict:
+                    before, read = conflict.there, True
                     continue
-                if not committed.repeated and turn.waiting > 1:
-                    turn.latest = done.snapshot
-                return _outcome(machine, event, committed, done)
+                return self._done(machine, event, committed, done)
         raise Busy(machine)
 
     async def fire(self, timer: DueTimer) -> Outcome:
@@ -278,19 +300,18 @@ class Engine:
         first = await self.store.outcome_of(machine, event_id)
         return None if first is None else _outcome(machine, event, first, None)
 
-    @asynccontextmanager
-    async def _turn(self, machine: str) -> AsyncIterator[_Turn]:
-        turn = self._turns.setdefault(machine, _Turn())
-        if turn.waiting >= _LONGEST_QUEUE:
+    def _turn(self, machine: str) -> _Turn:
+        turn = self._turns.get(machine)
+        if turn is None:
+            turn = self._turns[machine] = _Turn(machine, self._turns)
+        elif turn.waiting >= _LONGEST_QUEUE:
             raise Busy(machine)
-        turn.waiting += 1
-        try:
-            async with turn.lock:
-                yield turn
-        finally:
-            turn.waiting -= 1
-            if not turn.waiting:
-                del self._turns[machine]
+        return turn
+
+    def _done(self, machine: str, event: str, committed: Committed, done: Step) -> Outcome:
+        if not committed.repeated:
+            self._latest.keep(done.snapshot, committed.size)
+        return _outcome(machine, event, committed, done)
 
 
 def _derived_id(kind: str, topic: str, event_id: str, shards: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 ERA = "casewire:era"
 """Hash `id`, `tick`, `run`, `closed`: see `storage.era`."""
@@ -19,12 +19,12 @@ class ShardKeys:
     """Keys that a shard has once.
 
     Attributes:
-        snapshots: Hash, machine → snapshot as JSON.
-        revisions: Hash, machine → revision.
-        recent: Sorted set of machines by the Unix time of their last change.
-        finished: The same, of those that have ended.
-        topics: Sorted set of topics by the Unix time of their last entry.
-        outbox: Stream of effects on their way to a queue: `id`, `effect` (JSON).
+        configurations: Hash, name → configuration as JSON, of those too long to repeat with every
+            event id; as many as charts have.
+        finished: Sorted set of machines that have ended by the Unix time of their end.
+        topics: Set of the topics that ever had a machine.
+        outbox: Stream of effects on their way to a queue: `id`, and `effect` (JSON) where nobody
+            awaits it.
         pending: Hash, effect id → effect (JSON), for those awaited.
         pending_at: Sorted set of awaited effects by the Unix time of their commit or last retry.
         tries: Hash, effect id → how often it was retried.
@@ -32,11 +32,12 @@ class ShardKeys:
         timer_events: Hash, `machine|key` → event and data as JSON.
         era: String, the era that `storage.era` settled.
         journal: Stream of entries on their way to the custody chain in Postgres: `topic`, `entry`.
+        machine: What the keys of machines begin with; each is a string, see `storage.packing_redis`.
+        events: What the hashes of event ids begin with: digest → `offset revision configuration`,
+            and `d`, the day that it holds.
     """
 
-    snapshots: str
-    revisions: str
-    recent: str
+    configurations: str
     finished: str
     topics: str
     outbox: str
@@ -47,15 +48,14 @@ class ShardKeys:
     timer_events: str
     era: str
     journal: str
+    machine: str
+    events: str
     prefix: str
 
-    def recent_of(self, kind: str) -> str:
-        """Like `recent`, of one kind."""
-        return f"{self.prefix}:recent:{kind}"
-
-    def event(self, machine: str, event_id: str) -> str:
-        """String that remembers the first outcome of an event id: `[offset, revision, configuration]`."""
-        return f"{self.prefix}:event:{machine}:{event_id}"
+    def events_of(self, machine: str) -> tuple[str, str]:
+        """The hashes of event ids of a machine, for even and for odd days."""
+        key = self.events + machine
+        return key + ":0", key + ":1"
 
     def lease(self, effect_id: str) -> str:
         """String, who works on an effect."""
@@ -67,10 +67,11 @@ class TopicKeys:
     """Keys of one topic.
 
     Attributes:
-        position: Hash `epoch`, `offset`, `gone` (how many machines have left).
+        position: Hash `epoch`, `offset`, `at` (Unix time of the last entry) and `gone` (how many
+            machines have left).
         log: Stream with ids `0-<offset>` and the field `entry` (JSON without epoch and offset).
-        live: Sorted set of machines that can still change, by the Unix time of their last change.
-        finished: The same, of those that have ended.
+        live: Set of machines that can still change.
+        finished: Sorted set of those that have ended, by the Unix time of their end.
         channel: Where entries and passing messages are published.
     """
 
@@ -86,9 +87,7 @@ def shard_keys(shard: int) -> ShardKeys:
     """The keys of a shard."""
     prefix = tag(shard)
     return ShardKeys(
-        snapshots=f"{prefix}:snapshots",
-        revisions=f"{prefix}:revisions",
-        recent=f"{prefix}:recent",
+        configurations=f"{prefix}:configurations",
         finished=f"{prefix}:finished",
         topics=f"{prefix}:topics",
         outbox=f"{prefix}:outbox",
@@ -99,10 +98,13 @@ def shard_keys(shard: int) -> ShardKeys:
         timer_events=f"{prefix}:timer_events",
         era=f"{prefix}:era",
         journal=f"{prefix}:journal",
+        machine=f"{prefix}:machine:",
+        events=f"{prefix}:events:",
         prefix=prefix,
     )
 
 
+@lru_cache(maxsize=4096)
 def topic_keys(shard: int, topic: str) -> TopicKeys:
     """The keys of a topic that lives in `shard`."""
     prefix = tag(shard)

@@ -44,7 +44,14 @@ class Unavailable(StoreError):
 
 
 class Conflict(StoreError):
-    """Another writer was faster: the stored revision is not the one that the step started from."""
+    """Another writer was faster: the stored revision is not the one that the step started from.
+
+    `there` is what the store holds instead; None where it holds no such machine.
+    """
+
+    def __init__(self, message: str, *, there: Snapshot | None) -> None:
+        super().__init__(message)
+        self.there = there
 
 
 class TimerGone(StoreError):
@@ -60,12 +67,14 @@ class Committed:
         revision: Of the machine after it.
         configuration: Active states after it.
         repeated: The event id was known: nothing was written, this is the first outcome.
+        size: Bytes of the snapshot as it was written; 0 where nothing was.
     """
 
     offset: int
     revision: int
     configuration: list[str]
     repeated: bool
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -235,6 +244,8 @@ class MachineStore(Protocol):
 
     async def claim(self, consumer: str, *, count: int, block_s: float, idle_s: float) -> list[OutboxItem]:
         """New outbox items for a consumer, and those whose consumer has been silent for `idle_s`.
+
+        An awaited effect whose machine has left it behind meanwhile is not handed out any more.
 
         Waits at most `block_s`, and never more than two seconds, for the first item.
         """

@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from machines.effect import Effect
 from machines.snapshot import Snapshot
 from machines.step import Step
 from storage.keys import shard_keys, topic_keys
@@ -24,15 +23,26 @@ from storage.machine_store import (
     shard_of_machine,
 )
 from storage.outbox_redis import RedisOutbox
+from storage.packing_redis import (
+    digest_of,
+    machine_in,
+    packed_configuration,
+    packed_effects,
+    packed_entry,
+    packed_machine,
+    packed_timers,
+    timer_in,
+    timer_member,
+)
 
 LOG_ENTRIES = 10_000
 FINISHED_IN_TOPIC = 500
 REMEMBERED_S = 86_400
-"""How long event ids are remembered."""
+"""How long event ids are remembered at least; at most twice as long."""
 
 
 class RedisMachineStore(RedisOutbox):
-    """`MachineStore` on one Redis, of version 6.2 or newer.
+    """`MachineStore` on a Redis of version 6.2 or newer, or a cluster of them.
 
     Args:
         redis: A client whose replies are bytes.
@@ -47,96 +57,101 @@ class RedisMachineStore(RedisOutbox):
 
     async def load(self, machine: str) -> Snapshot | None:
         """See `MachineStore.load`."""
-        keys = shard_keys(shard_of_machine(machine))
-        async with self._answered():
-            found = await self._redis.hget(keys.snapshots, machine)
-        return None if found is None else Snapshot.from_json(orjson.loads(found))
+        key = shard_keys(shard_of_machine(machine)).machine + machine
+        found = await self._call(key, "GET", key)
+        return None if found is None else machine_in(found)
 
     async def outcome_of(self, machine: str, event_id: str) -> Committed | None:
         """See `MachineStore.outcome_of`."""
-        key = shard_keys(shard_of_machine(machine)).event(machine, event_id)
-        async with self._answered():
-            found: Any = await self._redis.get(key)
+        keys = shard_keys(shard_of_machine(machine))
+        found = await self._run(
+            "outcome", [*keys.events_of(machine), keys.configurations], [digest_of(event_id)]
+        )
         return None if found is None else _first_outcome(found)
 
     async def commit(
         self, step: Step, *, event_id: str, actor: str, timer: DueTimer | None = None
     ) -> Committed:
         """See `MachineStore.commit`."""
-        reply = await self._run("commit", *self.packed(step, event_id=event_id, actor=actor, timer=timer))
+        keys, args = self.packed(step, event_id=event_id, actor=actor, timer=timer)
+        reply = await self._run("commit", keys, args)
         after = step.snapshot
         match reply:
             case [b"done", offset]:
-                return Committed(int(offset), after.revision, after.configuration, repeated=False)
-            case [b"repeated", first]:
+                return Committed(int(offset), after.revision, after.configuration, False, len(args[2]))
+            case [b"repeated", *first]:
                 return _first_outcome(first)
             case [b"timer"]:
                 raise TimerGone(f"{after.id} was given another time, or none, since its timer fired")
-        raise Conflict(f"{after.id} is at revision {int(reply[1])}, not {after.revision - 1}")
+        _, revision, there = reply
+        raise Conflict(
+            f"{after.id} is at revision {int(revision)}, not {after.revision - 1}",
+            there=None if there is None else machine_in(there),
+        )
 
     def packed(
         self, step: Step, *, event_id: str, actor: str, timer: DueTimer | None = None
-    ) -> tuple[list[str], list[str | bytes | int | float]]:
+    ) -> tuple[list[str], list[Any]]:
         """Keys and arguments of `commit.lua` for a step."""
         after = step.snapshot
         shard = shard_of_machine(after.id)
         keys, topic = shard_keys(shard), topic_keys(shard, after.topic)
-        return (
-            [
-                keys.event(after.id, event_id),
-                keys.revisions,
-                keys.snapshots,
-                topic.position,
-                topic.log,
-                topic.live,
-                topic.finished,
-                keys.recent,
-                keys.recent_of(after.kind),
-                keys.finished,
-                keys.topics,
-                keys.outbox,
-                keys.pending,
-                keys.pending_at,
-                keys.tries,
-                keys.timers,
-                keys.timer_events,
-                keys.era,
-                keys.journal,
-            ],
-            [
-                after.revision - 1,
-                after.revision,
-                orjson.dumps(after),
-                _entry(step, actor),
-                orjson.dumps(after.configuration),
-                after.id,
-                after.topic,
-                after.updated_at,
-                "1" if after.terminated else "0",
-                token_hex(4),
-                self._era,
-                topic.channel,
-                REMEMBERED_S,
-                LOG_ENTRIES,
-                "" if timer is None else _member(timer.machine, timer.key),
-                "" if timer is None else timer.due,
-                *_effects(step),
-                len(step.settled),
-                *step.settled,
-                *_timers(step),
-            ],
-        )
+        configuration = packed_configuration(after.configuration)
+        names = [
+            *keys.events_of(after.id),
+            keys.machine + after.id,
+            topic.position,
+            topic.log,
+            keys.journal,
+            topic.live,
+            topic.finished,
+            keys.finished,
+            keys.topics,
+            keys.era,
+            keys.configurations,
+        ]
+        args: list[Any] = [
+            after.revision - 1,
+            after.revision,
+            packed_machine(after),
+            packed_entry(step, actor),
+            digest_of(event_id),
+            configuration.remembered,
+            configuration.kept,
+            after.id,
+            after.topic,
+            after.updated_at,
+            "1" if after.terminated else "0",
+            topic.channel,
+            REMEMBERED_S,
+            LOG_ENTRIES,
+            self._era,
+            "" if timer is None else timer_member(timer.machine, timer.key),
+            "" if timer is None else timer.due,
+        ]
+        if not (step.timers or step.effects or step.settled or timer):
+            args += (0, 0, 0)
+            return names, args
+        names += (keys.timers, keys.timer_events)
+        args += packed_timers(step)
+        args += packed_effects(step)
+        args.append(len(step.settled))
+        args += step.settled
+        if step.effects or step.settled:
+            names += (keys.pending, keys.pending_at, keys.tries, keys.outbox)
+        return names, args
 
     async def read_topic(self, topic: str) -> TopicState:
         """See `MachineStore.read_topic`."""
         shard = shard_of(topic, self._shards)
         keys, of_topic = shard_keys(shard), topic_keys(shard, topic)
-        epoch, offset, more, *snapshots = await self._run(
+        epoch, offset, more, live, *packed = await self._run_apart(
             "read_topic",
-            [of_topic.position, of_topic.live, of_topic.finished, keys.snapshots, keys.era],
-            [token_hex(4), self._era, FINISHED_IN_TOPIC],
+            [of_topic.position, of_topic.live, of_topic.finished, keys.era],
+            [token_hex(4), self._era, FINISHED_IN_TOPIC, keys.machine],
         )
-        machines = [Snapshot.from_json(orjson.loads(snapshot)) for snapshot in snapshots]
+        machines = [machine_in(machine) for machine in packed]
+        machines[:live] = sorted(machines[:live], key=lambda machine: (machine.updated_at, machine.id))
         return TopicState(topic, epoch.decode(), int(offset), machines, more == b"1")
 
     async def read_log(self, topic: str, epoch: str, after: int) -> Log | None:
@@ -158,7 +173,7 @@ class RedisMachineStore(RedisOutbox):
     async def _log(self, topic: str, epoch: str, after: int) -> tuple[str, int, list[bytes] | None]:
         shard = shard_of(topic, self._shards)
         of_topic = topic_keys(shard, topic)
-        now, offset, entries = await self._run(
+        now, offset, entries = await self._run_apart(
             "read_log",
             [of_topic.position, of_topic.log, shard_keys(shard).era],
             [token_hex(4), self._era, epoch, after],
@@ -172,32 +187,31 @@ class RedisMachineStore(RedisOutbox):
     async def publish(self, topic: str, message: dict[str, Any]) -> None:
         """See `MachineStore.publish`."""
         channel = topic_keys(shard_of(topic, self._shards), topic).channel
-        async with self._answered():
-            await self._redis.publish(channel, orjson.dumps(message))
+        await self._call(channel, "PUBLISH", channel, orjson.dumps(message))
 
     async def machines(self, kind: str | None = None, limit: int = 200) -> list[Snapshot]:
         """See `MachineStore.machines`."""
-        shards = [shard_keys(shard) for shard in range(self._shards)]
-        newest = await self._each(
-            [
-                ("ZREVRANGE", k.recent if kind is None else k.recent_of(kind), 0, limit - 1, "WITHSCORES")
-                for k in shards
-            ]
-        )
-        found = sorted(
-            (
-                (at, machine, k)
-                for k, of_shard in zip(shards, newest, strict=True)
-                for machine, at in of_shard
-            ),
-            key=lambda each: (-each[0], each[1]),
-        )[:limit]
-        snapshots = await self._each([("HGET", k.snapshots, machine) for _, machine, k in found])
-        return [Snapshot.from_json(orjson.loads(s)) for s in snapshots if s is not None]
+        found: list[Snapshot] = []
+        for topic, at in reversed(await self.topics()):
+            if len(found) >= limit and at < found[-1].updated_at:
+                break  # nothing in it or in the topics after it has changed later
+            state = await self.read_topic(topic)
+            found += (machine for machine in state.machines if kind in (None, machine.kind))
+            found.sort(key=lambda machine: (-machine.updated_at, machine.id))
+            del found[limit:]
+        return found
 
     async def topics(self, *, changed_after: float = 0.0) -> list[tuple[str, float]]:
         """See `MachineStore.topics`."""
-        return await self._by_time("topics", f"({changed_after}", "+inf")
+        of_shards = await self._each(
+            [("SMEMBERS", shard_keys(shard).topics) for shard in range(self._shards)]
+        )
+        topics = [(shard, name.decode()) for shard, names in enumerate(of_shards) for name in names]
+        times = await self._each([("HGET", topic_keys(*each).position, "at") for each in topics])
+        found = [(name, float(at)) for (_, name), at in zip(topics, times, strict=True) if at is not None]
+        return sorted(
+            (each for each in found if each[1] > changed_after), key=lambda each: (each[1], each[0])
+        )
 
     async def finished(self, *, before: float, limit: int) -> list[str]:
         """See `MachineStore.finished`."""
@@ -206,20 +220,20 @@ class RedisMachineStore(RedisOutbox):
 
     async def finished_in(self, topic: str, before: tuple[float, str] | None, limit: int) -> list[Snapshot]:
         """See `MachineStore.finished_in`."""
-        keys = shard_keys(shard_of(topic, self._shards))
-        ended = topic_keys(shard_of(topic, self._shards), topic).finished
-        high, skipped, names = "+inf" if before is None else repr(before[0]), 0, list[str]()
+        shard = shard_of(topic, self._shards)
+        keys, ended = shard_keys(shard), topic_keys(shard, topic).finished
+        high, skipped, names = "+inf" if before is None else repr(before[0]), 0, dict[str, None]()
         while len(names) < limit:
             [found] = await self._each(
                 [("ZREVRANGEBYSCORE", ended, high, "-inf", "WITHSCORES", "LIMIT", skipped, limit)]
             )
             members = [(float(at), member.decode()) for member, at in found]
-            names += [name for at, name in members if before is None or (at, name) < before]
+            names |= dict.fromkeys(name for at, name in members if before is None or (at, name) < before)
             if len(members) < limit:
                 break
             skipped += limit
-        snapshots = await self._each([("HGET", keys.snapshots, name) for name in names[:limit]])
-        return [Snapshot.from_json(orjson.loads(s)) for s in snapshots if s is not None]
+        packed = await self._each([("GET", keys.machine + name) for name in list(names)[:limit]])
+        return [machine_in(machine) for machine in packed if machine is not None]
 
     async def due_timers(self, now: float, *, limit: int) -> list[DueTimer]:
         """See `MachineStore.due_timers`."""
@@ -235,14 +249,16 @@ class RedisMachineStore(RedisOutbox):
         for shard, (member, at), event in zip(shards, found, events, strict=True):
             if event is not None:
                 machine, _, key = member.partition("|")
-                due.append(DueTimer(shard, machine, key, due=at, **orjson.loads(event)))
+                due.append(DueTimer(shard, machine, key, due=at, **timer_in(event)))
         return due
 
     async def drop_timer(self, timer: DueTimer) -> None:
         """See `MachineStore.drop_timer`."""
         keys = shard_keys(timer.shard)
         await self._run(
-            "drop_timer", [keys.timers, keys.timer_events], [_member(timer.machine, timer.key), timer.due]
+            "drop_timer",
+            [keys.timers, keys.timer_events],
+            [timer_member(timer.machine, timer.key), timer.due],
         )
 
     async def evict(self, machine: str) -> None:
@@ -252,17 +268,14 @@ class RedisMachineStore(RedisOutbox):
             return
         shard = shard_of_machine(machine)
         keys, topic = shard_keys(shard), topic_keys(shard, last.topic)
-        entry = _entry(Step(snapshot=last, before=last.configuration, event="gone"), "system", gone=True)
+        gone = Step(snapshot=last, before=last.configuration, event="gone")
         await self._run(
             "evict",
             [
-                keys.revisions,
-                keys.snapshots,
+                keys.machine + machine,
                 topic.position,
                 topic.log,
                 topic.finished,
-                keys.recent,
-                keys.recent_of(last.kind),
                 keys.finished,
                 keys.timers,
                 keys.timer_events,
@@ -270,13 +283,13 @@ class RedisMachineStore(RedisOutbox):
             ],
             [
                 last.revision,
-                entry,
+                packed_entry(gone, "system", gone=True),
                 machine,
                 token_hex(4),
                 self._era,
                 topic.channel,
                 LOG_ENTRIES,
-                *(_member(machine, key) for key in last.timers),
+                *(timer_member(machine, key) for key in last.timers),
             ],
         )
 
@@ -291,67 +304,13 @@ class RedisMachineStore(RedisOutbox):
         return sorted(members, key=lambda each: (each[1], each[0]))[:limit]
 
 
-def _member(machine: str, key: str) -> str:
-    return f"{machine}|{key}"
-
-
-def _first_outcome(stored: bytes) -> Committed:
-    offset, revision, configuration = orjson.loads(stored)
-    return Committed(offset, revision, configuration, repeated=True)
-
-
-def _entry(step: Step, actor: str, *, gone: bool = False) -> bytes:
-    """The entry without epoch and offset, which the script puts in front."""
-    after = step.snapshot
-    return orjson.dumps(
-        {
-            "type": "entry",
-            "topic": after.topic,
-            "machine": after.id,
-            "kind": after.kind,
-            "revision": after.revision,
-            "event": step.event,
-            "from": step.before,
-            "to": after.configuration,
-            "context": step.changed,
-            "removed": step.removed,
-            "terminated": after.terminated,
-            "gone": gone,
-            "at": after.updated_at,
-            "actor": actor,
-        }
-    )
-
-
-def _effects(step: Step) -> list[str | bytes | int]:
-    packed: list[str | bytes | int] = [len(step.effects)]
-    for effect_id, effect in step.effects.items():
-        awaited = effect_id in step.snapshot.awaiting
-        packed += [effect_id, _effect(effect, step.snapshot), "1" if awaited else "0"]
-    return packed
-
-
-def _effect(effect: Effect, after: Snapshot) -> bytes:
-    return orjson.dumps(
-        {
-            "name": effect.name,
-            "args": effect.args(),
-            "queue": effect.queue,
-            "machine": after.id,
-            "topic": after.topic,
-            "since": after.updated_at,
-        }
-    )
-
-
-def _timers(step: Step) -> list[str | bytes | int | float]:
-    """The last word on each timer: setting one twice in a step leaves the second."""
-    packed: list[str | bytes | int | float] = [len(step.timers)]
-    for timer in step.timers:
-        member = _member(step.snapshot.id, timer.key)
-        if timer.after_s is None:
-            packed += [member, "", ""]
-        else:
-            event = orjson.dumps({"event": timer.event, "data": timer.data or {}})
-            packed += [member, step.snapshot.updated_at + timer.after_s, event]
-    return packed
+def _first_outcome(found: list[bytes | None]) -> Committed:
+    """From what is remembered with an event id, and the configuration that it may only name."""
+    remembered, *kept = found
+    assert remembered is not None
+    offset, revision, configuration = remembered.split(b" ", 2)
+    if configuration.startswith(b"*"):
+        [whole] = kept
+        assert whole is not None, "what an event id names is never forgotten"
+        configuration = whole
+    return Committed(int(offset), int(revision), orjson.loads(configuration), repeated=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,6 +18,14 @@ from storage.redis_calls import RedisCalls
 GROUP = "dispatchers"
 _LONGEST_BLOCK_S = 2.0
 """Well below redis-py's read timeout of five seconds, which a longer block would run into."""
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    shard: int
+    entry: bytes
+    fields: dict[bytes, bytes]
+    delivery: int = 1
 
 
 class RedisOutbox(RedisCalls):
@@ -37,18 +46,20 @@ class RedisOutbox(RedisCalls):
             if taken:
                 return taken
         found = await self._read_new(consumer, count, block_s)
-        return [
-            _item(self._outboxes[stream.decode()], entry, fields)
-            for stream, entries in found
-            for entry, fields in entries
-        ]
+        return await self._items(
+            [
+                _Claimed(self._outboxes[stream.decode()], entry, fields)
+                for stream, entries in found
+                for entry, fields in entries
+            ]
+        )
 
     async def _read_new(self, consumer: str, count: int, block_s: float) -> Any:
         streams: dict[Any, Any] = dict.fromkeys(self._outboxes, ">")
         block_ms = max(1, round(min(block_s, _LONGEST_BLOCK_S) * 1000))
         while True:
             try:
-                async with self._answered():
+                async with self._apart():
                     return await self._redis.xreadgroup(GROUP, consumer, streams, count=count, block=block_ms)
             except ResponseError as error:
                 if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
@@ -59,7 +70,7 @@ class RedisOutbox(RedisCalls):
         """Create what is missing; a Redis that was emptied has lost the groups, too."""
         for outbox in self._outboxes:
             try:
-                async with self._answered():
+                async with self._apart():
                     await self._redis.xgroup_create(outbox, GROUP, id="0", mkstream=True)
             except ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
@@ -79,22 +90,43 @@ class RedisOutbox(RedisCalls):
                 raise
             await self._make_groups()
             return []
-        found: list[tuple[str, bytes, dict[bytes, bytes]]] = []
-        for outbox, reply in zip(self._outboxes, replies, strict=True):
-            found += [(outbox, entry, fields) for entry, fields in reply[1] if entry is not None]
+        found: list[_Claimed] = []
+        for (outbox, shard), reply in zip(self._outboxes.items(), replies, strict=True):
+            for entry, fields in reply[1]:
+                if entry is not None:
+                    async with self._apart():
+                        counted: Any = await self._redis.xpending_range(outbox, GROUP, entry, entry, 1)
+                    delivery = counted[0]["times_delivered"] if counted else 1
+                    found.append(_Claimed(shard, entry, fields, delivery))
             if any(entry is None for entry, _ in reply[1]):
                 await self._forget_deleted(outbox, consumer, count)
-        taken: list[OutboxItem] = []
-        for outbox, entry, fields in found:
-            async with self._answered():
-                counted: Any = await self._redis.xpending_range(outbox, GROUP, entry, entry, 1)
-            delivery = counted[0]["times_delivered"] if counted else 1
-            taken.append(_item(self._outboxes[outbox], entry, fields, delivery))
-        return taken
+        return await self._items(found)
+
+    async def _items(self, claimed: Sequence[_Claimed]) -> list[OutboxItem]:
+        """What was claimed; an awaited effect is read where it is pending.
+
+        One that is pending no more has been answered or left behind since: nobody wants its
+        result, so it leaves the outbox without being done.
+        """
+        awaited = [each for each in claimed if b"effect" not in each.fields]
+        effects = await self._each(
+            [("HGET", shard_keys(each.shard).pending, each.fields[b"id"]) for each in awaited]
+        )
+        known = dict(zip(((each.shard, each.entry) for each in awaited), effects, strict=True))
+        items: list[OutboxItem] = []
+        for each in claimed:
+            effect = each.fields.get(b"effect") or known[each.shard, each.entry]
+            if effect is None:
+                await self._acknowledge(each.shard, each.entry.decode())
+            else:
+                items.append(
+                    _effect(each.shard, each.entry.decode(), each.fields[b"id"], effect, each.delivery)
+                )
+        return items
 
     async def _forget_deleted(self, outbox: str, consumer: str, count: int) -> None:
         """Entries that were deleted but not acknowledged come from Redis 6.2 as (None, None), for ever."""
-        async with self._answered():
+        async with self._apart():
             held: Any = await self._redis.xpending_range(
                 outbox, GROUP, "-", "+", count, consumername=consumer
             )
@@ -106,11 +138,10 @@ class RedisOutbox(RedisCalls):
 
     async def acknowledge(self, item: OutboxItem) -> None:
         """See `MachineStore.acknowledge`."""
-        outbox = shard_keys(item.shard).outbox
-        async with self._answered(), self._redis.pipeline(transaction=True) as both:
-            both.xack(outbox, GROUP, item.entry)
-            both.xdel(outbox, item.entry)
-            await both.execute()
+        await self._acknowledge(item.shard, item.entry)
+
+    async def _acknowledge(self, shard: int, entry: str) -> None:
+        await self._run("acknowledge", [shard_keys(shard).outbox], [GROUP, entry])
 
     async def pending(self, *, older_than: float) -> list[Pending]:
         """See `MachineStore.pending`."""
@@ -139,8 +170,7 @@ class RedisOutbox(RedisCalls):
     async def is_pending(self, effect_id: str) -> bool:
         """See `MachineStore.is_pending`."""
         keys = shard_keys(shard_of_machine(effect_id.partition(":")[0]))
-        async with self._answered():
-            return bool(await self._redis.hexists(keys.pending, effect_id))
+        return bool(await self._call(keys.pending, "HEXISTS", keys.pending, effect_id))
 
     async def take_lease(self, effect_id: str, holder: str, *, ttl_s: float) -> bool:
         """See `MachineStore.take_lease`."""
@@ -157,10 +187,6 @@ class RedisOutbox(RedisCalls):
 
 def _lease(effect_id: str) -> str:
     return shard_keys(shard_of_machine(effect_id.partition(":")[0])).lease(effect_id)
-
-
-def _item(shard: int, entry: bytes, fields: dict[bytes, bytes], delivery: int = 1) -> OutboxItem:
-    return _effect(shard, entry.decode(), fields[b"id"], fields[b"effect"], delivery)
 
 
 def _effect(shard: int, entry: str, effect_id: bytes, effect: bytes, delivery: int = 1) -> OutboxItem:

@@ -1,11 +1,12 @@
-"""How the adapters talk to Redis: scripts by digest, few connections at a time, one kind of failure."""
+"""How the adapters talk to Redis: scripts by digest, calls in batches, one kind of failure."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,21 @@ from redis.asyncio import Redis
 from redis.exceptions import (
     ClusterDownError,
     MasterDownError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    SlotNotCoveredError,
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import TimeoutError as NoAnswer
 
+from storage.batches_redis import Part
 from storage.machine_store import Unavailable
+from storage.redis_client import Calls
 
-_AT_A_TIME = 48
-"""Below redis-py's limit of 100 connections a pool, beyond which it raises instead of waiting."""
+_AT_A_TIME = 32
+"""Connections for what does not go in batches, below the client's limit."""
 
 _DOWN = (
     LostConnection,
@@ -32,13 +37,26 @@ _DOWN = (
     OutOfMemoryError,
     ClusterDownError,
     MasterDownError,
+    SlotNotCoveredError,
     TryAgainError,
+    OSError,
 )
 
 
 @cache
-def _source(name: str) -> str:
-    return (Path(__file__).parent / f"{name}.lua").read_text()
+def _script(name: str) -> tuple[str, str]:
+    """Digest and source of a script."""
+    source = (Path(__file__).parent / f"{name}.lua").read_text()
+    return sha1(source.encode(), usedforsecurity=False).hexdigest(), source
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """A Redis that does not answer, or takes no writes, is `Unavailable`."""
+    try:
+        yield
+    except _DOWN as error:
+        raise Unavailable(f"Redis does not answer: {error}") from error
 
 
 class RedisCalls:
@@ -46,29 +64,45 @@ class RedisCalls:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._scripts = {
-            name: redis.register_script(_source(name))
-            for name in ("commit", "evict", "read_topic", "read_log", "retry", "lease", "drop_timer")
-        }
+        self._calls = Calls(redis)
         self._free = asyncio.Semaphore(_AT_A_TIME)
 
-    @asynccontextmanager
-    async def _answered(self) -> AsyncIterator[None]:
-        """Wait for a turn; a Redis that does not answer, or takes no writes, is `Unavailable`."""
-        async with self._free:
-            try:
-                yield
-            except _DOWN as error:
-                raise Unavailable(f"Redis does not answer: {error}") from error
+    async def _call(self, key: str, *command: Part) -> Any:
+        """Run one command on one key, together with whatever else is called for now."""
+        try:
+            return await self._calls.call(key, *command)
+        except _DOWN as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
 
-    async def _run(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
-        """Run a script by its digest, loading it where Redis has forgotten it."""
-        async with self._answered():
-            return await self._scripts[script](keys=keys, args=args)
+    async def _run(self, name: str, keys: Sequence[str], args: Sequence[Part]) -> Any:
+        """Run a script by its digest like a command, giving it to a Redis that does not know it."""
+        digest, source = _script(name)
+        try:
+            return await self._call(keys[0], "EVALSHA", digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return await self._call(keys[0], "EVAL", source, len(keys), *keys, *args)
+
+    async def _run_apart(self, name: str, keys: Sequence[str], args: Sequence[Part]) -> Any:
+        """Run a script whose reply may be large."""
+        digest, source = _script(name)
+        async with self._apart():
+            try:
+                return await self._redis.evalsha(digest, len(keys), *keys, *args)
+            except NoScriptError:
+                return await self._redis.eval(source, len(keys), *keys, *args)
+
+    @asynccontextmanager
+    async def _apart(self) -> AsyncIterator[None]:
+        """A turn for what is large, or waits, and would hold up a batch."""
+        async with self._free:
+            with _answered():
+                yield
 
     async def _each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send independent commands in one go and return their replies."""
-        async with self._answered():
+        if not commands:
+            return []
+        async with self._apart():
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)

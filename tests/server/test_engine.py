@@ -170,7 +170,7 @@ async def test_a_repeated_spawn_meets_the_same_machine(engine: Engine, redis_cli
     again = await engine.spawn("case", TOPIC, {"title": "A"}, actor="u1", event_id="x")
     assert (again.machine, again.revision, again.repeated) == (made.machine, 1, True)
     await rename(engine, made.machine, "B")
-    await redis_client.delete(shard_keys(shard_of(TOPIC, SHARDS)).event(made.machine, "x"))
+    await redis_client.delete(*shard_keys(shard_of(TOPIC, SHARDS)).events_of(made.machine))
     later = await engine.spawn("case", TOPIC, {"title": "A"}, actor="u1", event_id="x")
     assert (later.machine, later.revision, later.repeated) == (made.machine, 2, True)
     elsewhere = await engine.spawn("case", "case:c2", {"title": "A"}, actor="u1", event_id="x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -77,8 +78,47 @@ async def test_event_ids_are_remembered_for_a_day_and_for_one_machine_only(
     first, other = made(), made()
     await store.commit(first, event_id="a", actor="u1")
     assert not (await store.commit(other, event_id="a", actor="u1")).repeated
-    key = shard_keys(shard_of(TOPIC, SHARDS)).event(first.snapshot.id, "a")
-    assert 86_300 < await redis_client.ttl(key) <= 86_400
+    days = shard_keys(shard_of(TOPIC, SHARDS)).events_of(first.snapshot.id)
+    [kept_s] = [ttl for ttl in [await redis_client.ttl(day) for day in days] if ttl != -2]
+    assert 86_300 < kept_s <= 2 * 86_400
+
+
+async def test_an_event_id_is_known_for_its_time_and_forgotten_after_twice_that(
+    store: MachineStore, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_store_redis, "REMEMBERED_S", 1)
+    step = made()
+    machine = step.snapshot.id
+    await store.commit(step, event_id="0", actor="u1")
+    begun, numbers = {"0": time.monotonic()}, 1
+    while time.monotonic() - begun["0"] < 3.2:  # over several turns of the day
+        step, event_id = then(step), f"{numbers}"
+        before = time.monotonic()
+        await store.commit(step, event_id=event_id, actor="u1")
+        begun[event_id], numbers = before, numbers + 1
+        await asyncio.sleep(0.05)
+        for known, since in begun.items():
+            again = await store.outcome_of(machine, known)
+            if time.monotonic() - since < 0.98:
+                assert again is not None, known
+                assert again.revision == int(known) + 1
+            elif time.monotonic() - since > 2.3:
+                assert again is None, known
+    await asyncio.sleep(2.1)
+    assert await redis_client.exists(*shard_keys(shard_of(TOPIC, SHARDS)).events_of(machine)) == 0
+
+
+async def test_a_repeat_gets_its_configuration_however_long(store: MachineStore) -> None:
+    long = [f"state_{n}_with_a_long_name" for n in range(20)]
+    first = made(configuration=long)
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(then(first, configuration=["*"]), event_id="b", actor="u1")
+    again = await store.commit(made(id=first.snapshot.id), event_id="a", actor="u1")
+    assert (again.configuration, again.repeated) == (long, True)
+    assert await store.outcome_of(first.snapshot.id, "a") == again
+    short = await store.outcome_of(first.snapshot.id, "b")
+    assert short is not None
+    assert short.configuration == ["*"]
 
 
 async def test_the_log_tells_every_transition_with_offsets_from_one(store: MachineStore) -> None:
@@ -214,8 +254,9 @@ async def test_all_keys_of_a_topic_lie_in_one_slot_of_a_cluster(
     step = then(first, effects={effect: TOAST}, timers=[Timer("t", "x", {}, 1.0)], awaiting={effect: "open"})
     await store.commit(step, event_id="b", actor="u1")
     await store.take_lease(effect, "w", ttl_s=9)
+    await store.commit(made(configuration=["long " * 9], terminated=True), event_id="c", actor="u1")
     keys = await redis_client.keys("*")
-    assert len(keys) >= 15
+    assert len(keys) >= 16, keys
     assert {key_slot(key) for key in keys} == {key_slot(shard_keys(shard_of(TOPIC, SHARDS)).outbox.encode())}
 
 

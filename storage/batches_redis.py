@@ -1,0 +1,186 @@
+"""Commands that come up together go to Redis together, and each caller gets its own reply.
+
+What is asked for in one turn of the event loop is written to a connection at once, and so is what
+comes up while every lane is busy. A Redis that syncs its append-only file before it answers syncs
+once for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.exceptions import DataError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as NoAnswer
+
+Part = str | bytes | int | float
+
+MOST_LANES = 4
+"""Connections used at once: while Redis works on the commands of one, the replies of another are read.
+
+Redis reads 16 KiB of each connection before it syncs and answers, so several connections also
+group more commits into a sync than one would.
+"""
+MOST_COMMANDS = 16
+MOST_BYTES = 1 << 18
+"""Beyond either a batch takes no more; whatever waits goes with the next."""
+
+
+class Connections(Protocol):
+    """Where lanes borrow their connections: a pool, or a node of a cluster."""
+
+    async def get_connection(self) -> AbstractConnection:
+        """A connected one."""
+
+    async def release(self, connection: AbstractConnection) -> None:
+        """Give it back."""
+
+
+@dataclass(slots=True)
+class _Call:
+    command: Sequence[Part]
+    reply: asyncio.Future[Any]
+
+
+class Batches:
+    """Batches for one Redis server.
+
+    Args:
+        retry: How often a batch is sent again whose replies were lost, and after which pauses.
+    """
+
+    def __init__(self, connections: Connections, retry: Retry) -> None:
+        self._connections = connections
+        self._retry = retry
+        self._waiting: deque[_Call] = deque()
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._opening = False
+
+    async def call(self, *command: Part) -> Any:
+        """Send one command and return its reply.
+
+        Cancelling leaves it done or not; the commands beside it are not touched.
+
+        Raises:
+            redis.RedisError: Redis refused this command, or it cannot be sent.
+            redis.ConnectionError, redis.TimeoutError: Redis did not answer, however often asked.
+        """
+        reply = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Call(command, reply))
+        self._open_soon()
+        return await reply
+
+    def _open_soon(self) -> None:
+        if self._waiting and not self._opening and len(self._lanes) < MOST_LANES:
+            self._opening = True
+            asyncio.get_running_loop().call_soon(self._open)
+
+    def _open(self) -> None:
+        """As many lanes as what waits can fill, now that everybody in this turn has asked."""
+        self._opening = False
+        wanted = min(math.ceil(len(self._waiting) / MOST_COMMANDS), MOST_LANES - len(self._lanes))
+        for _ in range(wanted):
+            lane = asyncio.ensure_future(self._serve())
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+
+    async def _serve(self) -> None:
+        """One lane, for as long as somebody waits."""
+        taken: deque[_Call] = deque()
+        retry = deepcopy(self._retry)  # it counts its pauses
+        try:
+            connection = await retry.call_with_retry(self._connections.get_connection, _wait)
+        except (RedisError, OSError) as error:
+            _fail(self._waiting, error)
+            return
+        try:
+            while self._waiting:
+                packed = self._take(connection, taken)
+                try:
+                    await _exchange(connection, retry, taken, packed)
+                except (RedisError, OSError) as error:
+                    _fail(taken, error)
+                await asyncio.sleep(0)  # whoever got a reply may have more to ask
+        finally:
+            for call in taken:
+                call.reply.cancel()
+            await self._connections.release(connection)
+            self._open_soon()
+
+    def _take(self, connection: AbstractConnection, taken: deque[_Call]) -> list[bytes]:
+        packed: list[bytes] = []
+        length = 0
+        while self._waiting and len(taken) < MOST_COMMANDS and length < MOST_BYTES:
+            call = self._waiting.popleft()
+            if call.reply.done():
+                continue  # cancelled before it was sent
+            try:
+                parts = connection.pack_command(*call.command)
+            except DataError as error:
+                call.reply.set_exception(error)
+                continue
+            packed += parts
+            length += sum(map(len, parts))
+            taken.append(call)
+        return packed
+
+
+async def _exchange(
+    connection: AbstractConnection, retry: Retry, taken: deque[_Call], packed: list[bytes]
+) -> None:
+    """Send a batch and read its replies; calls leave `taken` with their reply."""
+    to_send: list[bytes] | None = packed
+
+    async def send_and_read() -> None:
+        nonlocal to_send
+        if to_send is None:
+            to_send = [part for call in taken for part in connection.pack_command(*call.command)]
+        sent, to_send = b"".join(to_send), None
+        await connection.send_packed_command([sent], check_health=False)
+        await _read(connection, taken)
+
+    async def lost(_: Exception) -> None:
+        await connection.disconnect(nowait=True)
+        for call in [call for call in taken if call.reply.done()]:  # nobody waits for it any more
+            taken.remove(call)
+
+    if taken:
+        await retry.call_with_retry(send_and_read, lost)
+
+
+async def _read(connection: AbstractConnection, taken: deque[_Call]) -> None:
+    try:
+        async with asyncio.timeout(connection.socket_timeout) as limit:
+            while taken:
+                reply = taken[0].reply
+                try:
+                    answer = await connection.read_response(timeout=math.inf)
+                except ResponseError as error:
+                    if not reply.done():
+                        reply.set_exception(error)
+                else:
+                    if not reply.done():
+                        reply.set_result(answer)
+                taken.popleft()
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise NoAnswer(f"no reply within {connection.socket_timeout} s") from error
+
+
+async def _wait(_: Exception) -> None:
+    """There is nothing to mend before the next try at a connection."""
+
+
+def _fail(taken: deque[_Call], error: Exception) -> None:
+    while taken:
+        call = taken.popleft()
+        if not call.reply.done():
+            call.reply.set_exception(error)
