@@ -78,7 +78,9 @@ class RedisCalls:
         """Run a script by its digest like a command, giving it to a Redis that does not know it."""
         digest, source = _script(name)
         try:
-            return await self._call(keys[0], "EVALSHA", digest, len(keys), *keys, *args)
+            return await self._calls.call(keys[0], "EVALSHA", digest, len(keys), *keys, *args)
+        except _DOWN as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
         except NoScriptError:
             return await self._call(keys[0], "EVAL", source, len(keys), *keys, *args)
 

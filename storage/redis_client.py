@@ -6,6 +6,7 @@ asked for here.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -99,11 +100,13 @@ class Calls:
             retry = redis.get_retry() or Retry(ExponentialWithJitterBackoff(base=0.01, cap=1.0), 10)
             self._batches = Batches(redis.connection_pool, retry)
 
-    async def call(self, key: str, *command: Part) -> Any:
+    def call(self, key: str, *command: Part) -> Awaitable[Any]:
         """See `Batches.call`; `key` tells the server, and is one of those in the command."""
-        cluster = self._cluster
-        if cluster is None:
-            return await self._batches.call(*command)
+        if self._cluster is None:
+            return self._batches.call(*command)
+        return self._route(self._cluster, key, command)
+
+    async def _route(self, cluster: RedisCluster, key: str, command: tuple[Part, ...]) -> Any:
         await cluster.initialize()
         try:
             return await self._on(cluster.get_node_from_key(key)).call(*command)
