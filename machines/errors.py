@@ -1,9 +1,10 @@
 """Why a step was refused.
 
 StepError
-├── UnknownKind        no chart of that kind
-├── WrongChart         the snapshot belongs to another definition of its chart
-├── BrokenSnapshot     the snapshot cannot be a state of its chart
+├── Unsteppable        this release cannot step the machine; another one may
+│   ├── UnknownKind    no chart of that kind
+│   ├── WrongChart     the snapshot belongs to another definition of its chart
+│   └── BrokenSnapshot the snapshot cannot be a state of its chart
 ├── UnknownEvent       the chart has no such event
 ├── BadPayload         the event's data does not fit
 ├── Forbidden          the sender's source or role may not send it
@@ -36,19 +37,29 @@ class StepError(Exception):
         self.allowed = tuple(allowed)
 
 
-class UnknownKind(StepError):
+class Unsteppable(StepError):
+    """No event can be applied by this release; the machine keeps, with its work and its timers."""
+
+
+class UnknownKind(Unsteppable):
     """No chart of that kind exists in this release."""
 
     code = "chart.unknown"
 
 
-class WrongChart(StepError):
-    """The snapshot was written by another definition of its chart."""
+class WrongChart(Unsteppable):
+    """The snapshot was written by another definition of its chart, `chart_hash`, of version `version`."""
 
     code = "chart.changed"
 
+    def __init__(self, message: str, *, kind: str, version: int, chart_hash: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.version = version
+        self.chart_hash = chart_hash
 
-class BrokenSnapshot(StepError):
+
+class BrokenSnapshot(Unsteppable):
     """The configuration is not a legal one of the chart."""
 
     code = "snapshot.broken"

@@ -38,21 +38,36 @@ def as_it_is(snapshot: Snapshot) -> Snapshot:
     return snapshot
 
 
+def leads(kind: str, chart_hash: str, present: str) -> bool:
+    """Whether migrations lead from one definition of a chart to the definition `present`."""
+    seen: set[str] = set()
+    while chart_hash != present:
+        migration = MIGRATIONS.get((kind, chart_hash))
+        if migration is None or chart_hash in seen:
+            return False
+        seen.add(chart_hash)
+        chart_hash = migration.to
+    return True
+
+
 def brought_up(snapshot: Snapshot, present: str) -> Snapshot:
     """The snapshot in the definition `present` (a hash), over as many releases as it takes.
 
     Raises:
         WrongChart: No migration leads there.
     """
-    seen: set[str] = set()
+    if snapshot.chart_hash == present:
+        return snapshot
+    if not leads(snapshot.kind, snapshot.chart_hash, present):
+        raise WrongChart(
+            f"{snapshot.id} was written by version {snapshot.chart_version} ({snapshot.chart_hash}) of "
+            f"the {snapshot.kind} chart; this release has {present}, and no migration leads there",
+            kind=snapshot.kind,
+            version=snapshot.chart_version,
+            chart_hash=snapshot.chart_hash,
+        )
     while snapshot.chart_hash != present:
-        migration = MIGRATIONS.get((snapshot.kind, snapshot.chart_hash))
-        if migration is None or snapshot.chart_hash in seen:
-            raise WrongChart(
-                f"{snapshot.id} was written by version {snapshot.chart_version} ({snapshot.chart_hash}) of "
-                f"the {snapshot.kind} chart; this release has {present}, and no migration leads there"
-            )
-        seen.add(snapshot.chart_hash)
+        migration = MIGRATIONS[(snapshot.kind, snapshot.chart_hash)]
         changed = migration.change(snapshot)
         snapshot = replace(
             changed,

@@ -153,7 +153,12 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     TooMany: Answer(429, temporary=True),
     chart_errors.StepError: Answer(422),
     chart_errors.UnknownKind: Answer(404),
-    chart_errors.WrongChart: Answer(409),
+    # Not temporary: it takes another release, for which no client should wait and try.
+    chart_errors.WrongChart: Answer(
+        409,
+        detail="this machine was begun under another definition of its chart, which this release cannot "
+        "continue; it waits unchanged for a release that can",
+    ),
     chart_errors.BrokenSnapshot: Answer(500),
     chart_errors.UnknownEvent: Answer(422),
     chart_errors.BadPayload: Answer(422),

@@ -105,7 +105,7 @@ class Log:
 class OutboxItem:
     """An effect on its way to its queue.
 
-    `delivery` counts how often it was handed to a consumer, from 1.
+    `delivery` counts how often it was handed to a consumer, from 1; `trace` is a W3C traceparent.
     """
 
     shard: int
@@ -117,6 +117,7 @@ class OutboxItem:
     machine: str
     topic: str
     delivery: int = 1
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,8 @@ class MachineStore(Protocol):
         timer's, which is removed with it, unless the step set it anew.
 
         Entries hold `type` ("entry"), `topic`, `epoch`, `offset`, `machine`, `kind`, `revision`,
-        `event`, `from`, `to`, `context`, `removed`, `terminated`, `gone`, `at`, `actor`.
+        `event`, `from`, `to`, `context`, `removed`, `terminated`, `gone`, `at`, `actor`, and `trace`
+        where `storage.trace.current` names one.
 
         Raises:
             Conflict: The revision differs and the event id is unknown; nothing was written.

@@ -201,4 +201,5 @@ def _effect(shard: int, entry: str, effect_id: bytes, effect: bytes, delivery: i
         machine=known["machine"],
         topic=known["topic"],
         delivery=delivery,
+        trace=known.get("trace", ""),
     )

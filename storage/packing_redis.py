@@ -12,6 +12,7 @@ import orjson
 from machines.effect import Effect
 from machines.snapshot import Snapshot
 from machines.step import Step
+from storage import trace
 from storage.batches_redis import Part
 
 _WORTH_BYTES = 1024
@@ -79,6 +80,7 @@ def packed_entry(step: Step, actor: str, *, gone: bool = False) -> bytes:
             "gone": gone,
             "at": after.updated_at,
             "actor": actor,
+            **_trace(),
         }
     )
 
@@ -101,8 +103,14 @@ def _effect(effect: Effect, after: Snapshot) -> bytes:
             "machine": after.id,
             "topic": after.topic,
             "since": after.updated_at,
+            **_trace(),
         }
     )
+
+
+def _trace() -> dict[str, str]:
+    now = trace.current.get()
+    return {"trace": now} if now else {}
 
 
 def timer_member(machine: str, key: str) -> str:
