@@ -6,7 +6,7 @@ still be in; `as_it_is` where nothing has to change. A definition without one is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from machines.errors import WrongChart
@@ -36,6 +36,29 @@ MIGRATIONS: dict[tuple[str, str], Migration] = {}
 def as_it_is(snapshot: Snapshot) -> Snapshot:
     """For a definition that only gained: events, states, context fields with a default."""
     return snapshot
+
+
+def with_states_renamed(snapshot: Snapshot, names: Mapping[str, str]) -> Snapshot:
+    """The snapshot with states called otherwise (earlier → present), wherever it names them.
+
+    A chart whose stages are renamed also says so in `formerly`, for work that is under way.
+    """
+
+    def now(state: str) -> str:
+        return names.get(state, state)
+
+    context = dict(snapshot.context)
+    if "work" in context:
+        context["work"] = {now(stage): work for stage, work in context["work"].items()}
+    return replace(
+        snapshot,
+        configuration=[now(state) for state in snapshot.configuration],
+        history={now(key): [now(state) for state in states] for key, states in snapshot.history.items()},
+        context=context,
+        awaiting={effect: now(state) for effect, state in snapshot.awaiting.items()},
+        # The keys stay: the durable timers are kept under them.
+        timers={key: now(state) for key, state in snapshot.timers.items()},
+    )
 
 
 def leads(kind: str, chart_hash: str, present: str) -> bool:

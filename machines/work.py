@@ -10,6 +10,7 @@ deriving from `WorkChart`, entering its working states with `enter="request"`, l
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import Any, ClassVar, Literal
@@ -93,6 +94,9 @@ class WorkChart(Chart):
     attempts: ClassVar[int] = 3
     pause_s: ClassVar[float] = 2.0
     """Before the second attempt; doubles with each further one."""
+    formerly: ClassVar[Mapping[str, str]] = {}
+    """What a stage was called in an earlier version → its present name: work and timers that were
+    under way when the release changed still say the earlier one."""
 
     context: WorkContext
 
@@ -119,7 +123,7 @@ class WorkChart(Chart):
 
     def concerns(self, data: Started | Broke | Deadline | Again, source: State) -> bool:
         """Whether the event is about the state whose transition asks."""
-        return data.stage == source.id
+        return self.formerly.get(data.stage, data.stage) == source.id
 
     def note_started(self, data: Started, source: State) -> None:
         """The stage runs; from now on it has a deadline."""
@@ -161,7 +165,8 @@ class WorkChart(Chart):
         work = self.context.work[source.id]
         work.status, work.reason, work.since = "waiting", reason, self.at
         self.awaiting = {e: owner for e, owner in self.awaiting.items() if owner != source.id}
-        self.clear_timer(f"deadline.{source.id}")
+        for key in [k for k, owner in self.timers_set.items() if owner == source.id]:
+            self.clear_timer(key)
         pause_s = self.pause_s * 2 ** (work.attempt - 1)
         self.set_timer(f"again.{source.id}", "again", pause_s, {"stage": source.id}, source)
 

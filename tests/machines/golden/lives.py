@@ -1,0 +1,368 @@
+"""Realistic lives of each chart's machines, by which journals are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.machines.golden.journals import Life
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A topic and what happens there."""
+
+    topic: str
+    lead: Callable[[Life], None]
+
+
+SHA = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+ANALYSES = (
+    ("EmbedChunks", "embedded", {"chunks": 4}),
+    ("IndexChunks", "indexed", {"chunks": 4}),
+    ("LinkEntities", "linked", {"entities": 3, "mentions": 7}),
+    ("TagEvidence", "tagged", {"tags": ["bridge", "invoice"]}),
+    ("SummariseEvidence", "summarised", {"sentences": 2}),
+)
+
+
+def _sent(life: Life, **data: Any) -> None:
+    life.begin(source="client", role="editor", **({"filename": "report.pdf", "bytes": 12} | data))
+    life.handler("received", sha256=SHA, bytes=12)
+
+
+def _extracting(life: Life, **data: Any) -> None:
+    _sent(life, **data)
+    life.done("VerifyUpload", "verified", evidence=7, media_type="application/pdf", title="Report")
+
+
+def _analysing(life: Life, **data: Any) -> None:
+    _extracting(life, **data)
+    life.done("ExtractText", "extracted", pages=2, characters=900, chunks=4, title="The report")
+
+
+def upload_ready(life: Life) -> None:
+    life.begin(source="client", role="editor", filename="report.pdf", bytes=12)
+    life.handler("receiving_on", received=4)
+    life.handler("receiving_on", received=8)
+    life.handler("received", sha256=SHA, bytes=12)
+    life.done("VerifyUpload", "verified", evidence=7, media_type="application/pdf", title="Report")
+    life.done("ExtractText", "extracted", pages=2, characters=900, chunks=4, children=1)
+    for effect, event, data in ANALYSES:
+        life.done(effect, event, **data)
+    life.result("SummariseEvidence", "summarised", sentences=2)
+    life.client("cancel")
+
+
+def upload_attached(life: Life) -> None:
+    _analysing(life, parent=3)
+    for effect, event, data in sorted(ANALYSES[2:]) + list(ANALYSES[:2]):
+        life.done(effect, event, **data)
+
+
+def upload_locked(life: Life) -> None:
+    _extracting(life)
+    life.done("ExtractText", "needs_password", reason="the file asks for a password")
+    life.client("unlock", role="viewer", secret="0123456789")
+    life.client("unlock", role="editor", secret="short")
+    life.client("unlock", role="editor", secret="0123456789")
+    life.done("ExtractText", "needs_password", reason="the password is wrong")
+    life.client("unlock", secret="9876543210")
+    life.done("ExtractText", "extracted", pages=1, characters=9, chunks=0)
+
+
+def upload_interrupted(life: Life) -> None:
+    life.begin(source="client", role="editor", filename="scan.pdf", bytes=90)
+    life.handler("receiving_on", received=10)
+    life.handler("interrupted", reason="the connection ended after 10 of 90 bytes")
+    life.handler("resumed")
+    life.timer("silent")
+    life.timer("silent")
+    life.client("retry")
+
+
+def upload_refused(life: Life) -> None:
+    life.begin(source="client", role="editor", filename="empty.pdf")
+    life.handler("refused", reason="the file is empty")
+    life.client("cancel")
+    life.client("cancel")
+
+
+def upload_duplicate(life: Life) -> None:
+    _sent(life)
+    life.start("VerifyUpload")
+    life.result("VerifyUpload", "recognised", evidence=5, title="The same report")
+    life.result("VerifyUpload", "recognised", evidence=5, title="The same report")
+
+
+def upload_unsupported(life: Life) -> None:
+    _sent(life, filename="photo.png")
+    life.done("VerifyUpload", "unsupported", reason="this is an image", media_type="image/png")
+    life.client("retry")
+
+
+def upload_breaks(life: Life) -> None:
+    _sent(life)
+    life.start("VerifyUpload")
+    for _ in range(2):
+        life.broke("VerifyUpload", "the disk is full", temporary=True)
+        life.timer("again", stage="verifying")
+        life.start("VerifyUpload")
+    life.broke("VerifyUpload", "the disk is full", temporary=True)
+    life.client("retry")
+    life.done("VerifyUpload", "verified", evidence=7, media_type="application/pdf", title="Report")
+    life.broke("ExtractText", "the file is damaged")
+
+
+def upload_half_broken(life: Life) -> None:
+    _analysing(life)
+    life.done("LinkEntities", "linked", entities=3, mentions=7)
+    life.start("TagEvidence")
+    life.broke("TagEvidence", "no words were found")
+    life.broke("SummariseEvidence", "no sentences were found")
+    life.done("EmbedChunks", "embedded", chunks=4)
+    life.broke("IndexChunks", "it failed unexpectedly (ValueError)")
+    life.client("retry", role="viewer")
+    life.client("retry", role="editor")
+    for effect, event, data in (ANALYSES[1], ANALYSES[3], ANALYSES[4]):
+        life.done(effect, event, **data)
+
+
+def upload_overruns(life: Life) -> None:
+    _analysing(life)
+    for _ in range(2):
+        life.start("LinkEntities")
+        life.start("LinkEntities")
+        life.timer("deadline", stage="linking")
+        life.result("LinkEntities", "linked", entities=1, mentions=1)
+        life.timer("again", stage="linking")
+    life.start("LinkEntities")
+    life.timer("deadline", stage="linking")
+    life.broke("EmbedChunks", "the GPU was lost")
+    life.client("cancel", role="editor")
+
+
+def upload_forged(life: Life) -> None:
+    _sent(life)
+    life.client("verified", effect=life.id_of("VerifyUpload"), evidence=1, media_type="", title="")
+    life.client("__initial__")
+    life.handler("verified", effect=life.id_of("VerifyUpload"))
+    life.handler("started", effect="upload-0-other:9:0", stage="verifying")
+    life.client("cancel", role="editor")
+    life.start("VerifyUpload")
+
+
+FOUND = [{"node": 11, "score": 0.75}, {"node": 12, "score": 0.5}]
+
+
+def _hit(node: int) -> dict[str, Any]:
+    return {
+        "node": node,
+        "evidence": 7,
+        "title": "The report",
+        "place": {"page": 2, "start": 10, "end": 44, "boxes": [[72.0, 90.5, 300.0, 104.25]]},
+        "snippet": "the bridge was closed in March",
+        "highlights": [[4, 10]],
+        "legs": {"words": 0.75, "meaning": 0.5},
+        "path": [{"source": "bridge", "kind": "mention", "target": "chunk"}],
+    }
+
+
+def _order(*nodes: int) -> list[dict[str, Any]]:
+    return [{"node": node, "score": 1.0 / place} for place, node in enumerate(nodes, start=1)]
+
+
+ANSWER = {
+    "mode": "extractive",
+    "supported": True,
+    "text": "The bridge was closed in March.",
+    "claims": [
+        {
+            "text": "The bridge was closed in March.",
+            "citations": [
+                {"node": 11, "evidence": 7, "title": "The report", "page": 2, "start": 10, "end": 44}
+            ],
+        }
+    ],
+}
+
+
+def _asked(life: Life, **data: Any) -> None:
+    life.begin(source="client", role="viewer", **({"question": "When was the bridge closed?"} | data))
+
+
+def _leg(life: Life, effect: str, stage: str, found: list[dict[str, Any]]) -> None:
+    life.start(effect)
+    life.result(effect, "leg_found", stage=stage, found=found)
+
+
+def _searched(life: Life) -> None:
+    _leg(life, "SearchWords", "by_words", FOUND)
+    _leg(life, "SearchMeaning", "by_meaning", FOUND[:1])
+    _leg(life, "SearchLinks", "by_links", [])
+
+
+def _ranked(life: Life, as_of: int = 0) -> None:
+    life.done(
+        "RankHits",
+        "ranked",
+        hits=[_hit(11), _hit(12)],
+        order=_order(11, 12),
+        as_of=as_of,
+        nodes=40,
+        edges=160,
+        votes={},
+    )
+
+
+def query_answered(life: Life) -> None:
+    _asked(life)
+    _searched(life)
+    _ranked(life)
+    life.done("ComposeAnswer", "composed", answer=ANSWER)
+    life.client("cancel")
+    life.client("retry")
+
+
+def query_voted(life: Life) -> None:
+    _asked(life, conversation="query-0-earlier")
+    life.client("vote", node=11, value=1)
+    _searched(life)
+    life.client("vote", role="viewer", node=12, value=1)
+    life.handler("reranked", order=_order(12, 11), hits=[_hit(12)], as_of=2, votes={"12": 1})
+    _ranked(life, as_of=1)
+    life.handler("reranked", order=_order(11, 12), as_of=1, votes={})
+    life.client("vote", actor="bob", node=12, value=-1)
+    life.done("ComposeAnswer", "composed", answer=ANSWER)
+    life.handler("reranked", order=_order(11, 12), as_of=3, votes={"12": 0})
+    life.client("vote", node=12, value=0)
+    life.client("vote", node=12, value=2)
+
+
+def query_leg_breaks(life: Life) -> None:
+    _asked(life)
+    life.start("SearchMeaning")
+    life.broke("SearchMeaning", "there is no encoder", temporary=True)
+    life.timer("again", stage="by_meaning")
+    life.start("SearchMeaning")
+    life.timer("deadline", stage="by_meaning")
+    life.timer("again", stage="by_meaning")
+    life.start("SearchMeaning")
+    life.timer("deadline", stage="by_meaning")
+    _leg(life, "SearchWords", "by_words", FOUND)
+    _leg(life, "SearchLinks", "by_links", FOUND)
+    _ranked(life)
+    life.broke("ComposeAnswer", "the language model is away", temporary=True)
+    life.client("cancel", role="viewer")
+
+
+def query_nothing_searched(life: Life) -> None:
+    _asked(life)
+    life.broke("SearchLinks", "no")
+    life.broke("SearchWords", "no")
+    life.broke("SearchMeaning", "no")
+    life.client("vote", node=11, value=1)
+    life.client("retry")
+    _searched(life)
+    life.broke("RankHits", "the graph is gone")
+    life.client("retry")
+    life.client("cancel")
+    life.client("retry")
+
+
+def query_late_results(life: Life) -> None:
+    _asked(life)
+    _leg(life, "SearchWords", "by_words", FOUND)
+    life.result("SearchWords", "leg_found", stage="by_words", found=FOUND)
+    life.result("SearchMeaning", "leg_found", stage="by_links", found=FOUND)
+    life.client("cancel")
+    life.result("SearchMeaning", "leg_found", stage="by_meaning", found=FOUND)
+
+
+def case_whole(life: Life) -> None:
+    life.begin(actor="ann", title="The bridge", description="Closed in March")
+    life.client("rename", role="editor", title="The old bridge")
+    life.client("close", role="editor")
+    life.client("hold", role="editor")
+    life.handler("changed", part="members")
+    life.client("rename", title="The new bridge")
+    life.client("proceed", role="editor")
+    life.client("hold", role="viewer")
+    life.client("close")
+    life.client("rename", title="Too late")
+    life.handler("changed", part="pois", poi=4)
+    life.handler("changed", part="pois", poi=5)
+    life.client("reopen", role="editor")
+    life.client("reopen")
+    life.handler("changed", part="standing")
+    life.client("hold")
+    life.client("close")
+
+
+def case_refused(life: Life) -> None:
+    life.begin(title="The bridge")
+    life.client("rename", title="")
+    life.client("changed", part="members")
+    life.handler("changed", part="weather")
+    life.client("reopen")
+
+
+def notification_read(life: Life) -> None:
+    life.begin(title="report.pdf is ready", body="4 passages", about="case:c1", evidence=7)
+    life.result("DeliverToast", "went_out", pages=2)
+    life.client("mark_read", role="viewer")
+    life.client("mark_read")
+
+
+def notification_fails(life: Life) -> None:
+    life.begin(title="report.pdf failed", body="the file is damaged", level="warning", about="case:c1")
+    life.start("DeliverToast")
+    life.broke("DeliverToast", "the hub is away", temporary=True)
+    life.timer("again", stage="delivering")
+    life.broke("DeliverToast", "the hub is away", temporary=True)
+    life.timer("again", stage="delivering")
+    life.start("DeliverToast")
+    life.timer("deadline", stage="delivering")
+    life.client("retry")
+    life.broke("DeliverToast", "it was tried 5 times")
+    life.client("mark_read")
+
+
+def notification_read_early(life: Life) -> None:
+    life.begin(title="report.pdf is ready")
+    life.client("mark_read")
+    life.result("DeliverToast", "went_out", pages=1)
+
+
+def _scenes(topic: str, *lives: Callable[[Life], None]) -> dict[str, Scene]:
+    return {life.__name__.partition("_")[2].replace("_", "-"): Scene(topic, life) for life in lives}
+
+
+LIVES: dict[str, dict[str, Scene]] = {
+    "case": _scenes("case:c1", case_whole, case_refused),
+    "notification": _scenes("user:ann", notification_read, notification_fails, notification_read_early),
+    "query": _scenes(
+        "case:c1",
+        query_answered,
+        query_voted,
+        query_leg_breaks,
+        query_nothing_searched,
+        query_late_results,
+    ),
+    "upload": _scenes(
+        "case:c1",
+        upload_ready,
+        upload_attached,
+        upload_locked,
+        upload_interrupted,
+        upload_refused,
+        upload_duplicate,
+        upload_unsupported,
+        upload_breaks,
+        upload_half_broken,
+        upload_overruns,
+        upload_forged,
+    ),
+}
+"""Kind → name → life."""
