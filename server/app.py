@@ -52,6 +52,7 @@ from server.throttle import Throttle
 from server.ws import websocket_endpoint
 from storage.blobs_disk import DiskBlobs
 from storage.cases import Cases
+from storage.census import Census
 from storage.database import create_engine
 from storage.era import settle_era
 from storage.evidence import EvidenceStore
@@ -170,6 +171,7 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             secrets=Secrets(redis),
             partials=Partials(redis),
             journal=running.journal,
+            census=Census(database),
         )
 
 

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from handlers.job import Cancelled, Handlers, Permanent
 from machines.effect import effect_from
-from machines.errors import StepError
+from machines.errors import StepError, Unsteppable
 from server.engine import Engine
 from server.queues import JobQueues
 from server.results import Results
@@ -147,15 +147,22 @@ class Dispatcher:
             del self._lanes[machine]
 
     async def _settle(self, item: OutboxItem) -> None:
-        """Do an inline effect or bury it; either way it leaves the outbox."""
+        """Do an inline effect or bury it; either way it leaves the outbox, unless it is held."""
+        holding = self._results.holding
+        was_held = item.delivery > 1 and await holding.since(item) is not None
         reason = f"it was tried {item.delivery - 1} times"
-        for delivery in range(item.delivery, MOST_DELIVERIES + 1):
+        for delivery in range(1 if was_held else item.delivery, MOST_DELIVERIES + 1):
             try:
                 await self._do(item)
                 await self._engine.store.acknowledge(item)
+                if was_held:
+                    await holding.let_go(item)
                 return
             except Unavailable:
                 raise
+            except Unsteppable as error:  # stays in the outbox, and is claimed again when it has been idle
+                await holding.hold(item, error)
+                return
             except Permanent as error:
                 reason = error.reason
                 break
@@ -193,6 +200,9 @@ class Dispatcher:
         )
         try:
             await self._results.broke(item, reason, temporary=False)
+        except Unsteppable as error:
+            await self._results.holding.hold(item, error)
+            return
         except StepError:
             logger.exception(
                 "A machine cannot take that its effect was given up.",

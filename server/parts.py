@@ -20,6 +20,7 @@ from server.sockets import Sockets
 from server.throttle import Throttle
 from storage.blobs import Blobs
 from storage.cases import Cases
+from storage.census import Census
 from storage.evidence import EvidenceStore
 from storage.graph import Graph
 from storage.journal import CustodyJournal
@@ -65,6 +66,7 @@ class Parts:
     secrets: Secrets
     partials: Partials
     journal: CustodyJournal
+    census: Census
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from machines.errors import Stale, StepError
+from machines.errors import Stale, StepError, Unsteppable
 from machines.event import Event
 from machines.work import Broke
 from server.engine import Busy, Engine, MachineMissing
+from server.holding import Holding, check_steppable
 from storage.machine_store import OutboxItem, Unavailable
 from storage.runtime_records import RuntimeRecords
 
@@ -24,20 +25,31 @@ class Results:
     def __init__(self, engine: Engine, records: RuntimeRecords) -> None:
         self._engine = engine
         self._records = records
+        self.holding = Holding(records)
 
     async def stage_of(self, item: OutboxItem) -> str | None:
-        """The state that awaits the effect; None when no state does."""
+        """The state that awaits the effect; None when no state does.
+
+        Raises:
+            Unsteppable: One does, but this release could not tell it any result.
+        """
         snapshot = await self._engine.load(item.machine)
-        return None if snapshot is None else snapshot.awaiting.get(item.effect_id)
+        if snapshot is None or item.effect_id not in snapshot.awaiting:
+            return None
+        check_steppable(snapshot)
+        return snapshot.awaiting[item.effect_id]
 
     async def deliver(self, item: OutboxItem, result: Event) -> bool:
         """Send a result; False when nobody awaits it. One that the chart refuses breaks the stage.
 
         Raises:
+            Unsteppable: This release cannot step the machine.
             Busy, Unavailable: Still, after several tries.
         """
         try:
             return await self._send(item, result)
+        except Unsteppable:
+            raise
         except StepError as error:
             logger.error(
                 "A machine refused the result of its effect.",

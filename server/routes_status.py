@@ -27,7 +27,7 @@ async def status(request: Request) -> Response:
     """
     visitor = await require_visitor(request)
     parts = parts_of(request)
-    found = await gather_status(parts.settings, parts.services)
+    found = await gather_status(parts.settings, parts.services, parts.census)
     if not visitor.person.is_admin:
         workers = [worker | {"effect": "", "machine": ""} for worker in found["workers"]]
         found = found | {"workers": workers, "given_up": []}

@@ -12,7 +12,7 @@ from typing import Literal
 
 from handlers.job import Cancelled, Handlers, Permanent, Temporary
 from machines.effect import effect_from
-from machines.errors import StepError
+from machines.errors import StepError, Unsteppable
 from machines.event import Event
 from machines.work import Started
 from server.engine import Engine, MachineMissing
@@ -30,7 +30,7 @@ _WATCH_S = 1.0
 _UNWIND_S = 3.0
 """How long a handler may take to see that it is cancelled before its task is."""
 
-Ended = Literal["done", "failed", "unawaited", "held", "cancelled"]
+Ended = Literal["done", "failed", "unawaited", "held", "cancelled", "kept"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class Runner:
     async def run(self, item: OutboxItem) -> Ended:
         """Do the work of an effect, unless somebody else does it or nobody awaits it.
 
+        It is kept for another release where this one cannot step the machine (see `server.holding`).
+
         Cancelling this gives the job back: its lease is dropped and no result is sent.
 
         Raises:
@@ -87,7 +89,11 @@ class Runner:
         self.current = Current(item, time.time())
         self.on_start()
         try:
-            ended = await self._run(item)
+            try:
+                ended = await self._run(item)
+            except Unsteppable as error:
+                await self._results.holding.hold(item, error)
+                ended = "kept"
             await self._records.count(f"jobs.{ended}")
             return ended
         finally:

@@ -71,6 +71,13 @@ def _http_host(value: str) -> str:
     return value
 
 
+def _otlp_endpoint(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+        raise ValueError
+    return value.rstrip("/")
+
+
 def _setting(name: str, default: Any, meaning: str, expects: str, **bounds: Any) -> Any:
     """A field read from the variable `name`; `expects` completes the sentence "must be …"."""
     return Field(
@@ -217,6 +224,20 @@ class Settings(BaseSettings):
         "CASEWIRE_LOG_FORMAT", "console", "Log lines for people or for machines.", "console or json"
     )
 
+    metrics_token: str | None = _setting(
+        "CASEWIRE_METRICS_TOKEN",
+        None,
+        "Bearer token by which a scraper reads `/metrics`. Unset: administrators alone can.",
+        "at least 16 characters without a space, such as `openssl rand -hex 32` prints",
+        pattern=r"^[!-~]{16,}$",
+    )
+    otlp_endpoint: Annotated[str, AfterValidator(_otlp_endpoint)] | None = _setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        None,
+        "OpenTelemetry collector that traces are sent to, by OTLP over HTTP. Unset: they are sent nowhere.",
+        "an address such as http://localhost:4318, without a user, a password or a query",
+    )
+
     @model_validator(mode="after")
     def _a_wildcard_needs_a_public_address(self) -> Settings:
         if self.host in ("0.0.0.0", "::") and self.public_url is None:
@@ -291,8 +312,8 @@ def _name(field: FieldInfo) -> str:
 
 def _wrong(name: str, value: str, field: FieldInfo) -> str:
     assert isinstance(field.json_schema_extra, dict)
-    # Addresses may hold a password.
-    found = "is not usable: it" if name.endswith("_URL") or "@" in value else f"is {value!r}, but"
+    # Addresses may hold a password, and a token is one.
+    found = "is not usable: it" if name.endswith(("_URL", "_TOKEN")) or "@" in value else f"is {value!r}, but"
     expects = field.json_schema_extra["expects"]
     otherwise = f" to use {field.default}" if field.default is not None else ""
     return f"{name} {found} must be {expects}; correct it, or unset it{otherwise}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -17,9 +17,15 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from handlers.minilm import MODEL_PACKAGE, MiniLM
+from machines.releases import leads
+from machines.step import CHARTS, hash_of
 from server.queues import JOB_QUEUES, JobQueues
 from server.services import ServiceHealth, Services, attached_services, health
 from server.settings import Settings
+from storage.backlog import Backlogs
+from storage.census import Census, Counted
+from storage.database import create_engine
+from storage.machine_store import Unavailable
 from storage.migrate import current, newest
 from storage.runtime_records import RuntimeRecords
 
@@ -29,22 +35,30 @@ GIVEN_UP = 10
 """So many inline effects that were given up are told, the newest first."""
 
 _OLLAMA_S = 3.0
+_LATE_S = 60.0
+"""Work that has been on its way for so long shows that something does not run."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-async def gather_status(settings: Settings, services: Services) -> Status:
+async def gather_status(settings: Settings, services: Services, census: Census) -> Status:
     """Ask everything at the same time; what does not answer is a problem and not an exception.
 
     Returns:
         JSON values. `well` is true when `problems`, one sentence each, is empty.
     """
-    healths, runtime, model, schema = await asyncio.gather(
-        health(services), _runtime(services), _language_model(settings), _schema(services)
+    healths, runtime, model, schema, backlog, held = await asyncio.gather(
+        health(services),
+        _runtime(services),
+        _language_model(settings),
+        _schema(services),
+        _backlog(settings, services),
+        _held(census),
     )
     embedder = _embedder()
     problems = [f"{one.name} at {one.where}: {one.problem}" for one in healths if one.problem]
     if all(one.ok for one in healths):
-        problems += [*schema, *_worker_problems(settings, runtime)]
+        problems += [*schema, *_worker_problems(settings, runtime), *_late(backlog)]
+    problems += [row["meaning"] for row in held]
     problems += [part["problem"] for part in (model, embedder) if part["problem"]]
     return {
         "well": not problems,
@@ -53,6 +67,9 @@ async def gather_status(settings: Settings, services: Services) -> Status:
         "services": [_service(one) for one in healths],
         "backends": _backends(healths, settings),
         **runtime,
+        "backlog": backlog,
+        "held": held,
+        "watching": _watching(settings),
         "embedder": embedder,
         "language_model": model,
         "data": {"folder": str(services.data_dir), "free_bytes": _free_bytes(services)},
@@ -65,7 +82,12 @@ async def gather_from_outside(settings: Settings) -> Status:
     Raises:
         ServicesError: No server runs on the data folder and the services are not configured.
     """
-    return await gather_status(settings, attached_services(settings))
+    services = attached_services(settings)
+    database = create_engine(services.database_url, pool_size=1)
+    try:
+        return await gather_status(settings, services, Census(database))
+    finally:
+        await database.dispose()
 
 
 def format_status(status: Mapping[str, Any]) -> str:
@@ -88,9 +110,79 @@ def format_status(status: Mapping[str, Any]) -> str:
             lines.append(
                 f"{'':<15} {w['name']}: {w['state']} on {w['device']}, {memory:.0f} MiB, {w['jobs']} jobs"
             )
+    if backlog := status["backlog"]:
+        lines.append(
+            f"{'on the way':<15} outbox {backlog['outbox']} (oldest {backlog['outbox_s']:.1f} s), "
+            f"journal {backlog['journal']} (oldest {backlog['journal_s']:.1f} s), "
+            f"{backlog['awaited']} effects awaited, "
+            f"{backlog['timers']} timers, {backlog['timers_due']} due (late by {backlog['timers_s']:.1f} s)"
+        )
+    lines += [f"{'held':<15} {row['meaning']}" for row in status["held"]]
+    lines += [f"{what:<15} {where}" for what, where in status["watching"].items()]
     for letter in status["given_up"]:
         lines.append(f"{'given up':<15} {letter['name']} of {letter['machine']}: {letter['reason']}")
     return "\n".join(lines)
+
+
+def held_machines(counted: Iterable[Counted]) -> list[dict[str, Any]]:
+    """Machines that no event can move under this release, by definition, each with a sentence."""
+    found: dict[tuple[str, int, str], int] = {}
+    for one in counted:
+        known = one.kind in CHARTS and leads(one.kind, one.chart_hash, hash_of(one.kind))
+        if not known:
+            key = (one.kind, one.version, one.chart_hash)
+            found[key] = found.get(key, 0) + one.machines
+    return [
+        {
+            "kind": kind,
+            "version": number,
+            "chart_hash": chart_hash,
+            "machines": machines,
+            "meaning": f"{machines} {'machine waits' if machines == 1 else 'machines wait'} for a migration "
+            f"of the chart {kind} from version {number} ({chart_hash}), which this release does not have",
+        }
+        for (kind, number, chart_hash), machines in found.items()
+    ]
+
+
+async def _held(census: Census) -> list[dict[str, Any]]:
+    try:
+        return held_machines(await census.count())
+    except (SQLAlchemyError, OSError):
+        return []  # told by the service's health
+
+
+async def _backlog(settings: Settings, services: Services) -> dict[str, Any]:
+    redis = Redis.from_url(services.redis_url)
+    try:
+        return asdict(await Backlogs(redis, shards=settings.shards).read())
+    except Unavailable:
+        return {}  # told by the service's health
+    finally:
+        await redis.aclose()
+
+
+def _late(backlog: Mapping[str, Any]) -> list[str]:
+    meanings = {
+        "outbox_s": "effects wait for their queue since {:.0f} s: does the dispatcher run?",
+        "journal_s": "transitions wait to be written to PostgreSQL since {:.0f} s: does the journalist run?",
+    }
+    return [
+        meaning.format(backlog[name])
+        for name, meaning in meanings.items()
+        if backlog.get(name, 0.0) > _LATE_S
+    ]
+
+
+def _watching(settings: Settings) -> dict[str, str]:
+    return {
+        "metrics": f"{settings.address}/metrics, for administrators"
+        + (" and whoever has the scrape token" if settings.metrics_token else ""),
+        "traces": f"OTLP to {settings.otlp_endpoint}"
+        if settings.otlp_endpoint
+        else "in log lines; sent nowhere",
+        "logs": f"{settings.log_format} on the standard error, from {settings.log_level} on",
+    }
 
 
 def _service(one: ServiceHealth) -> dict[str, Any]:

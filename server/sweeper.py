@@ -2,7 +2,8 @@
 
 A job that waits in its queue is not lost, however long it waits. One that was taken out of it and
 has neither lease nor result lost its worker, and is queued again; after `MOST_TRIES` such ends it
-is given up, since whatever kills workers may be in the job itself.
+is given up, since whatever kills workers may be in the job itself. One whose machine this
+release cannot step is left alone, and queued once a release can: no try is counted for that.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import logging
 import time
 
 from machines.effect import Queue
-from machines.errors import StepError
+from machines.errors import StepError, Unsteppable
 from server.engine import Engine
+from server.holding import HOLD_S, check_steppable
 from server.queues import JOB_QUEUES, JobQueues
 from server.results import Results
 from storage.machine_store import OutboxItem
@@ -47,6 +49,7 @@ class Sweeper:
         holder: str,
         after_s: float = AFTER_S,
         every_s: float = EVERY_S,
+        hold_s: float = HOLD_S,
     ) -> None:
         self._engine = engine
         self._queues = queues
@@ -55,6 +58,9 @@ class Sweeper:
         self._holder = holder
         self._after_s = after_s
         self._every_s = every_s
+        self._hold_s = hold_s
+        self._looked_at: dict[str, float] = {}
+        """Effects that are held, by the monotonic time of the last look."""
         self._suspects: set[str] = set()
         self._litter: set[str] = set()
 
@@ -79,13 +85,16 @@ class Sweeper:
             if item.effect_id in self._suspects:
                 await self.rescue(item)
         self._suspects = set(missing) - self._suspects
+        self._looked_at = {effect: at for effect, at in self._looked_at.items() if effect in missing}
         litter = {effect: queue for queue in JOB_QUEUES for effect in await self._left_over(queue)}
         for effect_id in self._litter & litter.keys():
             await asyncio.to_thread(self._queues.forget, litter[effect_id], effect_id)
         self._litter = set(litter)
 
     async def rescue(self, item: OutboxItem) -> None:
-        """Queue a lost effect again, or give it up; nothing if nobody awaits it."""
+        """Queue a lost effect again, or give it up; nothing if nobody awaits it, or while it is held."""
+        if await self._is_held(item):
+            return
         tries = await self._engine.store.retry_pending(item.effect_id, at=time.time())
         if tries == 0:
             return
@@ -107,6 +116,30 @@ class Sweeper:
                 extra={"action": "job.unheard", "effect": item.effect_id},
             )
         await asyncio.to_thread(self._queues.forget, item.queue, item.effect_id)
+
+    async def _is_held(self, item: OutboxItem) -> bool:
+        """Whether the effect is a matter of releases; one that is held no longer goes into its queue."""
+        looked_at = self._looked_at.get(item.effect_id)
+        if looked_at is not None and time.monotonic() - looked_at < self._hold_s:
+            return True
+        self._looked_at.pop(item.effect_id, None)
+        holding = self._results.holding
+        since = await holding.since(item)
+        snapshot = await self._engine.load(item.machine)
+        try:
+            if snapshot is not None:
+                check_steppable(snapshot)
+        except Unsteppable as error:
+            self._looked_at[item.effect_id] = time.monotonic()
+            if since is None:
+                await holding.hold(item, error)
+            return True
+        if since is None:
+            return False
+        if time.time() - since >= self._hold_s:
+            await holding.let_go(item)
+            await asyncio.to_thread(self._queues.requeue, item)
+        return True
 
     async def rescue_by_id(self, effect_id: str) -> None:
         """`rescue` for one whose worker is known to be dead."""

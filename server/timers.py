@@ -7,8 +7,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from machines.errors import StepError, WrongChart
+from machines.errors import StepError, Unsteppable
 from server.engine import Busy, Engine, MachineMissing
+from server.holding import HOLD_S, Holding
 from storage.machine_store import DueTimer
 from storage.runtime_records import RuntimeRecords
 
@@ -17,8 +18,6 @@ logger = logging.getLogger(__name__)
 EVERY_S = 0.15
 _BATCH = 100
 _AT_A_TIME = 16
-_HOLD_S = 30.0
-"""How long a timer waits whose machine cannot be stepped by this release."""
 
 
 class Timers:
@@ -40,6 +39,7 @@ class Timers:
         self._records = records
         self._every_s = every_s
         self._clock = clock
+        self._holding = Holding(records)
         self._held: dict[tuple[str, str, float], float] = {}
         self._turns = asyncio.Semaphore(_AT_A_TIME)
 
@@ -70,13 +70,10 @@ class Timers:
                 await self._engine.fire(timer)
             except Busy:
                 return  # due still, at the next poll
-            except WrongChart as error:
+            except Unsteppable as error:
                 # Another release may step the machine: forgetting the timer would leave it stuck.
-                self._held[_key(timer)] = time.monotonic() + _HOLD_S
-                logger.error(
-                    "A timer waits for a release that knows its machine's chart.",
-                    extra={"action": "timer.held", "machine": timer.machine, "error": error.message},
-                )
+                self._held[_key(timer)] = time.monotonic() + HOLD_S
+                self._holding.tell(timer.machine, error)
             except (StepError, MachineMissing) as error:
                 logger.info(
                     "A timer came too late and was forgotten.",

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 WORKERS_KEY = "runtime:workers"
 COUNTS_KEY = "runtime:counts"
 DEAD_KEY = "runtime:dead"
+HELD_KEY = "runtime:held"
 
 SILENT_S = 15.0
 """A worker that has not reported for so long is not shown."""
@@ -89,6 +90,19 @@ class RuntimeRecords:
         """Every counter so far."""
         found = await self._redis.hgetall(COUNTS_KEY)
         return {key.decode(): int(value) for key, value in sorted(found.items())}
+
+    async def hold(self, effect_id: str) -> None:
+        """An effect waits for a release that can step its machine."""
+        await self._redis.hset(HELD_KEY, effect_id, time.time())
+
+    async def held_since(self, effect_id: str) -> float | None:
+        """When it was held last, in Unix seconds; None for one that is not."""
+        at = await self._redis.hget(HELD_KEY, effect_id)
+        return None if at is None else float(at)
+
+    async def let_go(self, effect_id: str) -> None:
+        """It waits no longer."""
+        await self._redis.hdel(HELD_KEY, effect_id)
 
     async def bury(self, letter: Mapping[str, Any]) -> None:
         """Keep an effect that could not be delivered (the newest 1,000 stay)."""

@@ -20,7 +20,7 @@ from storage.machine_store_redis import RedisMachineStore
 BINDINGS = "tests.server.runtime_bindings:bindings"
 
 
-async def main() -> None:
+async def main(bindings: str = BINDINGS) -> None:
     settings = load_settings()
     services = attached_services(settings)
     redis = Redis.from_url(services.redis_url)
@@ -39,7 +39,7 @@ async def main() -> None:
         redis=redis,
         database=database,
         inline=inline,
-        bindings=BINDINGS,
+        bindings=bindings,
         pace=pace,
     ):
         await asyncio.Event().wait()

@@ -67,6 +67,8 @@ def test_a_variable_set_to_nothing_counts_as_unset(monkeypatch: pytest.MonkeyPat
         ("CASEWIRE_NUM_CTX", "12", "a whole number from 1024"),
         ("CASEWIRE_LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("CASEWIRE_LOG_FORMAT", "xml", "console or json"),
+        ("CASEWIRE_METRICS_TOKEN", "short", "at least 16 characters without a space"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318", "an address such as http://localhost:4318"),
     ],
 )
 def test_a_wrong_value_is_refused_with_one_sentence_that_says_what_to_do(
@@ -97,8 +99,13 @@ def test_names_are_not_taken_in_another_case(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_fault_never_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = faults(monkeypatch, REDIS_URL="rdis://:hunter2@h", DATABASE_URL="pg://u:hunter2@h/d")
-    assert len(told) == 2
+    told = faults(
+        monkeypatch,
+        REDIS_URL="rdis://:hunter2@h",
+        DATABASE_URL="pg://u:hunter2@h/d",
+        CASEWIRE_METRICS_TOKEN="hunter2",
+    )
+    assert len(told) == 3
     assert "hunter2" not in "".join(told)
 
 

@@ -153,8 +153,8 @@ def replay(journal: Journal) -> list[str]:
             differing = sorted(key for key in now.keys() | expected if now.get(key) != expected.get(key))
             return [
                 f"{journal['kind']} “{journal['name']}”: event {number} ({noted['event']['name']}) has "
-                f"another outcome than when it was recorded, in {', '.join(differing)}: the body of an action or "
-                "a guard has changed, so raise `version` and record anew"
+                f"another outcome than when it was recorded, in {', '.join(differing)}: the body of an "
+                "action or a guard has changed, so raise `version` and record anew"
             ]
         if done is not None:
             # Through JSON, as the store does it.
