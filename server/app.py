@@ -28,8 +28,10 @@ from server import (
     routes_pois,
     routes_standing,
     routes_status,
+    routes_tokens,
     routes_uploads,
 )
+from server.admission import Admission
 from server.ending import end
 from server.engine import Engine
 from server.errors import Close
@@ -49,6 +51,7 @@ from server.sessions import Sessions
 from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
+from server.tokens import Tokens
 from server.ws import websocket_endpoint
 from storage.blobs_disk import DiskBlobs
 from storage.cases import Cases
@@ -64,6 +67,7 @@ from storage.people import People
 from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
+from storage.tokens import ApiTokens
 from storage.votes import Votes
 
 logger = logging.getLogger(__name__)
@@ -81,6 +85,7 @@ INVITATION_FAILURES = 20
 
 ROUTES: list[BaseRoute] = [
     *routes_auth.routes,
+    *routes_tokens.routes,
     *routes_cases.routes,
     *routes_pois.routes,
     *routes_entities.routes,
@@ -128,6 +133,8 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
         await asyncio.to_thread(blobs.clear_abandoned)
         cases = Cases(database)
         rights = Rights(cases, redis)
+        sessions = Sessions(redis, idle_s=settings.session_hours * 3600)
+        tokens = Tokens(ApiTokens(database))
         running = await stack.enter_async_context(
             runtime(
                 settings,
@@ -152,7 +159,9 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             hub=hub,
             sockets=Sockets(),
             rights=rights,
-            sessions=Sessions(redis, idle_s=settings.session_hours * 3600),
+            sessions=sessions,
+            tokens=tokens,
+            admission=Admission(sessions, tokens),
             passwords=Passwords(),
             logins=Throttle(redis, "login", limit=LOGIN_FAILURES),
             logins_of_address=Throttle(redis, "login-address", limit=ADDRESS_FAILURES),

@@ -1,37 +1,39 @@
-"""Who is asking: the login behind a request or a socket, and whether the request is their own doing."""
+"""Who is asking: the login or token behind a request or a socket, and whether it is their own doing."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection, Request
 
 from machines.event import Role, at_least
+from server.admission import Visitor as Visitor
 from server.bodies import refuse_nul
 from server.errors import Denied, Missing, Unauthenticated
 from server.parts import Parts, parts_of
-from server.sessions import Login
-from storage.people import Person
+from server.tokens import limits_of
 
 COOKIE = "casewire_session"
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-@dataclass(frozen=True)
-class Visitor:
-    """A logged-in person and the login that says so."""
-
-    person: Person
-    login: Login
-
-
 async def visitor_of(connection: HTTPConnection) -> Visitor | None:
-    """Who is logged in; None for a missing, wrong or ended login."""
+    """Who is there; None for a missing, wrong or ended login or token.
+
+    A token is what its sender has chosen to be known by, so where there is one the cookie is not
+    looked at, not even when the token is wrong.
+    """
     parts: Parts = parts_of(connection)
-    token = connection.cookies.get(COOKIE)
-    login = await parts.sessions.find(token) if token else None
+    secret = _bearer(connection)
+    if secret is not None:
+        token = await parts.tokens.find(secret)
+        person = await parts.people.get(token.user_id) if token else None
+        if token is None or person is None:
+            return None
+        return Visitor(person, token, limits_of(token))
+    cookie = connection.cookies.get(COOKIE)
+    login = await parts.sessions.find(cookie) if cookie else None
     person = await parts.people.get(login.user) if login else None
     return Visitor(person, login) if login and person else None
 
@@ -50,29 +52,82 @@ def check_origin(connection: HTTPConnection) -> None:
 
 
 async def require_visitor(request: Request) -> Visitor:
-    """The logged-in person; an unsafe request must also be meant.
+    """Who is there; an unsafe request must also be meant, and within the token's scopes.
 
     Raises:
         Invalid: A part of the path holds NUL.
-        Unauthenticated: Nobody is logged in.
-        Denied: The origin is foreign, or the CSRF token is missing or wrong.
+        Unauthenticated: Nobody is logged in, and no token counts.
+        Denied: The origin is foreign, the CSRF token of the login is missing or wrong, or the API
+            token may only read.
     """
     safe = request.method in SAFE_METHODS
     if not safe:
         check_origin(request)
     visitor = await visitor_of(request)
     if visitor is None:
+        if _bearer(request) is not None:
+            raise Unauthenticated("the token is unknown, revoked or expired", code="token.invalid")
         raise Unauthenticated("log in first")
-    if not safe and not secrets.compare_digest(
-        request.headers.get(CSRF_HEADER, "").encode(), visitor.login.csrf.encode()
-    ):
-        raise Denied(f"the header {CSRF_HEADER} must carry the token of /api/session", code="csrf.wrong")
+    if not safe and visitor.login is not None:
+        # A page of another site can make a browser send the cookie, but neither header.
+        if not secrets.compare_digest(
+            request.headers.get(CSRF_HEADER, "").encode(), visitor.login.csrf.encode()
+        ):
+            raise Denied(f"the header {CSRF_HEADER} must carry the token of /api/session", code="csrf.wrong")
+    elif not safe:
+        require_writing(visitor)
     refuse_nul(request.path_params)
     return visitor
 
 
+def require_writing(visitor: Visitor) -> None:
+    """Refuse a token that may only read.
+
+    Raises:
+        Denied: It is one.
+    """
+    if not visitor.limits.writes:
+        raise Denied("this token may only read", code="scope.too_small")
+
+
+async def require_login(request: Request) -> Visitor:
+    """The person who logged in: what decides about logins and tokens is out of reach of a token.
+
+    Raises:
+        Unauthenticated, Denied: As `require_visitor`; also for an API token.
+    """
+    visitor = await require_visitor(request)
+    if visitor.login is None:
+        raise Denied("this needs a login; an API token does not suffice", code="login.needed")
+    return visitor
+
+
+async def require_self(request: Request) -> Visitor:
+    """Who is there, for what belongs to the person and to no case.
+
+    Raises:
+        Unauthenticated, Denied: As `require_visitor`; also a token that reaches only some cases.
+    """
+    visitor = await require_visitor(request)
+    if visitor.limits.cases is not None:
+        raise Denied("this token reaches only some cases", code="scope.too_small")
+    return visitor
+
+
+async def require_admin(request: Request) -> Visitor:
+    """Who is there, an administrator.
+
+    Raises:
+        Unauthenticated, Denied: As `require_visitor`; also everyone else, and a token without the scope.
+    """
+    visitor = await require_visitor(request)
+    if not visitor.administers:
+        raise Denied("this is for administrators", code="admin.needed")
+    return visitor
+
+
 async def require_role(request: Request, topic: str, needed: Role, what: str) -> tuple[Visitor, Role]:
-    """The logged-in person, who holds at least a role on a topic.
+    """Who is there and holds at least a role on a topic.
 
     Args:
         what: What is asked for, such as `case`, for the sentence to those who may not know of it.
@@ -82,9 +137,15 @@ async def require_role(request: Request, topic: str, needed: Role, what: str) ->
         Missing: No role at all, which looks the same as a topic that does not exist.
     """
     visitor = await require_visitor(request)
-    role = await parts_of(request).rights.role(visitor.person, topic)
+    role = await parts_of(request).rights.role_for(visitor, topic)
     if role is None:
         raise Missing(f"there is no such {what}")
     if not at_least(role, needed):
         raise Denied(f"this needs the role {needed}; yours is {role}", code="role.too_small")
     return visitor, role
+
+
+def _bearer(connection: HTTPConnection) -> str | None:
+    """The secret of an `Authorization` of that scheme; other schemes belong to proxies in front."""
+    scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None

@@ -35,6 +35,8 @@ from storage.judgements import UnknownEntity
 from storage.machine_store import StoreError
 from storage.people import EmailTaken, RegistrationClosed
 from storage.pois import UnknownPoi
+from storage.request_keys import KeyReused
+from storage.tokens import TooManyTokens, UnknownToken
 from storage.votes import NotInCase
 
 
@@ -180,6 +182,9 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     UnknownPerson: Answer(404, code="person.unknown"),
     NotAMember: Answer(404, code="member.unknown"),
     LastOwner: Answer(409, code="member.last_owner"),
+    UnknownToken: Answer(404, code=Missing.code),
+    TooManyTokens: Answer(409, code="token.too_many"),
+    KeyReused: Answer(409, code="idempotency.reused"),
     UnknownPoi: Answer(404, code="poi.unknown"),
     UnknownEntity: Answer(404, code=Missing.code),
     NotInCase: Answer(404, code="node.unknown", detail="the case has no such node"),
@@ -231,6 +236,13 @@ def fault_of(error: Exception) -> Fault:
         answer.detail or str(error),
         answer.temporary,
         error.allowed if isinstance(error, chart_errors.StepError) and error.states else None,
-        {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooMany) else None,
+        _headers(error),
         expected=answer.status < 500,
     )
+
+
+def _headers(error: Exception) -> dict[str, str] | None:
+    if isinstance(error, TooMany):
+        return {"Retry-After": str(error.retry_after_s)}
+    # RFC 9110 asks for it; a browser that meets this scheme opens no dialog.
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None

@@ -8,8 +8,14 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-Access = Literal["public", "login", "viewer", "editor", "owner", "admin"]
-"""Who may call: anybody, whoever is logged in, a role on the topic concerned, an administrator."""
+Access = Literal["public", "login", "self", "session", "viewer", "editor", "owner", "admin"]
+"""Who may call.
+
+`public`: anybody. `login`: whoever is logged in or brings an API token. `self`: the same, without
+tokens that reach only some cases. `session`: only who has logged in, no token. `viewer`, `editor`,
+`owner`: that role on the topic concerned. `admin`: an administrator, or their token of that scope.
+An unsafe method needs a token of the scope `write` wherever a token is accepted.
+"""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,9 @@ class Operation:
         query: Model of the query parameters.
         raw: Media type of a body that is not JSON.
         media: Media type of the answer.
+        errors: Statuses of refusal besides those that follow from the rest, such as 409.
+        also: Statuses of success besides `status`; they have no content.
+        repeatable: Whether it takes the header `Idempotency-Key`.
     """
 
     access: Access
@@ -33,6 +42,9 @@ class Operation:
     query: type[BaseModel] | None = None
     raw: str = ""
     media: str = "application/json"
+    errors: tuple[int, ...] = ()
+    also: tuple[int, ...] = ()
+    repeatable: bool = False
 
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -49,11 +61,15 @@ def operation(
     query: type[BaseModel] | None = None,
     raw: str = "",
     media: str = "application/json",
+    errors: tuple[int, ...] = (),
+    also: tuple[int, ...] = (),
+    repeatable: bool = False,
 ) -> Callable[[Endpoint], Endpoint]:
     """Describe the endpoint below; its docstring's first sentence is the summary."""
 
     def described(endpoint: Endpoint) -> Endpoint:
-        setattr(endpoint, _ATTRIBUTE, Operation(access, answer, status, body, query, raw, media))
+        told = Operation(access, answer, status, body, query, raw, media, errors, also, repeatable)
+        setattr(endpoint, _ATTRIBUTE, told)
         return endpoint
 
     return described

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
+from server.admission import Admission
 from server.engine import Engine
 from server.hub import Hub
 from server.passwords import Passwords
@@ -18,6 +19,7 @@ from server.sessions import Sessions
 from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
+from server.tokens import Tokens
 from storage.blobs import Blobs
 from storage.cases import Cases
 from storage.census import Census
@@ -48,6 +50,8 @@ class Parts:
     sockets: Sockets
     rights: Rights
     sessions: Sessions
+    tokens: Tokens
+    admission: Admission
     passwords: Passwords
     logins: Throttle
     logins_of_address: Throttle

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from machines.event import Role
+from server.admission import Visitor
 from storage.cases import Cases
 from storage.people import Person
 
@@ -59,6 +60,18 @@ class Rights:
                     known.clear()
                 known[topic] = (asked + KNOWN_S, role)
         return role
+
+    async def role_for(self, visitor: Visitor, topic: str) -> Role | None:
+        """What is left of the person's role to whoever acts for them, by login or by token."""
+        return visitor.limits.cap(await self.role(visitor.person, topic), topic)
+
+    async def topics_of(self, visitor: Visitor) -> list[str]:
+        """Every topic that may be read: the person's own, the cases', the system's."""
+        person = visitor.person
+        topics = [f"user:{person.id}", *(f"case:{case.id}" for case in await self._cases.of_user(person.id))]
+        if person.is_admin:
+            topics.append("system")
+        return [topic for topic in topics if visitor.limits.reach(topic)]
 
     async def announce(self, user: str) -> None:
         """Have every process look again at what the user may do."""

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.auth import COOKIE, Visitor, check_origin, require_visitor, visitor_of
+from server.auth import COOKIE, Visitor, check_origin, require_login, visitor_of
 from server.bodies import Body, Json, nothing, read
 from server.errors import Unauthenticated
 from server.parts import parts_of
@@ -74,8 +74,9 @@ async def login(request: Request) -> Response:
 
 async def logout(request: Request) -> Response:
     """End the login, here and on the sockets that it opened."""
-    visitor = await require_visitor(request)
+    visitor = await require_login(request)
     parts = parts_of(request)
+    assert visitor.login is not None
     await parts.sessions.end(visitor.login)
     await parts.rights.announce(visitor.person.id)
     response = nothing()
@@ -91,11 +92,11 @@ async def session(request: Request) -> Response:
     response = Json(
         {
             "user": visitor.person if visitor else None,
-            "csrf": visitor.login.csrf if visitor else "",
+            "csrf": visitor.login.csrf if visitor and visitor.login else "",
             "registration": "open" if is_open else "closed",
         }
     )
-    if visitor:
+    if visitor and visitor.login:
         _set_cookie(request, response, request.cookies[COOKIE])
     return response
 
@@ -103,7 +104,7 @@ async def session(request: Request) -> Response:
 async def _logged_in(request: Request, person: Person, *, status: int) -> Response:
     parts = parts_of(request)
     before: Visitor | None = await visitor_of(request)
-    if before is not None:
+    if before is not None and before.login is not None:
         await parts.sessions.end(before.login)
         await parts.rights.announce(before.person.id)
     token, started = await parts.sessions.begin(person.id)

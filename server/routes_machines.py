@@ -13,10 +13,10 @@ from starlette.routing import Route
 from machines.draw import describe, draw
 from machines.snapshot import Snapshot
 from machines.step import CHARTS
-from server.auth import Visitor, require_role, require_visitor
+from server.auth import require_role, require_visitor
 from server.bodies import Json, nothing, query
 from server.errors import Missing
-from server.parts import Parts, parts_of
+from server.parts import parts_of
 from server.views import machine_view
 from storage.archive import archived
 
@@ -41,7 +41,7 @@ async def list_machines(request: Request) -> Response:
     visitor = await require_visitor(request)
     parts = parts_of(request)
     wanted = query(request, Wanted)
-    topics = await _topics(parts, visitor)
+    topics = await parts.rights.topics_of(visitor)
     states = await asyncio.gather(*(parts.store.read_topic(topic) for topic in topics))
     machines = [
         machine
@@ -112,13 +112,6 @@ async def _snapshot(request: Request) -> Snapshot:
     if snapshot is None:
         raise Missing("there is no such machine")
     return snapshot
-
-
-async def _topics(parts: Parts, visitor: Visitor) -> list[str]:
-    user = visitor.person
-    cases = await parts.cases.of_user(user.id)
-    topics = [f"user:{user.id}", *(f"case:{case.id}" for case in cases)]
-    return [*topics, "system"] if user.is_admin else topics
 
 
 routes = [

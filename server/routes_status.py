@@ -28,7 +28,7 @@ async def status(request: Request) -> Response:
     visitor = await require_visitor(request)
     parts = parts_of(request)
     found = await gather_status(parts.settings, parts.services, parts.census)
-    if not visitor.person.is_admin:
+    if not visitor.administers:
         workers = [worker | {"effect": "", "machine": ""} for worker in found["workers"]]
         found = found | {"workers": workers, "given_up": []}
     own = psutil.Process(os.getpid())

@@ -73,7 +73,7 @@ async def unlock(request: Request) -> Response:
     body = await read(request, Password)
     secret = token_urlsafe(24)
     await parts.secrets.put(secret, body.password, keep_s=SECRET_S)
-    role = await parts.rights.role(visitor.person, upload.topic)
+    role = await parts.rights.role_for(visitor, upload.topic)
     outcome = await parts.engine.send(
         upload.id, "unlock", {"secret": secret}, source="client", actor=visitor.person.id, role=role
     )

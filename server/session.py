@@ -15,7 +15,8 @@ import orjson
 from pydantic import ValidationError
 
 from machines.event import Role
-from server.auth import Visitor
+from server.admission import Admission
+from server.auth import Visitor, require_writing
 from server.bodies import refuse_nul
 from server.engine import Engine
 from server.errors import Close, Closing, Fault, Invalid, Missing, TooLarge, fault_of
@@ -24,7 +25,6 @@ from server.messages import REQUEST, Ping, Send, Spawn, Subscribe, Unsubscribe
 from server.outgoing import Outgoing
 from server.published import encode, for_role, pushed
 from server.rights import Rights
-from server.sessions import Sessions
 from server.subscription import Slow, Subscription
 from server.views import outcome_view
 
@@ -56,7 +56,7 @@ class Session:
     """
 
     def __init__(
-        self, visitor: Visitor, *, engine: Engine, hub: Hub, rights: Rights, sessions: Sessions
+        self, visitor: Visitor, *, engine: Engine, hub: Hub, rights: Rights, admission: Admission
     ) -> None:
         self.outgoing = Outgoing()
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -65,7 +65,7 @@ class Session:
         self._engine = engine
         self._hub = hub
         self._rights = rights
-        self._sessions = sessions
+        self._admission = admission
         self._topics: dict[str, _Followed] = {}
         self._turn = asyncio.Lock()
         self._bad = 0
@@ -102,10 +102,10 @@ class Session:
             Closing: The login has ended.
         """
         async with self._turn:
-            if not await self._sessions.lasts(self._visitor.login):
+            if not await self._admission.lasts(self._visitor):
                 raise Closing(Close.UNAUTHENTICATED)
             for topic, followed in list(self._topics.items()):
-                role = await self._rights.role(self._person, topic)
+                role = await self._rights.role_for(self._visitor, topic)
                 if role is None:
                     await self._end(topic)
                 elif role != followed.role:
@@ -146,6 +146,7 @@ class Session:
         self._follow(request.topic, subscription, role)
 
     async def _spawn(self, request: Spawn) -> None:
+        require_writing(self._visitor)
         role = await self._role(request.topic, "topic")
         outcome = await self._engine.spawn(
             request.kind,
@@ -159,6 +160,7 @@ class Session:
         await self._reply(request, outcome_view(outcome, role))
 
     async def _send(self, request: Send) -> None:
+        require_writing(self._visitor)
         snapshot = await self._engine.load(request.machine)
         if snapshot is None:
             raise Missing("there is no such machine")
@@ -180,7 +182,7 @@ class Session:
         return None if given is None else f"client:{self._person.id}:{given}"
 
     async def _role(self, topic: str, what: str) -> Role:
-        role = await self._rights.role(self._person, topic)
+        role = await self._rights.role_for(self._visitor, topic)
         if role is None:
             raise Missing(f"there is no such {what}")
         return role
@@ -208,7 +210,7 @@ class Session:
         """Hand on what comes, as long as the person may see it."""
         try:
             async for message in followed.subscription:
-                role = await self._rights.role(self._person, topic)
+                role = await self._rights.role_for(self._visitor, topic)
                 if role is None:
                     await self._end(topic)
                     return
@@ -233,7 +235,7 @@ class Session:
     async def _renew(self) -> None:
         if time.monotonic() - self._renewed >= RENEW_S:
             self._renewed = time.monotonic()
-            await self._sessions.renew(self._visitor.login)
+            await self._admission.renew(self._visitor)
 
     async def _reply(self, request: AnyRequest, result: dict[str, Any]) -> None:
         await self.outgoing.put(orjson.dumps({"type": "ok", "id": request.id, **result}))

@@ -60,7 +60,7 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
 async def _run(websocket: WebSocket, parts: Parts, visitor: Visitor) -> Close | None:
     """Serve until something ends it; the code to close with, None where the client has gone."""
     session = Session(
-        visitor, engine=parts.engine, hub=parts.hub, rights=parts.rights, sessions=parts.sessions
+        visitor, engine=parts.engine, hub=parts.hub, rights=parts.rights, admission=parts.admission
     )
     changed = asyncio.Event()
     with parts.sockets.open() as end, parts.rights.watching(visitor.person.id, changed.set):

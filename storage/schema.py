@@ -66,6 +66,37 @@ class User(SQLModel, table=True):
     created_at: datetime = _now()
 
 
+class ApiToken(SQLModel, table=True):
+    """A secret by which a program acts for a person, within `scopes` and, if given, `cases`."""
+
+    __tablename__: ClassVar[str] = "api_tokens"
+    id: str = Field(primary_key=True)
+    user_id: str = _ref("users.id", index=True)
+    name: str
+    secret_hash: str
+    """Hex SHA-256 of the whole secret."""
+    scopes: list[str] = Field(sa_column=Column(JSONB, nullable=False))
+    """Of read, write, admin."""
+    cases: list[str] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
+    """Ids of the only cases that it reaches; null for all of its person's."""
+    created_at: datetime = _now()
+    expires_at: datetime | None = Field(
+        default=None, sa_column=Column(DateTime(timezone=True), nullable=True)
+    )
+    used_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+
+
+class RequestKey(SQLModel, table=True):
+    """What a repeatable request has made, by the key that its client chose."""
+
+    __tablename__: ClassVar[str] = "request_keys"
+    user_id: str = _ref("users.id", primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    answer: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    at: datetime = _now()
+
+
 class Case(SQLModel, table=True):
     """A case; its state and title live in the machine `case` of topic `case:<id>`."""
 

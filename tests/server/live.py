@@ -85,9 +85,10 @@ class Person:
     @asynccontextmanager
     async def socket(self, **options: Any) -> AsyncIterator[Wire]:
         cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
+        headers = {"Cookie": cookies} | options.pop("headers", {})
         given = {"origin": Origin(self.live.url), "subprotocols": [Subprotocol("casewire.v1.json")]} | options
         url = self.live.url.replace("http", "ws", 1) + "/ws"
-        async with connect(url, additional_headers={"Cookie": cookies}, max_size=None, **given) as socket:
+        async with connect(url, additional_headers=headers, max_size=None, **given) as socket:
             yield Wire(socket)
 
     def _note(self, response: httpx.Response) -> httpx.Response:

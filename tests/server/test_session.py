@@ -38,7 +38,7 @@ async def session(live: Live, visitor: Visitor) -> AsyncIterator[Session]:
 
 def _session(live: Live, visitor: Visitor, hub: Hub) -> Session:
     parts = live.parts
-    return Session(visitor, engine=parts.engine, hub=hub, rights=parts.rights, sessions=parts.sessions)
+    return Session(visitor, engine=parts.engine, hub=hub, rights=parts.rights, admission=parts.admission)
 
 
 async def say(session: Session, request: str, number: int = 1, **fields: Any) -> None:
@@ -125,6 +125,7 @@ async def test_an_ended_login_is_noticed_at_the_next_look(
     live: Live, session: Session, visitor: Visitor
 ) -> None:
     await session.recheck()
+    assert visitor.login is not None
     await live.parts.sessions.end(visitor.login)
     with pytest.raises(Closing) as end:
         await session.recheck()
