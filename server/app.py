@@ -25,10 +25,12 @@ from server import (
     routes_entities,
     routes_evidence,
     routes_machines,
+    routes_openapi,
     routes_pois,
     routes_standing,
     routes_status,
     routes_tokens,
+    routes_topics,
     routes_uploads,
 )
 from server.admission import Admission
@@ -92,6 +94,8 @@ ROUTES: list[BaseRoute] = [
     *routes_evidence.routes,
     *routes_uploads.routes,
     *routes_machines.routes,
+    *routes_topics.routes,
+    *routes_openapi.routes,
     *routes_standing.routes,
     *routes_status.routes,
     WebSocketRoute("/ws", websocket_endpoint),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import orjson
@@ -11,6 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server.errors import Invalid, TooLarge
+from storage.request_keys import Once
+
+KEY_LETTERS = 200
+"""Of an `Idempotency-Key`."""
 
 BODY_BYTES = 256 * 1024
 """Largest JSON body; files are streamed elsewhere."""
@@ -46,6 +51,21 @@ async def read(request: Request, model: type[M]) -> M:
         raise Invalid.of(error) from error
     refuse_nul(value.model_dump())
     return value
+
+
+def repeatable(request: Request, user: str, body: BaseModel) -> Once | None:
+    """How a repeat of this request is recognised; None where its client gave no `Idempotency-Key`.
+
+    Raises:
+        Invalid: The key is empty, too long, or holds what a header should not.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= KEY_LETTERS or not key.isascii() or not key.isprintable():
+        raise Invalid(f"Idempotency-Key must hold 1 to {KEY_LETTERS} printable ASCII characters")
+    asked = f"{request.method} {request.url.path}\n{body.model_dump_json()}"
+    return Once(user, key, sha256(asked.encode()).hexdigest())
 
 
 def refuse_nul(value: Any) -> None:

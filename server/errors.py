@@ -194,6 +194,49 @@ ANSWERS: Mapping[type[Exception], Answer] = {
 }
 
 
+SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
+    Unauthenticated: ("auth.failed", "token.invalid"),
+    Denied: (
+        "access.ended",
+        "admin.needed",
+        "csrf.wrong",
+        "login.needed",
+        "origin.forbidden",
+        "role.too_small",
+        "scope.too_small",
+    ),
+    Invalid: (
+        "frame.invalid",
+        "frame.not_json",
+        "frame.not_text",
+        "subprotocol.missing",
+        "topic.too_many",
+        "upload.empty",
+    ),
+    TooLarge: ("frame.too_large", "upload.too_large"),
+    Clash: ("upload.busy", "upload.not_receiving"),
+}
+"""Codes that are given where an error is raised, by its family."""
+
+
+def codes() -> dict[int, list[str]]:
+    """Every code that the server answers with, by HTTP status, sorted."""
+    found: dict[int, set[str]] = {}
+    for family, answer in ANSWERS.items():
+        for error in _with_descendants(family):
+            nearest = next(one for one in error.__mro__ if one in ANSWERS)
+            code = answer.code or str(getattr(error, "code", ""))
+            if nearest is family and code:
+                found.setdefault(answer.status, set()).add(code)
+    for refusal, special in SPECIAL.items():
+        found.setdefault(ANSWERS[refusal].status, set()).update(special)
+    return {status: sorted(some) for status, some in sorted(found.items())}
+
+
+def _with_descendants(family: type[Exception]) -> set[type[Exception]]:
+    return {family} | {below for direct in family.__subclasses__() for below in _with_descendants(direct)}
+
+
 @dataclass(frozen=True)
 class Fault:
     """One error as it goes over the wire.

@@ -29,9 +29,9 @@ class Operation:
         body: Model of the JSON body.
         query: Model of the query parameters.
         raw: Media type of a body that is not JSON.
-        media: Media type of the answer.
+        media: Media type of the answer, or several separated by commas.
         errors: Statuses of refusal besides those that follow from the rest, such as 409.
-        also: Statuses of success besides `status`; they have no content.
+        also: Statuses besides `status` whose content, if any, is not JSON, such as 206.
         repeatable: Whether it takes the header `Idempotency-Key`.
     """
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
@@ -14,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from machines.snapshot import Snapshot
 from machines.upload import RECEIVE_SILENCE_S
 from server.engine import Engine
-from server.errors import Clash, Invalid, TooLarge
+from server.errors import Clash, Denied, Invalid, TooLarge
 from storage.blobs import Blobs, BlobWriter
 
 BLOCK_BYTES = 1 << 20
@@ -37,6 +38,16 @@ return 1
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
+@dataclass(frozen=True)
+class _Sender:
+    """Who sends, what holds others off, and whether they still may."""
+
+    actor: str
+    key: str
+    holder: str
+    may: Callable[[], Awaitable[bool]]
+
+
 class Receiving:
     """Receives contents for upload machines, one sender a machine at a time."""
 
@@ -47,18 +58,26 @@ class Receiving:
         self._max_bytes = max_bytes
 
     async def receive(
-        self, upload: Snapshot, stream: AsyncIterator[bytes], declared: int | None, actor: str
+        self,
+        upload: Snapshot,
+        stream: AsyncIterator[bytes],
+        declared: int | None,
+        actor: str,
+        *,
+        may: Callable[[], Awaitable[bool]],
     ) -> tuple[str, int]:
         """Store the stream as the upload's content and tell the machine how it went.
 
         Args:
             declared: Content-Length, None where the sender gives none.
+            may: Whether the sender still has the right; asked every second and after the last byte.
 
         Returns:
             SHA-256 and size in bytes; the content is on the disk for good.
 
         Raises:
             Clash: Somebody else is sending, or the upload does not wait for content.
+            Denied: The sender's right has ended meanwhile; the machine is paused with that reason.
             TooLarge, Invalid: Too many bytes, or none; the machine has failed with that reason.
             ClientDisconnect: The connection was cut; the machine is paused and can be sent anew.
         """
@@ -67,7 +86,7 @@ class Receiving:
             raise Clash("this file is being sent on another connection", code="upload.busy")
         try:
             await self._expect(upload, actor)
-            return await self._store(upload, stream, declared, actor, (key, holder))
+            return await self._store(upload, stream, declared, _Sender(actor, key, holder, may))
         finally:
             await self._redis.eval(_RELEASE, 1, key, holder)
 
@@ -84,14 +103,15 @@ class Receiving:
         upload: Snapshot,
         stream: AsyncIterator[bytes],
         declared: int | None,
-        actor: str,
-        lock: tuple[str, str],
+        sender: _Sender,
     ) -> tuple[str, int]:
+        actor = sender.actor
         if declared is not None and declared > self._max_bytes:
             await self._refuse(upload, self._too_large(), actor)
         writer = await asyncio.to_thread(self._blobs.open_writer)
         try:
-            received = await self._copy(upload, stream, declared, actor, writer, lock)
+            received = await self._copy(upload, stream, declared, writer, sender)
+            await self._check_right(upload, sender)
             if not received:
                 await self._refuse(upload, Invalid("the file is empty", code="upload.empty"), actor)
             sha256, size = await asyncio.to_thread(writer.commit)
@@ -112,10 +132,10 @@ class Receiving:
         upload: Snapshot,
         stream: AsyncIterator[bytes],
         declared: int | None,
-        actor: str,
         writer: BlobWriter,
-        lock: tuple[str, str],
+        sender: _Sender,
     ) -> int:
+        actor = sender.actor
         total = declared or int(upload.context["bytes"])
         received, block = 0, bytearray()
         told = alive = checked = time.monotonic()
@@ -134,7 +154,8 @@ class Receiving:
                 await self._engine.publish(upload.topic, upload.id, "progress", progress)
             if now - checked >= CHECK_S:
                 checked = now
-                await self._check(upload, lock)
+                await self._check(upload, sender)
+                await self._check_right(upload, sender)
             if now - alive >= SIGN_OF_LIFE_S:
                 alive = now
                 await self._tell(upload, "receiving_on", {"received": received}, actor)
@@ -142,14 +163,18 @@ class Receiving:
             await asyncio.to_thread(writer.write, bytes(block))
         return received
 
-    async def _check(self, upload: Snapshot, lock: tuple[str, str]) -> None:
+    async def _check(self, upload: Snapshot, sender: _Sender) -> None:
         """Go on only while this is the sender and the machine waits for it."""
-        key, holder = lock
         current = await self._engine.load(upload.id)
         if current is None or "receiving" not in current.configuration:
             raise Clash("this upload does not wait for content any more", code="upload.not_receiving")
-        if not await self._redis.eval(_RENEW, 1, key, holder, LOCK_S):
+        if not await self._redis.eval(_RENEW, 1, sender.key, sender.holder, LOCK_S):
             raise Clash("this file is being sent on another connection", code="upload.busy")
+
+    async def _check_right(self, upload: Snapshot, sender: _Sender) -> None:
+        if not await sender.may():
+            await self._interrupted(upload, "the sender's right to add to this case has ended", sender.actor)
+            raise Denied("your right to add to this case has ended", code="access.ended")
 
     async def _refuse(self, upload: Snapshot, error: Invalid, actor: str) -> None:
         await self._tell(upload, "refused", {"reason": str(error)}, actor)

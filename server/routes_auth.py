@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from server.auth import COOKIE, Visitor, check_origin, require_login, visitor_of
 from server.bodies import Body, Json, nothing, read
 from server.errors import Unauthenticated
+from server.operations import operation
 from server.parts import parts_of
 from storage.people import Person, normal_email
 
@@ -34,6 +36,22 @@ class Credentials(Body):
     password: Annotated[str, StringConstraints(strip_whitespace=False, max_length=200)]
 
 
+class LoggedIn(TypedDict):
+    """Who has just logged in, and what their unsafe requests must carry in `X-CSRF-Token`."""
+
+    user: Person
+    csrf: str
+
+
+class SessionView(TypedDict):
+    """Who is there; `csrf` is empty without a login. `registration` tells whether one may register."""
+
+    user: Person | None
+    csrf: str
+    registration: Literal["open", "closed"]
+
+
+@operation("public", answer=LoggedIn, status=201, body=Registration, errors=(403, 409, 429))
 async def register(request: Request) -> Response:
     """Create an account and log in with it."""
     check_origin(request)
@@ -52,6 +70,7 @@ async def register(request: Request) -> Response:
     return await _logged_in(request, person, status=201)
 
 
+@operation("public", answer=LoggedIn, body=Credentials, errors=(401, 403, 429))
 async def login(request: Request) -> Response:
     """Log in; an unknown address takes as long, and is told the same, as a wrong password."""
     check_origin(request)
@@ -72,6 +91,7 @@ async def login(request: Request) -> Response:
     return await _logged_in(request, person, status=200)
 
 
+@operation("session", status=204)
 async def logout(request: Request) -> Response:
     """End the login, here and on the sockets that it opened."""
     visitor = await require_login(request)
@@ -84,6 +104,7 @@ async def logout(request: Request) -> Response:
     return response
 
 
+@operation("public", answer=SessionView)
 async def session(request: Request) -> Response:
     """Who is logged in, the token for unsafe requests, and whether one may register."""
     parts = parts_of(request)

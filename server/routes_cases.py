@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from secrets import token_hex
-from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from machines.case import Part
 from machines.event import Role
-from server.auth import Visitor, require_role, require_visitor
-from server.bodies import Body, Json, nothing, read
+from machines.snapshot import Snapshot
+from server.auth import Visitor, require_role, require_self, require_visitor
+from server.bodies import Body, Json, nothing, read, repeatable
 from server.errors import Missing
+from server.operations import operation
 from server.parts import Parts, parts_of
 from server.routes_auth import Email
 from storage.cases import CaseRow
 from storage.machine_store import new_machine_id
+from storage.people import Person
+from storage.pois import PoiRow
 
 
 class NewCase(Body):
@@ -35,28 +40,83 @@ class NewMember(Body):
     role: Role
 
 
+class CaseView(TypedDict):
+    """A case and the visitor's role in it; `evidence` counts."""
+
+    id: str
+    title: str
+    description: str
+    role: Role
+    state: str
+    evidence: int
+    created_at: datetime
+    machine: str
+
+
+class UserView(TypedDict):
+    """A person as other members see them."""
+
+    id: str
+    name: str
+    email: str
+
+
+class MemberView(TypedDict):
+    """A person and their role in the case."""
+
+    user: UserView
+    role: Role
+
+
+class Counts(TypedDict):
+    """How much a case holds; rejected entities do not count."""
+
+    evidence: int
+    chunks: int
+    entities: int
+
+
+class CaseWhole(CaseView):
+    """A case with all that its page shows beside its machines."""
+
+    members: list[MemberView]
+    pois: list[PoiRow]
+    counts: Counts
+
+
+@operation("login", answer=list[CaseView])
 async def list_cases(request: Request) -> Response:
     """The visitor's cases, newest first."""
     visitor = await require_visitor(request)
     parts = parts_of(request)
     rows = await parts.cases.of_user(visitor.person.id)
-    return Json([await describe(parts, row, visitor) for row in rows])
+    within = [row for row in rows if visitor.limits.reach(f"case:{row.id}")]
+    return Json([await describe(parts, row, visitor) for row in within])
 
 
+@operation("self", answer=CaseView, status=201, body=NewCase, repeatable=True)
 async def create_case(request: Request) -> Response:
     """Store the case and its owner, then bring its machine to life."""
-    visitor = await require_visitor(request)
+    visitor = await require_self(request)
     parts = parts_of(request)
     body = await read(request, NewCase)
     case = token_hex(10)
     machine = new_machine_id("case", f"case:{case}", parts.settings.shards)
-    await parts.cases.create(case, body.title, body.description, machine, visitor.person.id)
+    row = await parts.cases.create(
+        case,
+        body.title,
+        body.description,
+        machine,
+        visitor.person.id,
+        request=repeatable(request, visitor.person.id, body),
+    )
     await parts.rights.announce(visitor.person.id)
-    row = await parts.cases.get(case, visitor.person.id)
-    assert row is not None
-    return Json(await describe(parts, row, visitor), 201)
+    await _machine_of(parts, row, visitor)
+    # A repeat is told the same, whatever has become of the case since.
+    return Json(_view(row, row.title, "open"), 201)
 
 
+@operation("viewer", answer=CaseWhole)
 async def get_case(request: Request) -> Response:
     """One case with its members, persons of interest and counts."""
     parts = parts_of(request)
@@ -67,16 +127,14 @@ async def get_case(request: Request) -> Response:
         raise Missing("there is no such case")
     members = await parts.cases.members(case)
     more = {
-        "members": [
-            {"user": {"id": m.user.id, "name": m.user.name, "email": m.user.email}, "role": m.role}
-            for m in members
-        ],
+        "members": [{"user": _user(m.user), "role": m.role} for m in members],
         "pois": await parts.pois.of_case(case),
         "counts": await parts.cases.counts(case),
     }
-    return Json(await describe(parts, row, visitor) | more)
+    return Json({**await describe(parts, row, visitor), **more})
 
 
+@operation("owner", answer=MemberView, body=NewMember, errors=(409, 429))
 async def put_member(request: Request) -> Response:
     """Give a person a role in the case."""
     parts = parts_of(request)
@@ -91,10 +149,10 @@ async def put_member(request: Request) -> Response:
     await tell_changed(parts, case, "members", visitor.person.id)
     if before is None:
         await _welcome(parts, case, person.id, body.role, visitor)
-    user = {"id": person.id, "name": person.name, "email": person.email}
-    return Json({"user": user, "role": body.role})
+    return Json({"user": _user(person), "role": body.role})
 
 
+@operation("owner", status=204, errors=(409,))
 async def delete_member(request: Request) -> Response:
     """End a person's role; everyone may end their own."""
     parts = parts_of(request)
@@ -108,11 +166,14 @@ async def delete_member(request: Request) -> Response:
     return nothing()
 
 
-async def describe(parts: Parts, row: CaseRow, visitor: Visitor) -> dict[str, Any]:
-    """A case as the wire shows it; its state and title are its machine's.
+async def describe(parts: Parts, row: CaseRow, visitor: Visitor) -> CaseView:
+    """A case as the wire shows it; its state and title are its machine's."""
+    machine = await _machine_of(parts, row, visitor)
+    return _view(row, machine.context["title"], machine.configuration[0])
 
-    A crash may have come between the row and the machine, so a missing machine is made here.
-    """
+
+async def _machine_of(parts: Parts, row: CaseRow, visitor: Visitor) -> Snapshot:
+    """The machine of a case, made here where a crash came between the row and the machine."""
     snapshot = await parts.engine.load(row.machine)
     if snapshot is None:
         made = await parts.engine.spawn(
@@ -126,12 +187,16 @@ async def describe(parts: Parts, row: CaseRow, visitor: Visitor) -> dict[str, An
         )
         snapshot = made.snapshot or await parts.engine.load(row.machine)
     assert snapshot is not None
+    return snapshot
+
+
+def _view(row: CaseRow, title: str, state: str) -> CaseView:
     return {
         "id": row.id,
-        "title": snapshot.context["title"],
+        "title": title,
         "description": row.description,
         "role": row.role,
-        "state": snapshot.configuration[0],
+        "state": state,
         "evidence": row.evidence,
         "created_at": row.created_at,
         "machine": row.machine,
@@ -142,6 +207,10 @@ async def tell_changed(parts: Parts, case: str, part: Part, actor: str, poi: int
     """Have the open pages of a case read a part of it again, and a changed `poi` be looked for."""
     machine = await parts.cases.machine(case)
     await parts.engine.send(machine, "changed", {"part": part, "poi": poi}, source="handler", actor=actor)
+
+
+def _user(person: Person) -> UserView:
+    return {"id": person.id, "name": person.name, "email": person.email}
 
 
 async def _welcome(parts: Parts, case: str, user: str, role: Role, visitor: Visitor) -> None:

@@ -6,6 +6,7 @@ Every look at text or content is written into the custody chain before it is ans
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
@@ -13,15 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from machines.event import BIGGEST
 from server.auth import Visitor, require_role, require_visitor
 from server.bodies import Body, Json, nothing, number, query, read
+from server.operations import operation
 from server.parts import Parts, parts_of
 from storage.evidence import EvidenceRow
 
 INLINE = frozenset({"application/pdf", "text/plain"})
 """Kinds that a browser shows by itself without running anything."""
+
+_CONTENT = ",".join((*sorted(INLINE), "application/octet-stream"))
 
 ONE_LOOK_S = 60
 """A viewer reads a file in many ranges; within this time they are one access."""
@@ -43,6 +48,54 @@ class Noticed(Body):
     query: Annotated[str, Field(max_length=120)] = ""
 
 
+class SummarySentence(TypedDict):
+    """A sentence of the source that stands in its summary; positions are characters of the text."""
+
+    text: str
+    start: int
+    end: int
+    page: int
+
+
+class EvidenceView(TypedDict):
+    """Evidence without its text; `pages` counts, `parent` is the evidence it was found in, or 0."""
+
+    id: int
+    case: str
+    parent: int
+    upload: str
+    filename: str
+    title: str
+    sha256: str
+    bytes: int
+    media_type: str
+    meta: dict[str, Any]
+    pages: int
+    summary: list[SummarySentence]
+    tags: list[str]
+    uploaded_by: str
+    created_at: datetime
+
+
+class EvidenceText(EvidenceView):
+    """Evidence with its text; `page_spans` holds `[start, end]` of each page."""
+
+    text: str
+    page_spans: list[list[int]]
+
+
+class ChunkView(TypedDict):
+    """Where a chunk stands; boxes are `[x0, y0, x1, y1]` in points on its page."""
+
+    id: int
+    ordinal: int
+    page: int
+    start: int
+    end: int
+    boxes: list[list[float]]
+
+
+@operation("viewer", answer=list[EvidenceView], query=Page)
 async def list_evidence(request: Request) -> Response:
     """The evidence of a case in the order in which it came."""
     case = request.path_params["case"]
@@ -52,6 +105,7 @@ async def list_evidence(request: Request) -> Response:
     return Json([describe(row) for row in rows])
 
 
+@operation("viewer", answer=EvidenceText)
 async def get_evidence(request: Request) -> Response:
     """One piece of evidence with its whole text."""
     visitor, row = await _evidence(request)
@@ -61,6 +115,7 @@ async def get_evidence(request: Request) -> Response:
     return Json(describe(row) | {"text": text, "page_spans": row.pages})
 
 
+@operation("viewer", answer=list[ChunkView])
 async def get_chunks(request: Request) -> Response:
     """Where the chunks stand in the text and on the pages."""
     _, row = await _evidence(request)
@@ -80,6 +135,7 @@ async def get_chunks(request: Request) -> Response:
     )
 
 
+@operation("viewer", media=_CONTENT, also=(206, 416), errors=(410,))
 async def get_content(request: Request) -> Response:
     """The file as it was uploaded, whole or in ranges."""
     visitor, row = await _evidence(request)
@@ -102,6 +158,7 @@ async def get_content(request: Request) -> Response:
     )
 
 
+@operation("viewer", status=204, body=Noticed)
 async def note_attention(request: Request) -> Response:
     """Record what was opened or read, as material for later learning."""
     case = request.path_params["case"]

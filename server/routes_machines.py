@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from machines.draw import describe, draw
 from machines.snapshot import Snapshot
@@ -16,15 +17,18 @@ from machines.step import CHARTS
 from server.auth import require_role, require_visitor
 from server.bodies import Json, nothing, query
 from server.errors import Missing
+from server.operations import operation
 from server.parts import parts_of
-from server.views import machine_view
+from server.views import ChartView, MachineView, machine_view
 from storage.archive import archived
+from storage.partials import Partial
 
 _FORMATS = {
     "dot": ("dot", "text/vnd.graphviz"),
     "json": ("json", "application/json"),
     "mmd": ("mermaid", "text/vnd.mermaid"),
 }
+_PICTURES = ",".join(media_type for _, media_type in _FORMATS.values())
 
 
 class Wanted(BaseModel):
@@ -36,6 +40,33 @@ class Wanted(BaseModel):
     limit: Annotated[int, Field(ge=1, le=2000)] = 200
 
 
+class Lit(BaseModel):
+    """States to be drawn as active, separated by commas."""
+
+    model_config = ConfigDict(extra="forbid")
+    active: Annotated[str, Field(max_length=2000)] = ""
+
+
+class MachineRow(TypedDict):
+    """A machine in a table; `work` is what its stages say of their work."""
+
+    machine: str
+    kind: str
+    topic: str
+    revision: int
+    configuration: list[str]
+    updated_at: float
+    work: dict[str, Any]
+
+
+class MachineWhole(MachineView):
+    """A machine with the definition that its snapshot was written by."""
+
+    chart_version: int
+    chart_hash: str
+
+
+@operation("login", answer=list[MachineRow], query=Wanted)
 async def list_machines(request: Request) -> Response:
     """The machines of every topic that the visitor may read."""
     visitor = await require_visitor(request)
@@ -67,15 +98,17 @@ async def list_machines(request: Request) -> Response:
     )
 
 
+@operation("viewer", answer=MachineWhole)
 async def get_machine(request: Request) -> Response:
     """One machine, as a subscriber sees it, with the version of its chart; also one that has left Redis."""
     await require_visitor(request)
     snapshot = await _snapshot(request)
     _, role = await require_role(request, snapshot.topic, "viewer", "machine")
     chart = {"chart_version": snapshot.chart_version, "chart_hash": snapshot.chart_hash}
-    return Json(machine_view(snapshot, role) | chart)
+    return Json({**machine_view(snapshot, role), **chart})
 
 
+@operation("viewer", answer=Partial, also=(204,))
 async def get_partial(request: Request) -> Response:
     """The text of an answer as far as it has been streamed; nothing (204) where none has."""
     await require_visitor(request)
@@ -85,12 +118,14 @@ async def get_partial(request: Request) -> Response:
     return nothing() if partial is None else Json(partial)
 
 
+@operation("login", answer=list[ChartView])
 async def list_charts(request: Request) -> Response:
     """Every chart of this release."""
     await require_visitor(request)
     return Json([describe(kind) | {"dot": draw(kind, "dot")} for kind in sorted(CHARTS)])
 
 
+@operation("login", media=_PICTURES, query=Lit)
 async def draw_chart(request: Request) -> Response:
     """One chart, with the states of `active` lit."""
     await require_visitor(request)
@@ -98,7 +133,7 @@ async def draw_chart(request: Request) -> Response:
     if suffix not in _FORMATS:
         raise Missing("a chart is drawn as .dot, .mmd or .json")
     form, media_type = _FORMATS[suffix]
-    active = [state for state in request.query_params.get("active", "").split(",") if state]
+    active = [state for state in query(request, Lit).active.split(",") if state]
     return Response(draw(kind, form, active), media_type=media_type)
 
 

@@ -10,9 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.auth import require_role
-from server.bodies import Body, Json, nothing, number, read
+from server.bodies import Body, Json, nothing, number, read, repeatable
+from server.operations import operation
 from server.parts import parts_of
 from server.routes_cases import tell_changed
+from storage.pois import PoiRow
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 
@@ -25,6 +27,7 @@ class PoiBody(Body):
     note: str = Field(default="", max_length=5000)
 
 
+@operation("viewer", answer=list[PoiRow])
 async def list_pois(request: Request) -> Response:
     """All persons of interest, by name."""
     case = request.path_params["case"]
@@ -32,17 +35,22 @@ async def list_pois(request: Request) -> Response:
     return Json(await parts_of(request).pois.of_case(case))
 
 
+@operation("editor", answer=PoiRow, status=201, body=PoiBody, repeatable=True)
 async def add_poi(request: Request) -> Response:
     """Enter a person."""
     case = request.path_params["case"]
     visitor, _ = await require_role(request, f"case:{case}", "editor", "case")
     body = await read(request, PoiBody)
     parts = parts_of(request)
-    poi = await parts.pois.add(case, body.name, body.aliases, body.note)
+    poi, _ = await parts.pois.add(
+        case, body.name, body.aliases, body.note, request=repeatable(request, visitor.person.id, body)
+    )
+    # Told for a repeat too: the first request may have ended before it came so far.
     await tell_changed(parts, case, "pois", visitor.person.id, poi=poi.id)
     return Json(poi, 201)
 
 
+@operation("editor", answer=PoiRow, body=PoiBody)
 async def change_poi(request: Request) -> Response:
     """Replace what is known of a person."""
     case = request.path_params["case"]
@@ -54,6 +62,7 @@ async def change_poi(request: Request) -> Response:
     return Json(poi)
 
 
+@operation("editor", status=204)
 async def remove_poi(request: Request) -> Response:
     """Forget a person."""
     case = request.path_params["case"]

@@ -6,12 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from handlers.standing import case_standing
+from handlers.standing import Standing, case_standing
 from server.auth import require_role
 from server.bodies import Json
+from server.operations import operation
 from server.parts import parts_of
 
 
+@operation("viewer", answer=list[Standing])
 async def list_standing(request: Request) -> Response:
     """Evidence, entities and persons of interest, the highest standing first."""
     case = request.path_params["case"]

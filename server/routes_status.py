@@ -11,15 +11,19 @@ from starlette.routing import Route
 
 from server.auth import require_visitor
 from server.bodies import Json
+from server.operations import operation
 from server.parts import parts_of
 from server.status import gather_status
+from server.status_view import Health, StatusView
 
 
+@operation("public", answer=Health)
 async def healthz(request: Request) -> Response:
     """This process answers."""
     return Json({"ok": True})
 
 
+@operation("login", answer=StatusView)
 async def status(request: Request) -> Response:
     """Services, backends, queues, workers and this server, for whoever is logged in.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from pydantic import AwareDatetime, Field, FutureDatetime
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from server.auth import require_login
 from server.bodies import Body, Json, nothing, read
@@ -17,7 +18,6 @@ from server.errors import Denied, Missing
 from server.operations import operation
 from server.parts import parts_of
 from storage.tokens import Scope, TokenRow
-
 
 CaseId = Annotated[str, Field(min_length=1, max_length=80)]
 

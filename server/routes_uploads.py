@@ -9,12 +9,14 @@ from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
-from machines.event import BIGGEST
+from machines.event import BIGGEST, at_least
 from machines.snapshot import Snapshot
 from server.auth import Visitor, require_role, require_visitor
-from server.bodies import Body, Json, read
+from server.bodies import Body, Json, read, repeatable
 from server.errors import Missing, TooLarge
+from server.operations import operation
 from server.parts import parts_of
 
 SECRET_S = 600
@@ -35,6 +37,28 @@ class Password(Body):
     password: Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=1000)]
 
 
+class Announced(TypedDict):
+    """The machine of an upload, which waits for its content."""
+
+    machine: str
+
+
+class Received(TypedDict):
+    """What has arrived; the hash is hexadecimal."""
+
+    sha256: str
+    bytes: int
+
+
+class Moved(TypedDict):
+    """Where a machine has come to."""
+
+    machine: str
+    revision: int
+    to: list[str]
+
+
+@operation("editor", answer=Announced, status=201, body=NewUpload, repeatable=True)
 async def announce(request: Request) -> Response:
     """Make the upload's machine, which then waits for the content."""
     topic = f"case:{request.path_params['case']}"
@@ -50,22 +74,41 @@ async def announce(request: Request) -> Response:
         parent = await parts.evidence.get(body.parent)
         if parent.case_id != request.path_params["case"]:
             raise Missing("there is no such evidence")
+    once = repeatable(request, visitor.person.id, body)
     outcome = await parts.engine.spawn(
-        "upload", topic, body.model_dump(), source="client", actor=visitor.person.id, role=role
+        "upload",
+        topic,
+        body.model_dump(),
+        source="client",
+        actor=visitor.person.id,
+        role=role,
+        event_id=None if once is None else f"http:{once.user}:{once.fingerprint}:{once.key}",
     )
     return Json({"machine": outcome.machine}, 201)
 
 
+@operation("editor", answer=Received, raw="application/octet-stream", errors=(400, 409, 413, 422))
 async def put_content(request: Request) -> Response:
     """Receive the content."""
     visitor, upload = await _upload(request)
     length = request.headers.get("content-length", "")
-    sha256, size = await parts_of(request).receiving.receive(
-        upload, request.stream(), int(length) if length.isdigit() else None, visitor.person.id
+    parts = parts_of(request)
+
+    async def may() -> bool:
+        role = await parts.rights.role_for(visitor, upload.topic)
+        return at_least(role, "editor") and await parts.admission.lasts(visitor)
+
+    sha256, size = await parts.receiving.receive(
+        upload,
+        request.stream(),
+        int(length) if length.isdigit() else None,
+        visitor.person.id,
+        may=may,
     )
     return Json({"sha256": sha256, "bytes": size})
 
 
+@operation("editor", answer=Moved, body=Password, errors=(409,))
 async def unlock(request: Request) -> Response:
     """Keep a password where only the worker finds it, and have it tried."""
     visitor, upload = await _upload(request)

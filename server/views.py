@@ -4,13 +4,77 @@ from __future__ import annotations
 
 from typing import Any
 
-from machines.event import Role
+from typing_extensions import TypedDict
+
+from machines.event import Role, Source
 from machines.snapshot import Snapshot
 from machines.step import allowed, allowed_in
 from server.engine import Outcome
 
 
-def machine_view(snapshot: Snapshot, role: Role) -> dict[str, Any]:
+class MachineView(TypedDict):
+    """A machine as one role sees it; `updated_at` is in Unix seconds."""
+
+    machine: str
+    kind: str
+    topic: str
+    revision: int
+    configuration: list[str]
+    context: dict[str, Any]
+    allowed: list[str]
+    terminated: bool
+    updated_at: float
+
+
+class StateView(TypedDict):
+    """A state with those inside it."""
+
+    id: str
+    initial: bool
+    final: bool
+    parallel: bool
+    states: list[StateView]
+
+
+class TransitionView(TypedDict):
+    """From one state to others; `event` is empty where none is needed."""
+
+    event: str
+    source: str
+    targets: list[str]
+
+
+class EventView(TypedDict):
+    """An event of a chart, who may send it, and the least role of a client that does."""
+
+    name: str
+    source: Source
+    role: Role
+    doc: str
+
+
+class SpawnView(TypedDict):
+    """Who may start such a machine, and on topics with which prefix."""
+
+    source: Source
+    role: Role
+    topics: list[str]
+
+
+class ChartView(TypedDict):
+    """A chart as data, and as a picture for Graphviz."""
+
+    kind: str
+    version: int
+    hash: str
+    spawn: SpawnView
+    states: list[StateView]
+    transitions: list[TransitionView]
+    events: list[EventView]
+    dot: str
+
+
+def machine_view(snapshot: Snapshot, role: Role) -> MachineView:
     """A machine as it stands in a snapshot message."""
     return {
         "machine": snapshot.id,

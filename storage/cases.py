@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from machines.event import Role
 from storage.people import USERS, Person, normal_email
+from storage.request_keys import Once, once
 from storage.schema import Case
 
 _tables = Case.metadata.tables
@@ -77,13 +78,37 @@ class Cases:
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
 
-    async def create(self, case: str, title: str, description: str, machine: str, owner: str) -> None:
-        """Store a case with its first owner, both or neither."""
+    async def create(
+        self,
+        case: str,
+        title: str,
+        description: str,
+        machine: str,
+        owner: str,
+        *,
+        request: Once | None = None,
+    ) -> CaseRow:
+        """Store a case with its first owner, both or neither; the case as it was made.
+
+        A repeated `request` stores nothing, and gets the case of the first one.
+
+        Raises:
+            KeyReused: The key of `request` stands for another one.
+        """
         async with self._database.begin() as connection:
-            await connection.execute(
-                insert(CASES).values(id=case, title=title, description=description, machine=machine)
-            )
-            await connection.execute(insert(MEMBERS).values(case_id=case, user_id=owner, role="owner"))
+
+            async def make() -> dict[str, Any]:
+                made = await connection.execute(
+                    insert(CASES)
+                    .values(id=case, title=title, description=description, machine=machine)
+                    .returning(CASES.c.created_at)
+                )
+                await connection.execute(insert(MEMBERS).values(case_id=case, user_id=owner, role="owner"))
+                row = CaseRow(case, title, description, machine, made.scalar_one(), "owner", 0)
+                return asdict(row) | {"created_at": row.created_at.isoformat()}
+
+            row, _ = await once(connection, request, make)
+        return CaseRow(**row | {"created_at": datetime.fromisoformat(row["created_at"])})
 
     async def of_user(self, user: str) -> list[CaseRow]:
         """Every case in which the user has a role, newest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Table, func, select, update
+from sqlalchemy import Table, and_, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.schema import Entity
@@ -42,15 +42,30 @@ class Judgements:
         self._database = database
 
     async def of_case(
-        self, case: str, *, status: Judgement | None = None, kind: str | None = None
+        self,
+        case: str,
+        *,
+        status: Judgement | None = None,
+        kind: str | None = None,
+        after: tuple[int, str, int] | None = None,
+        limit: int | None = None,
     ) -> list[EntityRow]:
-        """The entities of a case: the most often mentioned first, ties by name and id."""
+        """The entities of a case: the most often mentioned first, ties by name and id.
+
+        Args:
+            after: Mentions, name and id of a row; only what comes behind it.
+        """
+        places = func.count(MENTIONS.c.chunk_id)
         query = _entities().where(ENTITIES.c.case_id == case)
         if status is not None:
             query = query.where(ENTITIES.c.status == status)
         if kind is not None:
             query = query.where(ENTITIES.c.kind == kind)
-        query = query.order_by(func.count(MENTIONS.c.chunk_id).desc(), ENTITIES.c.name, ENTITIES.c.id)
+        if after is not None:
+            mentions, name, entity = after
+            ties = and_(places == mentions, tuple_(ENTITIES.c.name, ENTITIES.c.id) > tuple_(name, entity))
+            query = query.having(or_(places < mentions, ties))
+        query = query.order_by(places.desc(), ENTITIES.c.name, ENTITIES.c.id).limit(limit)
         async with self._database.connect() as connection:
             return [EntityRow(*row) for row in await connection.execute(query)]
 

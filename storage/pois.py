@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage.request_keys import Once, once
 from storage.schema import Poi
 
 POIS: Table = Poi.metadata.tables["pois"]
@@ -46,12 +48,23 @@ class Pois:
         async with self._database.connect() as connection:
             return [PoiRow(*row) for row in await connection.execute(query)]
 
-    async def add(self, case: str, name: str, aliases: Sequence[str], note: str) -> PoiRow:
-        """Enter a person."""
+    async def add(
+        self, case: str, name: str, aliases: Sequence[str], note: str, *, request: Once | None = None
+    ) -> tuple[PoiRow, bool]:
+        """Enter a person; a repeated `request` enters none and gets the first one's row, and True.
+
+        Raises:
+            KeyReused: The key of `request` stands for another one.
+        """
         values = {"case_id": case, "name": name, "aliases": list(aliases), "note": note}
         async with self._database.begin() as connection:
-            row = (await connection.execute(insert(POIS).values(values).returning(*_COLUMNS))).one()
-        return PoiRow(*row)
+
+            async def make() -> dict[str, Any]:
+                row = (await connection.execute(insert(POIS).values(values).returning(*_COLUMNS))).one()
+                return asdict(PoiRow(*row)) | {"created_at": row.created_at.isoformat()}
+
+            made, repeated = await once(connection, request, make)
+        return PoiRow(**made | {"created_at": datetime.fromisoformat(made["created_at"])}), repeated
 
     async def change(self, case: str, poi: int, name: str, aliases: Sequence[str], note: str) -> PoiRow:
         """Replace what is known of a person.

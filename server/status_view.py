@@ -1,0 +1,78 @@
+"""What the status page is told, by type; `server.status` gathers it."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict
+
+from server.services import ServiceHealth
+from storage.runtime_records import WorkerState
+
+
+class ProcessView(TypedDict):
+    """The process that answers, and its resident memory."""
+
+    pid: int
+    rss_bytes: int
+
+
+class Health(TypedDict):
+    """That this process answers."""
+
+    ok: bool
+
+
+class GivenUp(TypedDict):
+    """An effect that could not be done; `at` is in Unix seconds."""
+
+    effect_id: str
+    name: str
+    machine: str
+    topic: str
+    reason: str
+    at: float
+
+
+class EmbedderView(TypedDict):
+    """What turns text into vectors, and what is wrong with it."""
+
+    name: str
+    dimensions: int
+    problem: str | None
+
+
+class LanguageModelView(TypedDict):
+    """What writes answers; without a model they are extracted from the evidence."""
+
+    name: str
+    mode: str
+    where: str
+    local: bool
+    problem: str | None
+
+
+class DataView(TypedDict):
+    """The data folder."""
+
+    folder: str
+    free_bytes: int
+
+
+class StatusView(TypedDict):
+    """What runs where; `well` is true when `problems`, one sentence each, is empty.
+
+    `given_up` is empty, and workers name no effect and no machine, for all but administrators.
+    """
+
+    well: bool
+    problems: list[str]
+    version: str
+    services: list[ServiceHealth]
+    backends: dict[str, str]
+    queues: dict[str, int]
+    workers: list[WorkerState]
+    counts: dict[str, int]
+    given_up: list[GivenUp]
+    embedder: EmbedderView
+    language_model: LanguageModelView
+    data: DataView
+    server: ProcessView
