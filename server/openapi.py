@@ -198,6 +198,9 @@ def _responses(one: Described, schemas: dict[int, Schema]) -> Schema:
         success["content"] = {told.media: {"schema": schemas[id(told.answer)]}}
     elif told.status != HTTPStatus.NO_CONTENT:
         success["content"] = {media.strip(): {} for media in told.media.split(",")}
+    if told.paged:
+        link = "Leads to the next page (rel=next); absent on the last one."
+        success["headers"] = {"Link": {"description": link, "schema": {"type": "string"}}}
     responses: Schema = {str(told.status): success}
     for status in told.also:
         responses[str(status)] = {"description": HTTPStatus(status).phrase}

@@ -33,6 +33,7 @@ class Operation:
         errors: Statuses of refusal besides those that follow from the rest, such as 409.
         also: Statuses besides `status` whose content, if any, is not JSON, such as 206.
         repeatable: Whether it takes the header `Idempotency-Key`.
+        paged: Whether the header `Link` leads to a next page.
     """
 
     access: Access
@@ -45,6 +46,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
     repeatable: bool = False
+    paged: bool = False
 
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -64,11 +66,12 @@ def operation(
     errors: tuple[int, ...] = (),
     also: tuple[int, ...] = (),
     repeatable: bool = False,
+    paged: bool = False,
 ) -> Callable[[Endpoint], Endpoint]:
     """Describe the endpoint below; its docstring's first sentence is the summary."""
 
     def described(endpoint: Endpoint) -> Endpoint:
-        told = Operation(access, answer, status, body, query, raw, media, errors, also, repeatable)
+        told = Operation(access, answer, status, body, query, raw, media, errors, also, repeatable, paged)
         setattr(endpoint, _ATTRIBUTE, told)
         return endpoint
 

@@ -34,7 +34,7 @@ class Judged(Body):
     status: Judgement
 
 
-@operation("viewer", answer=list[EntityRow], query=Wanted)
+@operation("viewer", answer=list[EntityRow], query=Wanted, paged=True)
 async def list_entities(request: Request) -> Response:
     """The entities of a case, the most often mentioned first, by page.
 

@@ -17,7 +17,10 @@ from server.parts import parts_of
 @operation("public", answer=dict[str, Any])
 async def openapi(request: Request) -> Response:
     """This description, in OpenAPI 3.1."""
-    return Json(description(request.app.routes, parts_of(request).settings.address))
+    state = request.app.state
+    if not hasattr(state, "openapi"):
+        state.openapi = description(request.app.routes, parts_of(request).settings.address)
+    return Json(state.openapi)
 
 
 routes = [Route("/api/openapi.json", openapi, methods=["GET"])]

@@ -27,7 +27,7 @@ class Wanted(BaseModel):
     limit: Annotated[int, Field(ge=1, le=500)] = 100
 
 
-@operation("viewer", answer=list[MachineView], query=Wanted)
+@operation("viewer", answer=list[MachineView], query=Wanted, paged=True)
 async def list_topic(request: Request) -> Response:
     """All machines of a topic, live and ended, the last changed first.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from server.services import ServiceHealth
 from storage.runtime_records import WorkerState
 
 
@@ -18,6 +17,20 @@ class ProcessView(TypedDict):
 class Health(TypedDict):
     """That this process answers."""
 
+    ok: bool
+
+
+class ServiceView(TypedDict):
+    """What one service answered; `where` never holds a password, `advice` is about what works."""
+
+    name: str
+    embedded: bool
+    where: str
+    version: str
+    latency_ms: float | None
+    memory_bytes: int | None
+    problem: str | None
+    advice: str | None
     ok: bool
 
 
@@ -66,7 +79,7 @@ class StatusView(TypedDict):
     well: bool
     problems: list[str]
     version: str
-    services: list[ServiceHealth]
+    services: list[ServiceView]
     backends: dict[str, str]
     queues: dict[str, int]
     workers: list[WorkerState]

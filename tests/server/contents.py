@@ -1,0 +1,94 @@
+"""A case with one of everything, for tests that go over the whole API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from re import findall
+from typing import Any
+
+from sqlalchemy import text
+
+from storage.evidence import ChunkDraft, NewEvidence
+from tests.server.live import Live, Person
+
+CONTENT = b"Ada Example signed the contract on 3 May 2024."
+
+
+@dataclass
+class Contents:
+    """What is there: ids by the names that paths give them, and machines by kind."""
+
+    ids: dict[str, Any]
+    machines: dict[str, str]
+    title: str
+
+    def parameters(self, path: str) -> dict[str, Any]:
+        """Values for the parameters of a path."""
+        return {name: self.ids[name] for name in findall(r"\{(\w+)\}", path)}
+
+
+async def fill(live: Live, owner: Person, other: Person) -> Contents:
+    """A case of `owner`'s with evidence that has text and content, an entity, a person of interest,
+    one machine of every kind, and `other` as a viewer."""
+    case = await owner.case("Everything")
+    await owner.invite(case, other, "viewer")
+    poi = (await owner.call("POST", f"/api/cases/{case['id']}/pois", {"name": "Ada Example"})).json()
+    token = await owner.call("POST", "/api/tokens", {"name": "a token", "scopes": ["read"]})
+    machines = {"case": case["machine"]}
+    for kind, topic, data in (
+        ("upload", f"case:{case['id']}", {"filename": "a.txt"}),
+        ("query", f"case:{case['id']}", {"question": "Who signed the contract?"}),
+        ("notification", f"user:{owner.id}", {"title": "Hello", "body": "there"}),
+    ):
+        made = await live.parts.engine.spawn(kind, topic, data, actor=owner.id)
+        machines[kind] = made.machine
+    evidence = await _evidence(live, case["id"], machines["upload"], owner.id)
+    ids = {
+        "case": case["id"],
+        "user": other.id,
+        "poi": poi["id"],
+        "token": token.json()["id"],
+        "evidence": evidence,
+        "entity": await _entity(live, case["id"], evidence),
+        "machine": machines["upload"],
+        "topic": f"case:{case['id']}",
+        "name": "upload.dot",
+    }
+    return Contents(ids, machines, "Everything")
+
+
+async def _evidence(live: Live, case: str, upload: str, user: str) -> int:
+    parts = live.parts
+    writer = parts.blobs.open_writer()
+    writer.write(CONTENT)
+    digest, size = writer.commit()
+    assert digest == sha256(CONTENT).hexdigest()
+    new = NewEvidence(case, digest, upload, "a.txt", "a.txt", size, "text/plain", user)
+    evidence = (await parts.evidence.register(new)).id
+    words = CONTENT.decode()
+    chunk = ChunkDraft(0, 0, 0, len(words), words, [])
+    await parts.evidence.store_text(
+        evidence, title="a.txt", text=words, pages=[(0, len(words))], meta={"lines": 1}, chunks=[chunk]
+    )
+    await parts.evidence.set_summary(evidence, [{"text": words, "start": 0, "end": len(words), "page": 0}])
+    return evidence
+
+
+async def _entity(live: Live, case: str, evidence: int) -> int:
+    async with live.parts.database.begin() as connection:
+        entity = await connection.scalar(
+            text(
+                "INSERT INTO entities (case_id, kind, key, name, status)"
+                " VALUES (:case, 'person', 'ada', 'Ada Example', 'suggested') RETURNING id"
+            ),
+            {"case": case},
+        )
+        await connection.execute(
+            text(
+                'INSERT INTO mentions (chunk_id, start, entity_id, "end")'
+                " SELECT id, 0, :entity, 11 FROM chunks WHERE evidence_id = :evidence"
+            ),
+            {"entity": entity, "evidence": evidence},
+        )
+    return int(entity)

@@ -1,0 +1,165 @@
+"""The description of the API says what the running server does, no more and no less."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from openapi_spec_validator import validate
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from starlette.routing import Route
+
+import server
+from server.app import ROUTES
+from server.errors import codes
+from server.openapi import described, description
+from tests.server.contents import Contents, fill
+from tests.server.live import Live, Person
+
+EXAMPLES = 10
+"""Requests for each operation, way of making them, and kind of addresses."""
+
+WITHOUT_MADE_UP_CREDENTIALS = SchemathesisConfig(
+    projects=ProjectsConfig(
+        default=ProjectConfig(generation=GenerationConfig(with_security_parameters=False))
+    )
+)
+
+ENDING_LOGINS = ("POST /api/login", "POST /api/logout", "POST /api/register")
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+def test_every_route_of_the_api_is_described_and_nothing_else_is() -> None:
+    there = {
+        (method, route.path)
+        for route in ROUTES
+        if isinstance(route, Route) and route.path.startswith("/api/")
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    told = {(one.method, one.path) for one in described(ROUTES)}
+    assert {(method, path) for method, path in told if path != "/healthz"} == there
+
+
+def test_the_description_is_valid_openapi_and_names_no_operation_twice() -> None:
+    document = description(ROUTES, "http://127.0.0.1:8000")
+    validate(document)
+    names = [one["operationId"] for path in document["paths"].values() for one in path.values()]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_every_code_that_is_given_where_an_error_is_raised_is_described() -> None:
+    told = {code for some in codes().values() for code in some}
+    raised = set(_codes_raised())
+    assert raised
+    assert raised <= told
+
+
+async def test_the_description_is_served_to_everybody(live: Live) -> None:
+    async with live.person(login=False) as nobody:
+        document = (await nobody.http.get("/api/openapi.json")).json()
+    assert document == description(ROUTES, live.url)
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+async def test_the_server_answers_as_described_whatever_is_asked(live: Live, mode: GenerationMode) -> None:
+    async with live.person("ann") as ann, live.person("bob") as bob:
+        contents = await fill(live, ann, bob)
+        document = closed((await ann.http.get("/api/openapi.json")).json())
+        failures = []
+        for label in sorted(_labels(document), key=ENDING_LOGINS.__contains__):
+            if label in ENDING_LOGINS:
+                await ann.login()
+            failures += await asyncio.to_thread(_fuzz, document, label, mode, ann, contents)
+    assert not failures, "\n\n".join(failures)
+
+
+def closed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document, strict: an answer holds no field that is not described."""
+    strict = copy.deepcopy(document)
+    bodies = {
+        content["schema"].get("$ref", "").rpartition("/")[2]
+        for path in strict["paths"].values()
+        for operation in path.values()
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+    }
+    for name, schema in strict["components"]["schemas"].items():
+        if name not in bodies | {"Problem"} and "properties" in schema:
+            schema["additionalProperties"] = False
+    return strict
+
+
+def _labels(document: dict[str, Any]) -> Iterator[str]:
+    for path, operations in document["paths"].items():
+        for method in operations:
+            yield f"{method.upper()} {path}"
+
+
+def _fuzz(
+    document: dict[str, Any], label: str, mode: GenerationMode, person: Person, contents: Contents
+) -> list[str]:
+    method, path = label.split(" ")
+    api = schemathesis.openapi.from_dict(document, config=WITHOUT_MADE_UP_CREDENTIALS)
+    operation = api[path][method]
+    cookies = dict(person.http.cookies)
+    headers = {"X-CSRF-Token": person.csrf}
+    failures: list[str] = []
+    for known in ({}, contents.parameters(path)):
+        strategy = operation.as_strategy(generation_mode=mode, path_parameters=known or None)
+
+        @hypothesis.settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+        )
+        @hypothesis.given(case=strategy)
+        def ask(case: Any) -> None:
+            response = case.call(base_url=person.live.url, headers=headers, cookies=cookies)
+            case.validate_response(response, checks=CHECKS)
+
+        try:
+            ask()
+        except hypothesis.errors.Unsatisfiable:
+            continue  # nothing about this operation can be wrong
+        except BaseExceptionGroup as error:
+            failures.append(f"{label} {mode.value}: {_all(error)}")
+    return failures
+
+
+def _all(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "\n".join(_all(inner) for inner in error.exceptions)
+    return f"{type(error).__name__}: {error}"[:1500]
+
+
+def _codes_raised() -> Iterator[str]:
+    for file in Path(server.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                for keyword in node.exc.keywords:
+                    if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                        yield str(keyword.value.value)
