@@ -29,6 +29,7 @@ from server import (
     routes_pois,
     routes_standing,
     routes_status,
+    routes_streams,
     routes_tokens,
     routes_topics,
     routes_uploads,
@@ -98,6 +99,7 @@ ROUTES: list[BaseRoute] = [
     *routes_openapi.routes,
     *routes_standing.routes,
     *routes_status.routes,
+    *routes_streams.routes,
     WebSocketRoute("/ws", websocket_endpoint),
     *routes_client.routes,
 ]
