@@ -33,6 +33,7 @@ from server import (
     routes_tokens,
     routes_topics,
     routes_uploads,
+    routes_webhooks,
 )
 from server.admission import Admission
 from server.ending import end
@@ -55,6 +56,9 @@ from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
+from server.webhooks import deliverer_of
+from server.webhooks_sending import Sender
+from server.webhooks_targets import Targets
 from server.ws import websocket_endpoint
 from storage.blobs_disk import DiskBlobs
 from storage.cases import Cases
@@ -72,6 +76,8 @@ from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
 from storage.tokens import ApiTokens
 from storage.votes import Votes
+from storage.webhook_deliveries import WebhookDeliveries
+from storage.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +106,7 @@ ROUTES: list[BaseRoute] = [
     *routes_standing.routes,
     *routes_status.routes,
     *routes_streams.routes,
+    *routes_webhooks.routes,
     WebSocketRoute("/ws", websocket_endpoint),
     *routes_client.routes,
 ]
@@ -141,6 +148,11 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
         rights = Rights(cases, redis)
         sessions = Sessions(redis, idle_s=settings.session_hours * 3600)
         tokens = Tokens(ApiTokens(database))
+        people, deliveries = People(database), WebhookDeliveries(database)
+        sender = await stack.enter_async_context(Sender(Targets(settings.webhook_hosts)))
+        deliverer = deliverer_of(
+            settings, engine, hub, rights, people, deliveries, sender, redis=redis, database=database
+        )
         running = await stack.enter_async_context(
             runtime(
                 settings,
@@ -151,6 +163,7 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
                 inline=inline_handlers(
                     settings=settings, engine=engine, hub=hub, redis=redis, database=database
                 ),
+                beside={"webhooks": deliverer.run} if settings.webhook_hosts else {},
             )
         )
         await stack.enter_async_context(_following(rights.follow))
@@ -173,7 +186,7 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             logins_of_address=Throttle(redis, "login-address", limit=ADDRESS_FAILURES),
             registrations=Throttle(redis, "register", limit=REGISTRATION_FAILURES),
             invitations=Throttle(redis, "invite", limit=INVITATION_FAILURES),
-            people=People(database),
+            people=people,
             cases=cases,
             pois=Pois(database),
             judgements=Judgements(database),
@@ -187,6 +200,9 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             partials=Partials(redis),
             journal=running.journal,
             census=Census(database),
+            webhooks=Webhooks(database),
+            deliveries=deliveries,
+            sender=sender,
         )
 
 

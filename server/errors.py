@@ -28,6 +28,7 @@ from starlette.requests import ClientDisconnect
 
 from machines import errors as chart_errors
 from server.engine import Busy, EngineError, MachineMissing
+from server.webhooks_hosts import TargetRefused
 from storage.blobs import BlobMissing
 from storage.cases import LastOwner, NotAMember, UnknownPerson
 from storage.evidence import UnknownEvidence
@@ -38,6 +39,8 @@ from storage.pois import UnknownPoi
 from storage.request_keys import KeyReused
 from storage.tokens import TooManyTokens, UnknownToken
 from storage.votes import NotInCase
+from storage.webhook_deliveries import UnknownLetter
+from storage.webhooks import TooManyWebhooks, UnknownWebhook
 
 
 class Close(IntEnum):
@@ -189,6 +192,10 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     UnknownEntity: Answer(404, code=Missing.code),
     NotInCase: Answer(404, code="node.unknown", detail="the case has no such node"),
     UnknownEvidence: Answer(404, code=Missing.code, detail="there is no such evidence"),
+    UnknownWebhook: Answer(404, code=Missing.code),
+    UnknownLetter: Answer(404, code=Missing.code),
+    TooManyWebhooks: Answer(409, code="webhook.too_many"),
+    TargetRefused: Answer(403, code="webhook.target"),
     ClientDisconnect: Answer(400, code="client.gone", detail="the connection ended"),
     BlobMissing: Answer(410, code="content.missing", detail="the file's content is not there any more"),
 }

@@ -20,6 +20,7 @@ from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
+from server.webhooks_sending import Sender
 from storage.blobs import Blobs
 from storage.cases import Cases
 from storage.census import Census
@@ -34,6 +35,8 @@ from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
 from storage.votes import Votes
+from storage.webhook_deliveries import WebhookDeliveries
+from storage.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class Parts:
     partials: Partials
     journal: CustodyJournal
     census: Census
+    webhooks: Webhooks
+    deliveries: WebhookDeliveries
+    sender: Sender
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

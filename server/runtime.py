@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
@@ -84,6 +84,7 @@ async def runtime(
     database: AsyncEngine,
     inline: Handlers,
     bindings: str = DEFAULT_BINDINGS,
+    beside: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
     pace: Pace | None = None,
 ) -> AsyncIterator[Running]:
     """Run dispatcher, timers, sweeper, workers, journalist and era marker for as long as it is open.
@@ -92,6 +93,7 @@ async def runtime(
         redis: The machines' Redis; replies are bytes.
         inline: What does the inline effects.
         bindings: `module:function` that yields the handlers of a worker.
+        beside: Further parts, by name.
     """
     pace = pace or Pace()
     name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"
@@ -153,6 +155,7 @@ async def runtime(
         _start("timers", Timers(engine, records).run),
         _start("sweeper", sweeper.run),
         _start("positions", Positions(engine, queues).run),
+        *(_start(part, run) for part, run in (beside or {}).items()),
     ]
     # On its own, since ending workers in good order takes longer than ending the rest.
     workers = _start("workers", supervisor.run)

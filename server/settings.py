@@ -18,6 +18,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.webhooks_hosts import patterns
+
 PREFIX = "CASEWIRE_"
 
 ELSEWHERE = frozenset({"CASEWIRE_DOCUMENTS", "CASEWIRE_RETRIEVAL"})
@@ -76,6 +78,12 @@ def _otlp_endpoint(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
         raise ValueError
     return value.rstrip("/")
+
+
+def _webhook_hosts(value: str) -> str:
+    # Checked here, since what it allows is decided by whoever runs the instance.
+    patterns(value)
+    return value
 
 
 def _setting(name: str, default: Any, meaning: str, expects: str, **bounds: Any) -> Any:
@@ -216,6 +224,30 @@ class Settings(BaseSettings):
         _whole(1024, 1 << 20),
         ge=1024,
         le=1 << 20,
+    )
+    webhook_hosts: Annotated[str, AfterValidator(_webhook_hosts)] | None = _setting(
+        "CASEWIRE_WEBHOOK_HOSTS",
+        None,
+        "Hosts that webhooks may call: names, `name:port`, `*.example.org` or `*`, separated by commas; only "
+        "a host named in full may have a private address. Unset: there are no webhooks.",
+        "host names such as hooks.example.org, *.example.org or 127.0.0.1:9000, separated by commas",
+    )
+    webhook_attempts: int = _setting(
+        "CASEWIRE_WEBHOOK_ATTEMPTS",
+        12,
+        "How often a delivery is tried, over about two hours by default, before it is put aside.",
+        _whole(1, 100),
+        ge=1,
+        le=100,
+    )
+    webhook_pause_days: float = _setting(
+        "CASEWIRE_WEBHOOK_PAUSE_DAYS",
+        5.0,
+        "Days without one successful delivery after which a webhook is paused and its owner told.",
+        "a number of days above 0 and up to 365",
+        gt=0,
+        le=365,
+        allow_inf_nan=False,
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "CASEWIRE_LOG_LEVEL", "info", "Least level that is logged.", "debug, info, warning or error"

@@ -123,7 +123,7 @@ class EventStream:
             except TimeoutError:
                 pass
             changed.clear()
-            if not await self._parts.sessions.lasts(self._visitor.login):
+            if not await self._parts.admission.lasts(self._visitor):
                 raise closed(self._topic, "auth.required")
             self._compare(await self._right())
 
@@ -161,7 +161,7 @@ class EventStream:
             await self.outgoing.put(self._frame(message, self._role))
 
     async def _right(self) -> Role:
-        role = await self._parts.rights.role(self._visitor.person, self._topic)
+        role = await self._parts.rights.role_for(self._visitor, self._topic)
         if role is None:
             raise closed(self._topic, "access.ended")
         return role

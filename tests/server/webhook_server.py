@@ -1,0 +1,30 @@
+"""A whole server in a hurry, in a process of its own, to be killed: `python -m` this module."""
+
+from __future__ import annotations
+
+import asyncio
+
+from server import webhooks, webhooks_sending
+from server.app import build
+from server.services import attached_services
+from server.settings import load_settings
+
+LEASE_S = 1.5
+
+
+def hurry() -> None:
+    """Shorter times; the same order of them."""
+    webhooks.LEASE_S, webhooks.LOOK_S = LEASE_S, 0.2
+    webhooks.FIRST_WAIT_S, webhooks.LONGEST_WAIT_S = 0.05, 0.2
+    webhooks_sending.TIMEOUT_S = 0.5
+
+
+async def main() -> None:
+    hurry()
+    settings = load_settings()
+    async with build(settings, attached_services(settings)):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
