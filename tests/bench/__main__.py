@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import psutil
 
-BENCHES = ("bench_engine", "bench_main", "bench_retrieval", "bench_gpu")
+BENCHES = ("bench_commit", "bench_memory", "bench_engine", "bench_main", "bench_retrieval", "bench_gpu")
 
 machine = f"{psutil.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}")

@@ -1,8 +1,6 @@
-"""Transitions a second and milliseconds from an event to a subscriber, on the embedded Redis.
+"""Milliseconds from an event to a subscriber, and microseconds of a step, on the embedded Redis.
 
-Run with `python -m tests.bench.bench_engine`; prints Markdown tables. The bare script is the same
-commit with its arguments packed beforehand, from the same client: what is missing to it is the
-engine's queueing, the read, the chart and the packing. Both run in turns.
+Run with `python -m tests.bench.bench_engine`; prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -12,13 +10,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from machines.snapshot import Snapshot
-from machines.step import Incoming, Step, step
+from machines.step import Incoming, step
 from server.engine import Engine
 from server.hub import Hub
 from storage.data_folder import DataFolder
@@ -27,52 +24,7 @@ from storage.machine_store_redis import RedisMachineStore
 from tests.machines.walk import Walk, extracted_upload
 
 SHARDS = 16
-MACHINES = 64
-EVENTS = 30
-"""Of each machine in one turn."""
-TURNS = 5
 PUSHES = 1_000
-
-
-async def spawned(engine: Engine) -> list[str]:
-    made = [await engine.spawn("case", f"case:{n}", {"title": "A"}) for n in range(MACHINES)]
-    return [outcome.machine for outcome in made]
-
-
-async def by_engine(engine: Engine, machines: list[str]) -> float:
-    """Transitions a second with all machines busy at once."""
-
-    async def keep_busy(machine: str) -> None:
-        for n in range(EVENTS):
-            await engine.send(machine, "rename", {"title": f"{n}"}, source="client", role="owner")
-
-    before = time.perf_counter()
-    await asyncio.gather(*(keep_busy(machine) for machine in machines))
-    return MACHINES * EVENTS / (time.perf_counter() - before)
-
-
-async def by_script(store: RedisMachineStore, machines: list[str]) -> float:
-    """The same commits, stepped and packed beforehand."""
-    script = store._scripts["commit"]
-    packed = []
-    for machine in machines:
-        snapshot = await store.load(machine)
-        assert snapshot is not None
-        calls = []
-        for n in range(EVENTS):
-            before, snapshot = snapshot, replace(snapshot, revision=snapshot.revision + 1)
-            done = Step(snapshot, changed={"title": f"{n}"}, before=before.configuration, event="rename")
-            calls.append(store.packed(done, event_id=f"{snapshot.revision} bare", actor="u"))
-        packed.append(calls)
-
-    async def keep_busy(calls: list[tuple[list[str], list[str | bytes | int | float]]]) -> None:
-        for keys, args in calls:
-            reply = await script(keys=keys, args=args)
-            assert reply[0] == b"done"
-
-    begin = time.perf_counter()
-    await asyncio.gather(*(keep_busy(calls) for calls in packed))
-    return MACHINES * EVENTS / (time.perf_counter() - begin)
 
 
 async def pushes_ms(engine: Engine, hub: Hub, machine: str, topic: str) -> list[float]:
@@ -141,19 +93,10 @@ async def main() -> None:
 async def measure(redis: Redis) -> None:
     store = RedisMachineStore(redis, shards=SHARDS, era="bench")
     engine = Engine(store, shards=SHARDS)
-    machines = await spawned(engine)
-    ours: list[float] = []
-    bare: list[float] = []
-    for _ in range(TURNS):
-        ours.append(await by_engine(engine, machines))
-        bare.append(await by_script(store, machines))
-    engine_rate, script_rate = statistics.median(ours), statistics.median(bare)
-    print("| transitions a second, one process, 64 machines | engine | bare script | engine / script |")
-    print("|---|---|---|---|")
-    print(f"| case, rename | {engine_rate:,.0f} | {script_rate:,.0f} | {engine_rate / script_rate:.2f} |")
+    made = await engine.spawn("case", "case:0", {"title": "A"})
     async with Hub(store) as hub:
-        taken = await pushes_ms(engine, hub, machines[0], "case:0")
-    print(f"\n| event to subscriber, {PUSHES:,} in a row | p50 ms | p99 ms |\n|---|---|---|")
+        taken = await pushes_ms(engine, hub, made.machine, "case:0")
+    print(f"| event to subscriber, {PUSHES:,} in a row | p50 ms | p99 ms |\n|---|---|---|")
     print(f"| case, rename | {taken[PUSHES // 2]:.2f} | {taken[PUSHES * 99 // 100]:.2f} |")
     print("\n| one step without a store | µs |\n|---|---|")
     for name, measured in steps().items():
