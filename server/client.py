@@ -213,6 +213,8 @@ class Client:
             raise ConnectionError("not connected; call connect() first")
         number = next(self._ids)
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        # Sending may fail at the same moment; then nobody asks this one what went wrong.
+        reply.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         self._replies[number] = reply
         try:
             await self._socket.send(orjson.dumps(request | {"id": number}).decode())

@@ -34,6 +34,7 @@ from storage.cases import LastOwner, NotAMember, UnknownPerson
 from storage.evidence import UnknownEvidence
 from storage.judgements import UnknownEntity
 from storage.machine_store import StoreError
+from storage.outage import is_outage
 from storage.people import EmailTaken, RegistrationClosed
 from storage.pois import UnknownPoi
 from storage.request_keys import KeyReused
@@ -276,7 +277,7 @@ def fault_of(error: Exception) -> Fault:
         detail = error.detail or phrase
         return Fault(error.status_code, code, detail, error.status_code == 503, None, error.headers)
     answer = next((ANSWERS[family] for family in type(error).__mro__ if family in ANSWERS), None)
-    if isinstance(error, database_errors.DBAPIError) and error.connection_invalidated:
+    if answer is None and is_outage(error):
         answer = _DOWN
     if answer is None:
         return Fault(500, "internal", "the server failed; its log says why", temporary=False, expected=False)

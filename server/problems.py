@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import orjson
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -53,5 +54,6 @@ async def answer(request: Request, error: Exception) -> Response:
 
 def handlers() -> dict[Any, ExceptionHandler]:
     """For Starlette: each family of the table, routing errors, and whatever is unexpected."""
-    families: list[type[Exception]] = [*ANSWERS, HTTPException, Exception]
+    # Of `DBAPIError` some are outages. What only `Exception` covers would be raised again by Starlette.
+    families: list[type[Exception]] = [*ANSWERS, DBAPIError, HTTPException, Exception]
     return dict.fromkeys(families, answer)

@@ -7,6 +7,7 @@ ends the process when the one that started it is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -102,7 +103,8 @@ class Pulse(threading.Thread):
                         "A worker could not report.", extra={"action": "pulse.lost", "error": str(error)}
                     )
                 await asyncio.to_thread(self._wake.wait, EVERY_S)
-            await records.forget_worker(self._place.name)
+            with contextlib.suppress(RedisError):  # it is forgotten anyway, only later
+                await records.forget_worker(self._place.name)
         finally:
             await redis.aclose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from server.engine import Engine, MachineMissing
 from server.results import Results
 from server.running_job import RunningJob
 from storage.machine_store import OutboxItem, Unavailable
+from storage.outage import is_outage
 from storage.partials import Partials
 from storage.runtime_records import RuntimeRecords
 
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 LEASE_S = 10.0
 """How long a worker may be silent before its job is thought lost."""
 _WATCH_S = 1.0
+OUTAGE_S = 120.0
+"""How long a job waits for a store that does not answer before it has failed."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 3.0
 _UNWIND_S = 3.0
 """How long a handler may take to see that it is cancelled before its task is."""
 
@@ -58,6 +63,7 @@ class Runner:
         handlers: Handlers,
         holder: str,
         lease_s: float = LEASE_S,
+        outage_s: float = OUTAGE_S,
     ) -> None:
         self._engine = engine
         self._results = results
@@ -66,6 +72,7 @@ class Runner:
         self._handlers = handlers
         self._holder = holder
         self._lease_s = lease_s
+        self._outage_s = outage_s
         self.current: Current | None = None
         """Read by the thread that renews the lease."""
         self.ended = 0
@@ -110,7 +117,7 @@ class Runner:
             return "unawaited"
         job = RunningJob(item, self._engine, self._partials, stage=stage, attempt=attempt)
         try:
-            result = await self._watched(item, job)
+            result = await self._through_outages(item, job)
         except Cancelled:
             return "cancelled"
         except Temporary as error:
@@ -143,6 +150,32 @@ class Runner:
             raise
         work = outcome.snapshot.context["work"][stage] if outcome.snapshot is not None else {}
         return int(work.get("attempt", 1))
+
+    async def _through_outages(self, item: OutboxItem, job: RunningJob) -> Event:
+        """The handler's result; a store that is away for a while costs none of the chart's attempts.
+
+        A handler that runs twice leaves what one run leaves, so it simply runs again.
+        """
+        until, pause_s = time.monotonic() + self._outage_s, _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._watched(item, job)
+            except Exception as error:
+                if not is_outage(error) or time.monotonic() > until:
+                    raise
+                logger.warning(
+                    "A job met a store that does not answer, and begins again.",
+                    extra={"action": "job.outage", "effect": item.effect_id, "error": type(error).__name__},
+                )
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            await self._ask(job)
+
+    async def _ask(self, job: RunningJob) -> None:
+        with contextlib.suppress(Unavailable):
+            await job.ask()
+        if job.cancelled:
+            raise Cancelled
 
     async def _watched(self, item: OutboxItem, job: RunningJob) -> Event:
         work = asyncio.create_task(self._handle(item, job))

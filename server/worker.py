@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from typing import Any
 
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.exceptions import InvalidJobOperation, NoSuchJobError, StopRequested
 from rq.serializers import JSONSerializer
@@ -31,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Handlers
 from machines.effect import Queue
-from server.engine import Engine
+from server.engine import Busy, Engine
 from server.logs import configure_logging
 from server.pulse import Place, Pulse, die_with
 from server.queues import JOB_QUEUES, JobQueues, item_in
@@ -42,6 +45,7 @@ from server.settings import Settings, SettingsError, load_settings
 from storage.database import create_engine
 from storage.machine_store import MachineStore, OutboxItem
 from storage.machine_store_redis import RedisMachineStore
+from storage.outage import is_outage
 from storage.partials import Partials
 from storage.runtime_records import RuntimeRecords
 
@@ -50,6 +54,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_BINDINGS = "server.bindings:worker"
 GIVE_BACK_S = 4.0
 """How long a job may go on after SIGTERM; the supervisor waits a little longer."""
+
+OUTAGE_PAUSE_S = 0.5
 
 _KEEP_S = 7 * 86_400
 """RQ's own heartbeat is not sent during a job; its records must outlive the longest one."""
@@ -90,6 +96,7 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
     """RQ's loop around `Runner`."""
 
     death_penalty_class = NoDeathPenalty
+    max_connection_wait_time = 2.0
 
     def __init__(
         self,
@@ -111,13 +118,58 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
         self._task: asyncio.Task[Any] | None = None
         self._occupied = False
 
+    def work_on(self) -> None:
+        """Work until a signal; unlike RQ's own loop it does not end with the connection to Redis.
+
+        A worker that ended would take its models with it, and need seconds to load them again.
+        """
+        self._install_signal_handlers()
+        try:
+            while not self._stop_requested:
+                try:
+                    self.bootstrap("WARNING")
+                    while not self._stop_requested:
+                        self.execute_job(*self.dequeue_job_and_maintain_ttl(self.dequeue_timeout))
+                        self.heartbeat()
+                except RedisError as error:
+                    self._wait_for("queue", error)
+        except StopRequested:
+            pass
+        finally:
+            with contextlib.suppress(RedisError):
+                self.teardown()
+
+    def register_birth(self) -> None:
+        """As RQ's, also for a worker that was cut off: its name is its own."""
+        self.connection.delete(self.key)
+        super().register_birth()
+
     def execute_job(self, job: Any, queue: Any) -> None:
         """As RQ's; a signal meanwhile must not cut its bookkeeping in two."""
         self._occupied = True
         try:
             super().execute_job(job, queue)
+        except RedisError as error:
+            self._wait_for("queue", error)
+            self._put_back(item_in(job.kwargs))
         finally:
             self._occupied = False
+
+    def _put_back(self, item: OutboxItem) -> None:
+        """Queue a job again whose envelope may have been lost; if it was done, the next run sees that."""
+        while not self._stop_requested:
+            try:
+                self._job_queues.requeue(item)
+                return
+            except RedisError as error:
+                self._wait_for("queue", error)
+
+    def _wait_for(self, what: str, error: Exception) -> None:
+        logger.warning(
+            "A worker waits for a service that does not answer.",
+            extra={"action": "worker.waits", "service": what, "error": str(error)},
+        )
+        time.sleep(OUTAGE_PAUSE_S)
 
     def perform_job(self, job: Any, queue: Any) -> bool:
         """Run the effect in the envelope `job` and put the envelope away."""
@@ -140,17 +192,21 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
 
     def _run(self, item: OutboxItem) -> bool:
         """Whether the job was given back instead of done."""
-        if self._stop_requested:
-            return True
-        self._task = self._loop.create_task(self._runner.run(item))
-        try:
-            self._loop.run_until_complete(self._task)
-        except asyncio.CancelledError:
-            logger.info("A job was given back.", extra={"action": "job.given_back", "effect": item.effect_id})
-            return True
-        finally:
-            self._task = None
-        return False
+        while not self._stop_requested:
+            self._task = self._loop.create_task(self._runner.run(item))
+            try:
+                self._loop.run_until_complete(self._task)
+                return False
+            except asyncio.CancelledError:
+                break
+            except Exception as error:
+                if not is_outage(error) and not isinstance(error, Busy):
+                    raise
+                self._wait_for("store", error)
+            finally:
+                self._task = None
+        logger.info("A job was given back.", extra={"action": "job.given_back", "effect": item.effect_id})
+        return True
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """On SIGTERM or SIGINT: leave an idle wait at once, and a job when it is over or given back."""
@@ -232,7 +288,7 @@ def work(
                     loop=loop,
                     runner=ready,
                     pulse=pulse,
-                ).work(logging_level="WARNING")
+                ).work_on()
             finally:
                 loop.run_until_complete(stack.aclose())
     finally:

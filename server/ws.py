@@ -13,6 +13,7 @@ from server.messages import SUBPROTOCOL
 from server.parts import Parts, parts_of
 from server.problems import problem
 from server.session import Session
+from storage.outage import is_outage
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,12 @@ def _code_of(errors: list[BaseException | None]) -> Close | None:
             return error.code
         if isinstance(error, WebSocketDisconnect):
             return None
-        if error is not None:
+        if error is not None and is_outage(error):
+            logger.warning(
+                "A websocket is closed, as a service does not answer.",
+                extra={"action": "ws.outage", "error": type(error).__name__},
+            )
+        elif error is not None:
             logger.error("A websocket failed.", exc_info=error, extra={"action": "ws.failed"})
     return Close.INSUFFICIENT
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -21,12 +22,21 @@ def create_engine(database_url: str, *, pool_size: int = 5) -> AsyncEngine:
     """
     return create_async_engine(
         with_driver(database_url),
+        connect_args={"async_creator_fn": _connect},
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
     )
+
+
+async def _connect(*args: Any, **options: Any) -> Any:
+    """As asyncpg, but a server that is away is a `ConnectionError`, even where its socket file is gone."""
+    try:
+        return await asyncpg.connect(*args, **options)
+    except OSError as error:
+        raise ConnectionError(f"the database does not answer: {error}") from error
 
 
 def with_driver(database_url: str) -> str:

@@ -1,0 +1,1 @@
+"""Long proofs: real instances under fire, each run by `python -m tests.proof.<name>`."""
