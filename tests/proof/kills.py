@@ -23,7 +23,9 @@ from tests.proof import oracle
 from tests.proof.instance import VICTIMS, Instance
 from tests.proof.load import Load
 
-WEIGHTS = {"server": 8, "worker": 26, "parser": 26, "redis": 14, "postgres": 12, "postgres session": 14}
+WEIGHTS = {"server": 6, "worker": 24, "parser": 34, "redis": 12, "postgres": 10, "postgres session": 14}
+_AT_ONCE, _AT_ONCE_WEIGHTS = (1, 2, 3), (5, 3, 2)
+"""Processes that die in the same moment."""
 _PROGRESS_S = 45.0
 _DRAIN_S = 600.0
 
@@ -74,7 +76,7 @@ class Outcome:
 
 
 class Killer:
-    """Chooses and kills, one process at a time.
+    """Chooses and kills, up to three processes at a time.
 
     Args:
         pause_s: Least and longest time between two kills.
@@ -94,9 +96,11 @@ class Killer:
         while sum(self._outcome.kills.values()) < kills:
             await asyncio.sleep(self._random.uniform(*self._pause_s))
             await self._progress()
-            await asyncio.to_thread(self._kill)
+            before = sum(self._outcome.kills.values())
+            for _ in range(self._random.choices(_AT_ONCE, _AT_ONCE_WEIGHTS)[0]):
+                await asyncio.to_thread(self._kill)
             done = sum(self._outcome.kills.values())
-            if done % 25 == 0:
+            if done // 25 > before // 25:
                 print(
                     f"{time.strftime('%H:%M:%S')} {done} kills, {self._load.at_work} machines at work, "
                     f"{sum(self._load.ended.values())} rested, {len(self._load.ledger.acknowledged)} events "
