@@ -21,6 +21,7 @@ from server import (
     problems,
     routes_auth,
     routes_cases,
+    routes_charts,
     routes_client,
     routes_entities,
     routes_evidence,
@@ -42,6 +43,9 @@ from server.errors import Close
 from server.headers import SecurityHeaders
 from server.hub import Hub
 from server.inline import inline_handlers
+from server.inspect_journal import Journals
+from server.inspect_search import Inspector
+from server.inspect_usual import UsualTimes
 from server.logs import configure_logging
 from server.parts import Parts
 from server.passwords import Passwords
@@ -68,6 +72,8 @@ from storage.era import settle_era
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
 from storage.judgements import Judgements
+from storage.machine_journal import MachineJournals
+from storage.machine_search import MachineSearch
 from storage.machine_store_redis import RedisMachineStore
 from storage.partials import Partials
 from storage.people import People
@@ -103,6 +109,7 @@ ROUTES: list[BaseRoute] = [
     *routes_machines.routes,
     *routes_topics.routes,
     *routes_openapi.routes,
+    *routes_charts.routes,
     *routes_standing.routes,
     *routes_status.routes,
     *routes_streams.routes,
@@ -153,6 +160,7 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
         deliverer = deliverer_of(
             settings, engine, hub, rights, people, deliveries, sender, redis=redis, database=database
         )
+        search, machine_journals = MachineSearch(database), MachineJournals(database)
         running = await stack.enter_async_context(
             runtime(
                 settings,
@@ -203,6 +211,8 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             webhooks=Webhooks(database),
             deliveries=deliveries,
             sender=sender,
+            inspector=Inspector(store, search, UsualTimes(machine_journals)),
+            journals=Journals(store, machine_journals, search),
         )
 
 

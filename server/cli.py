@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
+from urllib.parse import quote
 
 import uvloop
 
@@ -22,6 +23,7 @@ from server.settings import Settings, SettingsError, load_settings
 
 PROBLEM = 1
 MISUSE = 2
+LISTED_AT_ONCE = 200
 
 
 class CommandFailed(Exception):
@@ -166,10 +168,17 @@ async def _draw(options: argparse.Namespace, _: Settings) -> int:
 
 async def _list(options: argparse.Namespace, settings: Settings) -> int:
     async with await _login(options, settings) as client:
-        query = f"?kind={options.kind}" if options.kind else ""
-        for machine in await client.request("GET", f"/api/machines{query}"):
-            states = ",".join(machine["configuration"])
-            print(f"{machine['machine']}  {machine['topic']}  {machine['revision']:>5}  {states}")
+        asked = f"/api/machines?limit={LISTED_AT_ONCE}" + (f"&kind={options.kind}" if options.kind else "")
+        after: str | None = ""
+        while after is not None:
+            page = await client.request("GET", asked + (f"&after={quote(after)}" if after else ""))
+            for machine in page["machines"]:
+                states = ",".join(machine["configuration"])
+                troubles = "".join(f"  {t['level']}: {t['why']}" for t in machine["troubles"])
+                print(
+                    f"{machine['machine']}  {machine['topic']}  {machine['revision']:>5}  {states}{troubles}"
+                )
+            after = page["next"]
     return 0
 
 

@@ -33,6 +33,7 @@ from storage.blobs import BlobMissing
 from storage.cases import LastOwner, NotAMember, UnknownPerson
 from storage.evidence import UnknownEvidence
 from storage.judgements import UnknownEntity
+from storage.machine_search import TooWide
 from storage.machine_store import StoreError
 from storage.outage import is_outage
 from storage.people import EmailTaken, RegistrationClosed
@@ -197,6 +198,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     UnknownLetter: Answer(404, code=Missing.code),
     TooManyWebhooks: Answer(409, code="webhook.too_many"),
     TargetRefused: Answer(403, code="webhook.target"),
+    TooWide: Answer(422, code="search.too_wide"),
     ClientDisconnect: Answer(400, code="client.gone", detail="the connection ended"),
     BlobMissing: Answer(410, code="content.missing", detail="the file's content is not there any more"),
 }

@@ -127,6 +127,7 @@ class Journalist:
             records = [transition(each.topic, each.entry) for each in entries]
             await self._journal.append(connection, records)
             snapshots = [await self._store.load(m) for m in {r.data["machine"] for r in records}]
-            await archive(connection, [snapshot for snapshot in snapshots if snapshot is not None])
+            spawners = {r.data["machine"]: r.data["actor"] for r in records if r.data["revision"] == 1}
+            await archive(connection, [snapshot for snapshot in snapshots if snapshot is not None], spawners)
         await self._stream.remove(shard, entries)
         return len(entries)

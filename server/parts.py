@@ -11,6 +11,8 @@ from starlette.requests import HTTPConnection
 from server.admission import Admission
 from server.engine import Engine
 from server.hub import Hub
+from server.inspect_journal import Journals
+from server.inspect_search import Inspector
 from server.passwords import Passwords
 from server.receiving import Receiving
 from server.rights import Rights
@@ -77,6 +79,8 @@ class Parts:
     webhooks: Webhooks
     deliveries: WebhookDeliveries
     sender: Sender
+    inspector: Inspector
+    journals: Journals
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import collate, literal, or_, select, tuple_
+from sqlalchemy import case, collate, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from machines.phases import busy_since
 from machines.snapshot import Snapshot
 from storage.machine_store import MachineStore
 from storage.schema import ArchivedMachine
@@ -16,9 +17,17 @@ from storage.schema import ArchivedMachine
 Before = tuple[float, str]
 """Time of the last change and id: where a page begins, this machine not included."""
 
+_RENEWED = ("revision", "snapshot", "terminated", "updated_at", "states", "title", "busy_since")
 
-async def archive(connection: AsyncConnection, snapshots: Sequence[Snapshot]) -> None:
-    """Keep these snapshots where they are newer than what is kept, in the caller's transaction."""
+
+async def archive(
+    connection: AsyncConnection, snapshots: Sequence[Snapshot], spawners: Mapping[str, str] | None = None
+) -> None:
+    """Keep these snapshots where they are newer than what is kept, in the caller's transaction.
+
+    Args:
+        spawners: Machine → actor of its first entry, for those whose first entry is known here.
+    """
     if not snapshots:
         return
     # In order of their ids, so that two writers cannot wait for each other.
@@ -34,6 +43,10 @@ async def archive(connection: AsyncConnection, snapshots: Sequence[Snapshot]) ->
                 "snapshot": s.to_json(),
                 "terminated": s.terminated,
                 "updated_at": s.updated_at,
+                "states": s.configuration,
+                "title": title_of(s.context),
+                "spawned_by": (spawners or {}).get(s.id, ""),
+                "busy_since": busy_since(s.configuration, s.context),
             }
             for s in ordered
         ]
@@ -42,11 +55,17 @@ async def archive(connection: AsyncConnection, snapshots: Sequence[Snapshot]) ->
     await connection.execute(
         statement.on_conflict_do_update(
             index_elements=["id"],
-            set_={name: new[name] for name in ("revision", "snapshot", "terminated", "updated_at")},
+            set_={name: new[name] for name in _RENEWED}
+            | {"spawned_by": case((new.spawned_by != "", new.spawned_by), else_=table.spawned_by)},
             # A machine that lost its newest revisions with Redis goes on from a smaller one.
             where=or_(new.revision > table.revision, new.updated_at > table.updated_at),
         )
     )
+
+
+def title_of(context: Mapping[str, Any]) -> str:
+    """What people call a machine: its file, question or title; empty where it has none."""
+    return next((str(context[key]) for key in ("filename", "question", "title") if context.get(key)), "")
 
 
 async def archived(connection: AsyncConnection, machine: str) -> Snapshot | None:

@@ -172,9 +172,9 @@ async def test_machines_of_other_people_s_cases_are_not_listed(live: Live) -> No
     async with live.person("ann") as ann, live.person("bob") as bob:
         await ann.case("Ann's")
         mine = await bob.case("Bob's")
-        listed = (await bob.http.get("/api/machines?kind=case")).json()
+        listed = (await bob.http.get("/api/machines?kind=case")).json()["machines"]
         assert [machine["machine"] for machine in listed] == [mine["machine"]]
-        assert (await bob.http.get("/api/machines?state=closed")).json() == []
+        assert (await bob.http.get("/api/machines?state=closed")).json()["machines"] == []
 
 
 async def _evidence(live: Live, case: str) -> int:
