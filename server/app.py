@@ -40,6 +40,7 @@ from server.admission import Admission
 from server.ending import end
 from server.engine import Engine
 from server.errors import Close
+from server.fanout import warm as warm_fanout
 from server.headers import SecurityHeaders
 from server.hub import Hub
 from server.inline import inline_handlers
@@ -175,7 +176,7 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             )
         )
         await stack.enter_async_context(_following(rights.follow))
-        await stack.enter_async_context(_following(partial(asyncio.to_thread, warm_ranking)))
+        await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm)))
         yield Parts(
             settings=settings,
             services=services,
@@ -224,6 +225,12 @@ async def _following(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]
         yield
     finally:
         await end([task])
+
+
+def _warm() -> None:
+    """Have compiled loops ready before somebody waits for them; one after the other, in one thread."""
+    warm_fanout()
+    warm_ranking()
 
 
 def _tell_failure(task: asyncio.Future[None]) -> None:

@@ -56,6 +56,8 @@ class Close(IntEnum):
     UNAUTHENTICATED = 3500
     BAD_FRAMES = 3501
     FORBIDDEN_ORIGIN = 3502
+    FLOOD = 3503
+    TOO_MANY_SOCKETS = 3504
 
 
 class Closing(Exception):

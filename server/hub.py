@@ -10,24 +10,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
+from server.audience import Audience
+from server.backlog import QUEUE_BYTES, QUEUE_MESSAGES
 from server.ending import end
-from server.published import Published, pushed, recovery_of, snapshot_of
-from server.subscription import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from server.errors import Close
+from server.follower import Follower
+from server.known_topic import KnownTopic
+from server.published import Published, pushed, snapshot_of
+from server.rights import Rights
+from server.subscription import Subscription
 from storage.machine_store import Heard, Log, MachineStore, Unavailable
 
 logger = logging.getLogger(__name__)
 
 _JOIN_S = 10.0
-_HELD_BACK = 1_000
-"""Entries kept while a position is being read; what falls out is a gap and comes from the log."""
-_RECENT_BYTES = 2**20
-_RECENT_ENTRIES = 1_000
+_STEADY_S = 10.0
+"""A listener that has gone well for so long begins anew without a pause."""
+
+
+Admitted = TypeVar("Admitted")
 
 
 @dataclass(frozen=True)
@@ -36,72 +44,6 @@ class Since:
 
     epoch: str
     offset: int
-
-
-class _Topic:
-    """What this process knows of a topic.
-
-    Attributes:
-        epoch: Empty until the first read.
-        offset: Of the last entry handed on.
-        known: Whether the next entry can be handed on; else entries are held back.
-        recent: The newest entries handed on, without gap, up to `offset`.
-        snapshot: The state at an offset from which `recent` goes on.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.joined = asyncio.Event()
-        self.reading = asyncio.Lock()
-        self.epoch = ""
-        self.offset = 0
-        self.known = False
-        self.held_back: deque[Published] = deque(maxlen=_HELD_BACK)
-        self.recent: deque[Published] = deque()
-        self.recent_bytes = 0
-        self.snapshot: Published | None = None
-        self.subscribers: set[Subscription] = set()
-        self.arriving = 0
-
-    @property
-    def recent_from(self) -> int:
-        """The offset after which every entry is in `recent`."""
-        return self.offset - len(self.recent)
-
-    def begin_at(self, epoch: str, offset: int) -> None:
-        """Take a position that was read."""
-        self.epoch, self.offset, self.known = epoch, offset, True
-        self.recent.clear()
-        self.recent_bytes = 0
-        self.snapshot = None
-
-    def after(self, offset: int) -> list[Published]:
-        """Recent entries after an offset that `recent` reaches back to."""
-        return list(self.recent)[offset - self.recent_from :]
-
-    def hand_on(self, entry: Published) -> None:
-        """Give the next entry to every subscriber."""
-        self.offset = entry["offset"]
-        self.recent.append(entry)
-        self.recent_bytes += entry.size
-        self._trim()
-        for subscriber in list(self.subscribers):
-            subscriber.offer(entry)
-
-    def reach_back(self, log: Log, after: int) -> None:
-        """Keep entries older than `recent`, so that the next one to resume there needs no read."""
-        older = log.entries[: self.recent_from - after]
-        if log.epoch == self.epoch and self.recent_from - after == len(older):
-            entries = [Published(entry, size) for entry, size in zip(older, log.sizes, strict=False)]
-            self.recent.extendleft(reversed(entries))
-            self.recent_bytes += sum(entry.size for entry in entries)
-            self._trim()
-
-    def _trim(self) -> None:
-        while self.recent_bytes > _RECENT_BYTES or len(self.recent) > _RECENT_ENTRIES:
-            self.recent_bytes -= self.recent.popleft().size
-        if self.snapshot is not None and self.snapshot["offset"] < self.recent_from:
-            self.snapshot = None
 
 
 class Hub:
@@ -126,7 +68,7 @@ class Hub:
         self._queue_bytes = queue_bytes
         self._queue_messages = queue_messages
         self._listener = store.listen()
-        self._topics: dict[str, _Topic] = {}
+        self._topics: dict[str, KnownTopic] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Hub:
@@ -137,17 +79,18 @@ class Hub:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for topic in list(self._topics.values()):
-            for subscriber in list(topic.subscribers):
-                subscriber.close()
+        audiences = [topic.audience for topic in self._topics.values() if topic.audience is not None]
+        self._give_up()
         await self._listener.aclose()
         tasks = list(self._tasks)
         await end(tasks)
+        for audience in audiences:
+            await audience.close()
 
     @property
     def topics(self) -> dict[str, int]:
         """How many subscribers each topic has in this process."""
-        return {name: len(topic.subscribers) for name, topic in self._topics.items()}
+        return {name: len(topic) for name, topic in self._topics.items()}
 
     async def subscribe(self, topic: str, since: Since | None = None) -> Subscription:
         """Follow a topic from now on, or from `since` if its log still reaches back there.
@@ -155,9 +98,56 @@ class Hub:
         Raises:
             Unavailable: The store does not answer.
         """
-        found = self._topics.get(topic)
+
+        def admit(found: KnownTopic, first: Published) -> Subscription:
+            subscription = Subscription(
+                topic,
+                first,
+                on_close=self._remove,
+                queue_bytes=self._queue_bytes,
+                queue_messages=self._queue_messages,
+            )
+            found.subscribers.add(subscription)
+            for entry in found.after(first):
+                subscription.offer(entry)
+            return subscription
+
+        return await self._arrive(topic, since, admit)
+
+    async def follow(self, follower: Follower, rights: Rights, since: Since | None = None) -> Published:
+        """As `subscribe`, for a socket: the first answer, after which nothing is sent until `settle`.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+
+        def admit(found: KnownTopic, first: Published) -> Published:
+            audience = found.audience
+            if audience is None:
+                audience = found.audience = Audience(
+                    found.name, rights, queue_bytes=self._queue_bytes, queue_messages=self._queue_messages
+                )
+                audience.position = (found.epoch, found.offset)
+            audience.add(follower, first)
+            for entry in found.after(first):
+                follower.offer(entry)
+            return first
+
+        return await self._arrive(follower.topic, since, admit)
+
+    def unfollow(self, follower: Follower) -> None:
+        """Forget a follower."""
+        topic = self._topics.get(follower.topic)
+        if topic is not None and topic.audience is not None:
+            topic.audience.remove(follower)
+            self._leave_if_idle(topic)
+
+    async def _arrive(
+        self, name: str, since: Since | None, admit: Callable[[KnownTopic, Published], Admitted]
+    ) -> Admitted:
+        found = self._topics.get(name)
         if found is None:
-            found = self._topics[topic] = _Topic(topic)
+            found = self._topics[name] = KnownTopic(name)
         found.arriving += 1
         try:
             if not found.joined.is_set():
@@ -165,12 +155,18 @@ class Hub:
             async with found.reading:
                 if found.epoch and not found.known:
                     await self._catch_up(found)
-                return await self._admit(found, since)
+                first = await self._first(found, since)
+                # From here on without a pause, so that nothing comes in between.
+                admitted = admit(found, first)
+                if first["epoch"] != found.epoch:
+                    self._lose(found)
+                self._release(found)
+                return admitted
         finally:
             found.arriving -= 1
             self._leave_if_idle(found)
 
-    async def _join(self, topic: _Topic) -> None:
+    async def _join(self, topic: KnownTopic) -> None:
         try:
             async with asyncio.timeout(_JOIN_S):
                 await self._listener.join(topic.name)
@@ -178,47 +174,33 @@ class Hub:
         except TimeoutError:
             raise Unavailable("the store does not let a topic be heard") from None
 
-    async def _admit(self, topic: _Topic, since: Since | None) -> Subscription:
-        """Find the first answer, then add the subscriber without a pause in between."""
+    async def _first(self, topic: KnownTopic, since: Since | None) -> Published:
         while True:
             first = self._at_hand(topic, since) or await self._read(topic, since)
             if first["epoch"] != topic.epoch or first["offset"] >= topic.recent_from:
-                break  # else so much has come during the read that `recent` has a gap to it
-        subscription = Subscription(
-            topic.name,
-            first,
-            on_close=self._remove,
-            queue_bytes=self._queue_bytes,
-            queue_messages=self._queue_messages,
-        )
-        topic.subscribers.add(subscription)
-        if first["epoch"] != topic.epoch:
-            self._lose(topic)
-        elif first["offset"] < topic.offset:
-            for entry in topic.after(first["offset"]):
-                subscription.offer(entry)
-        self._release(topic)
-        return subscription
+                return first  # else so much has come during the read that `recent` has a gap to it
 
-    def _at_hand(self, topic: _Topic, since: Since | None) -> Published | None:
+    def _at_hand(self, topic: KnownTopic, since: Since | None) -> Published | None:
         """The first answer without a read, if what is in memory suffices."""
         if not topic.known:
             return None
         if since is not None and since.epoch == topic.epoch:
-            if topic.recent_from <= since.offset <= topic.offset:
-                entries: list[dict[str, Any]] = list(topic.after(since.offset))
-                return recovery_of(topic.name, topic.epoch, topic.offset, entries)
-            return None
+            found = topic.recoveries.get(since.offset)
+            if found is None and topic.recent_from <= since.offset <= topic.offset:
+                entries = topic.since(since.offset)
+                found = topic.recovery(topic.epoch, since.offset, topic.offset, entries)
+            return found
         return topic.snapshot
 
-    async def _read(self, topic: _Topic, since: Since | None) -> Published:
+    async def _read(self, topic: KnownTopic, since: Since | None) -> Published:
         if since is not None:
             log = await self._store.read_log(topic.name, since.epoch, since.offset)
             if log is not None:
                 if not topic.epoch:
                     topic.begin_at(log.epoch, log.offset)
-                topic.reach_back(log, since.offset)
-                return recovery_of(topic.name, log.epoch, log.offset, log.entries)
+                entries = _published(log)
+                topic.reach_back(log.epoch, entries, since.offset)
+                return topic.recovery(log.epoch, since.offset, log.offset, entries)
         snapshot = snapshot_of(await self._store.read_topic(topic.name))
         if not topic.epoch:
             topic.begin_at(snapshot["epoch"], snapshot["offset"])
@@ -227,25 +209,38 @@ class Hub:
         return snapshot
 
     async def _hear(self) -> None:
-        async for heard in self._listener:
-            topic = self._topics.get(heard.topic)
-            if topic is not None:
-                self._take(topic, heard)
+        pause_s = 0.05
+        while True:
+            began = time.monotonic()
+            try:
+                # A new iteration joins every topic anew, and each is then read again.
+                async with aclosing(aiter(self._listener)) as hearing:
+                    async for heard in hearing:
+                        topic = self._topics.get(heard.topic)
+                        if topic is not None:
+                            self._take(topic, heard)
+                return
+            except Exception:
+                logger.exception(
+                    "Topics cannot be heard; listening begins anew.", extra={"action": "hub.deaf"}
+                )
+            if time.monotonic() - began > _STEADY_S:
+                pause_s = 0.05
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2.0, pause_s * 2)
 
-    def _take(self, topic: _Topic, heard: Heard) -> None:
+    def _take(self, topic: KnownTopic, heard: Heard) -> None:
         match heard.what:
             case "joined":
                 if topic.joined.is_set():
                     self._lose(topic)  # the connection was away for a while
                 topic.joined.set()
             case "passing":
-                message = Published(heard.message, heard.size)
-                for subscriber in list(topic.subscribers):
-                    subscriber.offer(message)
+                topic.offer(Published(heard.message, heard.size))
             case "entry":
                 self._receive(topic, Published(heard.message, heard.size))
 
-    def _receive(self, topic: _Topic, entry: Published) -> None:
+    def _receive(self, topic: KnownTopic, entry: Published) -> None:
         if not topic.known:
             topic.held_back.append(entry)
         elif entry["epoch"] != topic.epoch or entry["offset"] > topic.offset + 1:
@@ -254,20 +249,20 @@ class Hub:
         elif entry["offset"] == topic.offset + 1:
             topic.hand_on(entry)
 
-    def _release(self, topic: _Topic) -> None:
+    def _release(self, topic: KnownTopic) -> None:
         """Hand on what was held back."""
         held_back = list(topic.held_back)
         topic.held_back.clear()
         for entry in held_back:
             self._receive(topic, entry)
 
-    def _lose(self, topic: _Topic) -> None:
+    def _lose(self, topic: KnownTopic) -> None:
         """The position is in doubt: hold entries back and read it."""
         if topic.known:
             topic.known = False
             self._spawn(self._find_again(topic))
 
-    async def _find_again(self, topic: _Topic) -> None:
+    async def _find_again(self, topic: KnownTopic) -> None:
         pause_s = 0.05
         while self._topics.get(topic.name) is topic and not topic.known:
             try:
@@ -278,19 +273,17 @@ class Hub:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(2.0, pause_s * 2)
 
-    async def _catch_up(self, topic: _Topic) -> None:
+    async def _catch_up(self, topic: KnownTopic) -> None:
         log = await self._store.read_log(topic.name, topic.epoch, topic.offset)
         if log is not None:
             topic.known = True
-            for entry, size in zip(log.entries, log.sizes, strict=True):
-                topic.hand_on(Published(entry, size))
+            for entry in _published(log):
+                topic.hand_on(entry)
         else:
             snapshot = snapshot_of(await self._store.read_topic(topic.name))
             topic.begin_at(snapshot["epoch"], snapshot["offset"])
             topic.snapshot = snapshot
-            message = pushed(snapshot)
-            for subscriber in list(topic.subscribers):
-                subscriber.offer(message)
+            topic.offer(pushed(snapshot))
         self._release(topic)
 
     async def _check(self) -> None:
@@ -311,8 +304,8 @@ class Hub:
             topic.subscribers.discard(subscription)
             self._leave_if_idle(topic)
 
-    def _leave_if_idle(self, topic: _Topic) -> None:
-        idle = not topic.subscribers and not topic.arriving
+    def _leave_if_idle(self, topic: KnownTopic) -> None:
+        idle = not len(topic) and not topic.arriving
         if idle and self._topics.get(topic.name) is topic:
             del self._topics[topic.name]
             self._spawn(self._leave(topic.name))
@@ -334,6 +327,16 @@ class Hub:
                 extra={"action": "hub.failed"},
                 exc_info=error,
             )
-            for topic in list(self._topics.values()):
-                for subscriber in list(topic.subscribers):
-                    subscriber.close()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Send every subscriber away, who can come again."""
+        for topic in list(self._topics.values()):
+            for subscriber in list(topic.subscribers):
+                subscriber.close()
+            for follower in topic.audience.followers() if topic.audience is not None else ():
+                follower.session.line.end(Close.INSUFFICIENT)
+
+
+def _published(log: Log) -> list[Published]:
+    return [Published(entry, size) for entry, size in zip(log.entries, log.sizes, strict=True)]

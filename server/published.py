@@ -49,8 +49,17 @@ def encode(message: Published, role: Role | None) -> bytes:
     """`for_role` as JSON, computed once for each role."""
     found = message.by_role.get(role)
     if found is None:
-        found = message.by_role[role] = orjson.dumps(for_role(message, role))
+        found = (
+            _with_entries(message, role) if "entries" in message else orjson.dumps(for_role(message, role))
+        )
+        message.by_role[role] = found
     return found
+
+
+def reply(request: int | str, body: bytes) -> bytes:
+    """The answer `ok` to a request, around a result that is JSON already."""
+    head = b'{"type":"ok","id":' + orjson.dumps(request)
+    return head + b"}" if body == b"{}" else head + b"," + body[1:]
 
 
 def snapshot_of(state: TopicState) -> Published:
@@ -74,10 +83,17 @@ def pushed(snapshot: Published) -> Published:
     return Published(message, snapshot.size)
 
 
-def recovery_of(topic: str, epoch: str, offset: int, entries: list[dict[str, Any]]) -> Published:
+def recovery_of(topic: str, epoch: str, offset: int, entries: list[Published]) -> Published:
     """Missed entries as the first answer to a subscriber that resumes; it waits in no queue."""
     message = {"topic": topic, "epoch": epoch, "offset": offset, "recovered": True, "entries": entries}
     return Published(message, 0)
+
+
+def _with_entries(message: Published, role: Role | None) -> bytes:
+    # The entries of one recovery are those of the next: each is encoded once.
+    entries = b",".join([encode(entry, role) for entry in message["entries"]])
+    rest = orjson.dumps({name: value for name, value in message.items() if name != "entries"})
+    return rest[:-1] + b',"entries":[' + entries + b"]}"
 
 
 def _allowed(kind: str, configuration: list[str], message: Mapping[str, Any], role: Role | None) -> list[str]:

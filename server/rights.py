@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from redis.asyncio import Redis
@@ -54,11 +55,7 @@ class Rights:
         if until <= time.monotonic():
             asked = time.monotonic()
             role = await self._cases.role(name, user.id)
-            # A change announced meanwhile has put a new dictionary there; this answer may be older.
-            if self._known.get(user.id) is known:
-                if len(known) >= _KNOWN_TOPICS:
-                    known.clear()
-                known[topic] = (asked + KNOWN_S, role)
+            self._note(user.id, known, topic, asked, role)
         return role
 
     async def role_for(self, visitor: Visitor, topic: str) -> Role | None:
@@ -73,6 +70,37 @@ class Rights:
             topics.append("system")
         return [topic for topic in topics if visitor.limits.reach(topic)]
 
+    async def ask(self, topic: str, users: Iterable[str]) -> None:
+        """Look anew, with one question, at the roles of all these users on a case's topic."""
+        prefix, _, name = topic.partition(":")
+        if prefix != "case":
+            return
+        known = {user: self._known.setdefault(user, {}) for user in users}
+        asked = time.monotonic()
+        roles = await self._cases.roles(name, list(known))
+        for user, topics in known.items():
+            self._note(user, topics, topic, asked, roles.get(user))
+
+    def known_until(self, user: str, topic: str) -> float:
+        """Until when, on the monotonic clock, what `role` last said of a user and a topic may be believed."""
+        if not topic.startswith("case:"):
+            return math.inf
+        return self._known.get(user, {}).get(topic, (0.0, None))[0]
+
+    def _note(
+        self,
+        user: str,
+        known: dict[str, tuple[float, Role | None]],
+        topic: str,
+        asked: float,
+        role: Role | None,
+    ) -> None:
+        # A change announced meanwhile has put a new dictionary there; this answer may be older.
+        if self._known.get(user) is known:
+            if len(known) >= _KNOWN_TOPICS:
+                known.clear()
+            known[topic] = (asked + KNOWN_S, role)
+
     async def announce(self, user: str) -> None:
         """Have every process look again at what the user may do."""
         self._forget(user)
@@ -81,14 +109,22 @@ class Rights:
     @contextmanager
     def watching(self, user: str, watcher: Watcher) -> Iterator[None]:
         """Have `watcher` called whenever the user's rights may have changed."""
-        watchers = self._watchers.setdefault(user, set())
-        watchers.add(watcher)
+        self.watch(user, watcher)
         try:
             yield
         finally:
-            watchers.discard(watcher)
-            if not watchers and self._watchers.get(user) is watchers:
-                del self._watchers[user]
+            self.unwatch(user, watcher)
+
+    def watch(self, user: str, watcher: Watcher) -> None:
+        """Call `watcher` whenever the user's rights may have changed, until `unwatch`."""
+        self._watchers.setdefault(user, set()).add(watcher)
+
+    def unwatch(self, user: str, watcher: Watcher) -> None:
+        """Call it no longer."""
+        watchers = self._watchers.get(user, set())
+        watchers.discard(watcher)
+        if not watchers:
+            self._watchers.pop(user, None)
 
     async def follow(self) -> None:
         """Hear other processes' announcements until cancelled; after a lost connection ask all anew."""

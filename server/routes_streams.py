@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from server.auth import Visitor, require_role
 from server.bodies import query, refuse_nul
-from server.errors import Close
+from server.errors import Close, TooMany
 from server.operations import operation
 from server.parts import Parts, parts_of
 from server.sse import EventStream, Over, closed, resume, since_of
@@ -49,6 +49,8 @@ async def stream(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(headers=_HEADERS, media_type=MEDIA_TYPE)
     parts = parts_of(request)
+    if not parts.sockets.has_room(visitor.person.id):
+        raise TooMany("you have too many connections open; close some", retry_after_s=60)
     events = EventStream(parts, visitor, topic, role, passing=wanted.passing == "1")
     await events.open(since)
     return StreamResponse(events, parts, visitor, topic)
@@ -73,7 +75,7 @@ class StreamResponse(Response):
         changed = asyncio.Event()
         person = self._visitor.person.id
         logger.info("A stream was opened.", extra={"action": "sse.open", "user": person})
-        with self._parts.sockets.open() as end, self._parts.rights.watching(person, changed.set):
+        with self._parts.sockets.stream(person) as end, self._parts.rights.watching(person, changed.set):
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )

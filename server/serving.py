@@ -10,49 +10,17 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from server.errors import Close
+from server.line import SocketLine
 from server.settings import Settings
+from server.sockets import PING_S
 
 WS_FRAME_BYTES = 1 << 20
 """Beyond it the connection fails; between the session's own bound and this, the client gets an error."""
 
-PING_S = 20.0
-PONG_S = 20.0
-CLOSE_S = 5.0
-"""How long a peer may take to answer a close frame, or to read up to it."""
 GRACE_S = 10.0
-
-
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Ends connections whose peer reads nothing: uvicorn would wait for it before it says goodbye."""
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """See uvicorn; a close frame is queued behind what the peer has not read yet."""
-        if message["type"] != "websocket.close":
-            await super().send(message)
-            return
-        self.writable.set()
-        await super().send(message)
-        self._end_soon()
-
-    def _end_soon(self) -> None:
-        if self.close_timer is not None:
-            self.close_timer.cancel()
-        self.close_timer = self.loop.call_later(CLOSE_S, self.transport.abort)
-
-    def keepalive_timeout(self) -> None:
-        """See uvicorn; the close code tells a peer that answered no ping to come again."""
-        if not self.close_sent and not self.transport.is_closing():
-            self.pong_timer = None
-            self.pending_ping_payload = None
-            self.conn.fail(Close.NO_PONG, "no pong")
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.close_sent = True
-            self.transport.close()
-            self._end_soon()
+BACKLOG = 4096
+"""Connections that wait to be accepted: a crowd comes back at once. The system may allow fewer."""
 
 
 class Server(uvicorn.Server):
@@ -91,7 +59,6 @@ def server_of(
     before_shutdown: Callable[[], Awaitable[None]],
     *,
     ping_s: float = PING_S,
-    pong_s: float = PONG_S,
 ) -> Server:
     """A server of the application, ready to `serve`."""
     config = uvicorn.Config(
@@ -100,10 +67,10 @@ def server_of(
         port=settings.port,
         log_config=None,
         access_log=False,
-        ws=WebSocketProtocol,
+        ws=SocketLine,
         ws_max_size=WS_FRAME_BYTES,
         ws_ping_interval=ping_s,
-        ws_ping_timeout=pong_s,
+        backlog=BACKLOG,
         # Small messages at once; what compression would save is not worth its memory per socket.
         ws_per_message_deflate=False,
         server_header=False,

@@ -9,6 +9,8 @@ from secrets import token_urlsafe
 import orjson
 from redis.asyncio import Redis
 
+from storage.batch import Batch
+
 
 @dataclass(frozen=True)
 class Login:
@@ -31,6 +33,8 @@ class Sessions:
     def __init__(self, redis: Redis, *, idle_s: float) -> None:
         self._redis = redis
         self._idle_s = int(idle_s)
+        self._found = Batch(self._find_all)
+        self._lasting = Batch(self._last_all)
 
     async def begin(self, user: str) -> tuple[str, Login]:
         """A new login and the token (32 random bytes) to give to the browser."""
@@ -43,12 +47,24 @@ class Sessions:
     async def find(self, token: str) -> Login | None:
         """The login of a token, renewed; None when it has ended."""
         key = _key(token)
-        value = await self._redis.getex(key, ex=self._idle_s)
+        value = await self._found.get(key)
         return None if value is None else Login(key=key, **orjson.loads(value))
+
+    async def _find_all(self, keys: list[str]) -> dict[str, bytes | None]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.getex(key, ex=self._idle_s)
+        return dict(zip(keys, await pipeline.execute(), strict=True))
 
     async def lasts(self, login: Login) -> bool:
         """Whether a login still counts; does not renew it."""
-        return bool(await self._redis.exists(login.key))
+        return bool(await self._lasting.get(login.key))
+
+    async def _last_all(self, keys: list[str]) -> dict[str, int]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.exists(key)
+        return dict(zip(keys, await pipeline.execute(), strict=True))
 
     async def renew(self, login: Login) -> None:
         """Count as used."""

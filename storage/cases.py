@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, Table, delete, func, insert, select
+from sqlalchemy import RowMapping, Select, Table, delete, func, insert, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from machines.event import Role
+from storage.batch import Batch
 from storage.people import USERS, Person, normal_email
 from storage.request_keys import Once, once
 from storage.schema import Case
@@ -77,6 +78,7 @@ class Cases:
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
+        self._roles = Batch(self._roles_of_all)
 
     async def create(
         self,
@@ -125,8 +127,24 @@ class Cases:
 
     async def role(self, case: str, user: str) -> Role | None:
         """The user's role in the case."""
+        return await self._roles.get((case, user))
+
+    async def roles(self, case: str, users: Sequence[str]) -> dict[str, Role]:
+        """The roles of those among the users who have one in the case."""
+        query = select(MEMBERS.c.user_id, MEMBERS.c.role)
         async with self._database.connect() as connection:
-            return await connection.scalar(_role_of(case, user))
+            rows = await connection.execute(
+                query.where(MEMBERS.c.case_id == case, MEMBERS.c.user_id.in_(users))
+            )
+            return {row.user_id: row.role for row in rows}
+
+    async def _roles_of_all(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Role]:
+        query = select(MEMBERS.c.case_id, MEMBERS.c.user_id, MEMBERS.c.role)
+        async with self._database.connect() as connection:
+            rows = await connection.execute(
+                query.where(tuple_(MEMBERS.c.case_id, MEMBERS.c.user_id).in_(pairs))
+            )
+            return {(row.case_id, row.user_id): row.role for row in rows}
 
     async def machine(self, case: str) -> str:
         """Id of the machine of a case that is known to exist."""

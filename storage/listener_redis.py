@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import orjson
@@ -74,7 +74,7 @@ class RedisListener:
         self._wanted.set()
         await self._drop()
 
-    async def __aiter__(self) -> AsyncIterator[Heard]:
+    async def __aiter__(self) -> AsyncGenerator[Heard, None]:
         """What is published on the joined topics, as `Listener` promises."""
         pause_s = 0.0
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Literal, Protocol
@@ -170,7 +170,7 @@ class Listener(Protocol):
     async def leave(self, topic: str) -> None:
         """Hear a topic no longer."""
 
-    def __aiter__(self) -> AsyncIterator[Heard]:
+    def __aiter__(self) -> AsyncGenerator[Heard, None]:
         """What is published on the joined topics: at most once each, in order within a topic."""
 
     async def aclose(self) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Table, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage.batch import Batch
 from storage.schema import User
 
 USERS: Table = User.metadata.tables["users"]
@@ -52,6 +53,7 @@ class People:
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
+        self._accounts = Batch(self._get_all)
 
     async def register(self, email: str, name: str, password_hash: str, *, open_to_all: bool) -> Person:
         """Create an account; the first one of an instance administers it.
@@ -83,10 +85,13 @@ class People:
 
     async def get(self, user: str) -> Person | None:
         """The account of an id."""
-        query = select(USERS.c.id, USERS.c.email, USERS.c.name, USERS.c.is_admin).where(USERS.c.id == user)
+        return await self._accounts.get(user)
+
+    async def _get_all(self, users: list[str]) -> dict[str, Person]:
+        query = select(USERS.c.id, USERS.c.email, USERS.c.name, USERS.c.is_admin)
         async with self._database.connect() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return None if row is None else Person(*row)
+            rows = await connection.execute(query.where(USERS.c.id.in_(users)))
+            return {row[0]: Person(*row) for row in rows}
 
     async def by_email(self, email: str) -> tuple[Person, str] | None:
         """The account of an address with its password hash."""

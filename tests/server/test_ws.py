@@ -307,7 +307,7 @@ async def test_a_server_that_stops_tells_its_pages_to_come_again(
 async def test_a_page_that_answers_no_ping_is_told_to_come_again(
     settings: Settings, services: Services, redis_client: Any, database: str
 ) -> None:
-    async with running(settings, services, ping_s=0.1, pong_s=0.1) as live, live.person() as ann:
+    async with running(settings, services, ping_s=0.1) as live, live.person() as ann:
         cookies = "; ".join(f"{name}={value}" for name, value in ann.http.cookies.items())
         uri = parse_uri(live.url.replace("http", "ws", 1) + "/ws")
         protocol = ClientProtocol(
@@ -332,7 +332,7 @@ async def test_a_page_that_answers_no_ping_is_told_to_come_again(
 async def test_a_page_that_reads_too_slowly_is_closed_and_not_buffered(
     settings: Settings, services: Services, redis_client: Any, database: str
 ) -> None:
-    async with running(settings, services, ping_s=600, pong_s=600) as live, live.person() as ann:
+    async with running(settings, services, ping_s=600) as live, live.person() as ann:
         case = await ann.case()
         topic = f"case:{case['id']}"
         async with ann.socket(max_queue=None, compression=None) as wire:
