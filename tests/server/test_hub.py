@@ -213,7 +213,7 @@ async def test_a_redis_that_lost_its_newest_entries_gives_a_snapshot(
     keys = topic_keys(shard_of(TOPIC, SHARDS), TOPIC)
     await redis_client.xtrim(keys.log, maxlen=0)
     await redis_client.delete(keys.log, keys.live)
-    await redis_client.zadd(keys.live, {first: 1, second: 2})
+    await redis_client.sadd(keys.live, first, second)
     await redis_client.hset(keys.position, "offset", 2)
     await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
     view.apply(await asyncio.wait_for(anext(subscription), 10))
