@@ -36,7 +36,7 @@ def plan_for(
         for name, ids in zip(tables.histories, history, strict=True)
         if ids is not None
     }
-    taken = _without_conflicts(enabled, before, remembered)
+    taken = without_conflicts(enabled, before, remembered)
     left = sorted(_exits(taken, before, remembered).items(), key=lambda item: item[0].order, reverse=True)
     for node, _ in left:
         for each in node.histories:
@@ -112,7 +112,7 @@ def _exits(edges: Iterable[Edge], active: list[Node], remembered: Remembered) ->
     return found
 
 
-def _without_conflicts(
+def without_conflicts(
     enabled: tuple[Edge, ...], active: list[Node], remembered: Remembered
 ) -> tuple[Edge, ...]:
     """Of two that leave the same state, the deeper one, else the one selected first."""

@@ -66,6 +66,11 @@ def give_back(instance: Chart) -> None:
     _IDLE.setdefault(type(instance), []).append(instance)
 
 
+def forget(chart: type[Chart]) -> None:
+    """Drop the instances of a chart that is not used any more."""
+    _IDLE.pop(chart, None)
+
+
 def payload(event: type[Event], incoming: Incoming) -> Event:
     """The event's data."""
     try:
