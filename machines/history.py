@@ -68,7 +68,7 @@ def fold(entries: Iterable[Mapping[str, Any]]) -> list[tuple[Past, Past]]:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """What turns one context into another: objects are compared by key, everything else as a whole."""
+    """What turns one context into another, by name: objects are compared by key, all else as a whole."""
     return list(_changes((), old, new))
 
 
@@ -83,7 +83,7 @@ def revert(context: Mapping[str, Any], steps: Sequence[Change]) -> dict[str, Any
 
 
 def _changes(path: tuple[str, ...], old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Change]:
-    for key in [*old, *(key for key in new if key not in old)]:
+    for key in sorted(old.keys() | new.keys()):
         before, now, here = old.get(key, ABSENT), new.get(key, ABSENT), (*path, key)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from _changes(here, before, now)

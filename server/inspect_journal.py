@@ -48,6 +48,13 @@ class Journals:
             entry.actor_name = names.get(entry.actor, "")
         return page
 
+    async def spawner(self, snapshot: Snapshot) -> tuple[str, str]:
+        """Id and name of who spawned a machine: the actor of its first entry, a user or `system`."""
+        kept = await self._journals.entries(snapshot.topic, snapshot.id, most=1)
+        first = next((e for e in kept or await self._fresh(snapshot) if e["revision"] == 1), None)
+        actor = "" if first is None else str(first["actor"])
+        return actor, (await self._search.names({actor})).get(actor, "")
+
     async def _fresh(self, snapshot: Snapshot) -> list[dict[str, Any]]:
         epoch, offset = await self._store.position(snapshot.topic)
         log = await self._store.read_log(snapshot.topic, epoch, max(0, offset - LOG_TAIL))

@@ -63,7 +63,7 @@ class Inspector:
             rows = rows[: limit + 1]
         else:
             found = await self._found(topics, criteria, after, limit + 1)
-            rows = await self.told(found)
+            rows = await self._told(found)
         more = len(rows) > limit
         rows = rows[:limit]
         return MachinePage(machines=rows, next=_cursor(rows[-1]) if more else None)
@@ -82,13 +82,11 @@ class Inspector:
             stuck=stuck,
         )
 
-    async def of_snapshot(self, snapshot: Snapshot) -> MachineRow:
-        """One machine as it would stand in a list."""
-        found = _of_snapshot(snapshot)
-        known = await self._search.spawners([snapshot.id])
-        return (await self.told([_with_spawner(found, known)]))[0]
+    async def troubles(self, snapshot: Snapshot) -> list[Trouble]:
+        """What is slow or stuck about one machine."""
+        return (await self._told([_of_snapshot(snapshot)]))[0].troubles
 
-    async def told(self, found: Sequence[FoundMachine]) -> list[MachineRow]:
+    async def _told(self, found: Sequence[FoundMachine]) -> list[MachineRow]:
         """Rows with what is wrong with each machine."""
         now = time.time()
         running = [
@@ -150,7 +148,7 @@ class Inspector:
         if not suspects:
             return []
         found = await self._found(topics, replace(criteria, machines=suspects), None, limit=len(suspects))
-        return [row for row in await self.told(found) if row.troubles]
+        return [row for row in await self._told(found) if row.troubles]
 
 
 def parse_cursor(text: str) -> Cursor:

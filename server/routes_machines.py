@@ -106,14 +106,15 @@ async def count_machines(request: Request) -> Response:
 async def get_machine(request: Request) -> Response:
     """One machine, with the version of its chart and what is wrong; also one that has left Redis."""
     snapshot, role = await _machine(request)
-    row = await parts_of(request).inspector.of_snapshot(snapshot)
+    parts = parts_of(request)
+    spawner, name = await parts.journals.spawner(snapshot)
     details = MachineDetails(
         **machine_view(snapshot, role),
         chart_version=snapshot.chart_version,
         chart_hash=snapshot.chart_hash,
-        spawned_by=row.spawned_by,
-        spawned_by_name=row.spawned_by_name,
-        troubles=row.troubles,
+        spawned_by=spawner,
+        spawned_by_name=name,
+        troubles=await parts.inspector.troubles(snapshot),
     )
     return _answer(details)
 

@@ -29,10 +29,12 @@ _LIMIT = text("SELECT set_config('statement_timeout', :ms, true)")
 _COUNTS = text(
     "SELECT kind, state, count(*), count(*) FILTER (WHERE terminated) FROM ("
     "  SELECT kind, states, terminated FROM archived_machines WHERE topic = ANY (:topics) LIMIT :most"
-    ") AS some, unnest(states) AS state GROUP BY kind, state ORDER BY kind, state"
+    ") AS looked_at, unnest(states) AS state GROUP BY kind, state ORDER BY kind, state"
 )
 _TOTAL = text(
-    "SELECT count(*) FROM (SELECT 1 FROM archived_machines WHERE topic = ANY (:topics) LIMIT :most) AS some"
+    "SELECT count(*) FROM ("
+    "  SELECT 1 FROM archived_machines WHERE topic = ANY (:topics) LIMIT :most"
+    ") AS looked_at"
 )
 _BUSY = text(
     "SELECT id FROM archived_machines WHERE busy_since < :before AND NOT terminated "

@@ -51,9 +51,9 @@ def test_a_change_names_the_innermost_value_that_differs() -> None:
     old = {"work": {"linking": {"status": "queued", "since": 1.0}}, "reason": "x"}
     new = {"work": {"linking": {"status": "running", "since": 1.0}}, "pages": 2}
     assert changes(old, new) == [
-        Change(("work", "linking", "status"), "queued", "running"),
-        Change(("reason",), "x", ABSENT),
         Change(("pages",), ABSENT, 2),
+        Change(("reason",), "x", ABSENT),
+        Change(("work", "linking", "status"), "queued", "running"),
     ]
 
 
