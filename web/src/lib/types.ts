@@ -273,13 +273,3 @@ export interface ChartFacts {
   hash: string;
   dot: string;
 }
-
-/** A row of the table of machines. */
-export interface MachineRow {
-  machine: string;
-  kind: string;
-  topic: string;
-  revision: number;
-  configuration: string[];
-  updated_at: number;
-}
