@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, WebSocketRoute
@@ -80,6 +79,7 @@ from storage.partials import Partials
 from storage.people import People
 from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
+from storage.redis_client import connect
 from storage.secrets import Secrets
 from storage.tokens import ApiTokens
 from storage.votes import Votes
@@ -88,7 +88,6 @@ from storage.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
 
-REDIS_CONNECTIONS = 50
 DATABASE_CONNECTIONS = 10
 CLOSING_S = 2.0
 
@@ -141,8 +140,7 @@ def create_app(settings: Settings, services: Services) -> Starlette:
 async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
     """Everything that an application is made of, connected and running, on stores that are prepared."""
     async with AsyncExitStack() as stack:
-        pool = BlockingConnectionPool.from_url(services.redis_url, max_connections=REDIS_CONNECTIONS)
-        redis = Redis.from_pool(pool)
+        redis = await connect(services.redis_url)
         stack.push_async_callback(redis.aclose)
         database = create_engine(services.database_url, pool_size=DATABASE_CONNECTIONS)
         stack.push_async_callback(database.dispose)

@@ -180,6 +180,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     StoreError: _DOWN,
     redis_errors.ConnectionError: _DOWN,
     redis_errors.TimeoutError: _DOWN,
+    redis_errors.RedisClusterException: _DOWN,
     database_errors.OperationalError: _DOWN,
     database_errors.InterfaceError: _DOWN,
     database_errors.TimeoutError: _DOWN,

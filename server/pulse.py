@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 from server.runner import LEASE_S, Runner
 from storage.machine_store import Unavailable
 from storage.machine_store_redis import RedisMachineStore
+from storage.redis_client import connect
 from storage.runtime_records import RuntimeRecords, WorkerState
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,9 @@ class Pulse(threading.Thread):
         self.join(timeout=5.0)
 
     async def _beat_on(self) -> None:
-        redis = Redis.from_url(self._place.redis_url)
+        redis = await self._connected()
+        if redis is None:
+            return
         store = RedisMachineStore(redis, shards=self._place.shards, era="unsettled")
         records = RuntimeRecords(redis)
         try:
@@ -107,6 +110,18 @@ class Pulse(threading.Thread):
                 await records.forget_worker(self._place.name)
         finally:
             await redis.aclose()
+
+    async def _connected(self) -> Redis | None:
+        """A client as soon as Redis answers; None where the worker ends before that."""
+        while not self._stopped:
+            try:
+                return await connect(self._place.redis_url)
+            except (RedisError, OSError) as error:
+                logger.warning(
+                    "A worker could not report.", extra={"action": "pulse.lost", "error": str(error)}
+                )
+                await asyncio.to_thread(self._wake.wait, EVERY_S)
+        return None
 
     async def _beat(self, store: RedisMachineStore, records: RuntimeRecords) -> None:
         runner = self._runner

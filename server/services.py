@@ -13,13 +13,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import psutil
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,6 +29,7 @@ from storage.data_folder import DataFolder, DataFolderError, Owner, locked, read
 from storage.embedded import EmbeddedError
 from storage.embedded_postgres import EmbeddedPostgres
 from storage.embedded_redis import OLDEST, EmbeddedRedis
+from storage.redis_client import cluster_of, connect, servers
 
 _ANSWER_S = 5.0
 _VECTOR_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
@@ -45,8 +44,8 @@ class Services:
     """Addresses to hand to whatever needs a service.
 
     Attributes:
-        redis_url: For `redis.Redis.from_url` and `redis.asyncio.Redis.from_url`.
-        queue_url: The same, for RQ.
+        redis_url: For `storage.redis_client.connect`; one server or a cluster.
+        queue_url: For `redis.Redis.from_url`, and RQ.
         database_url: For SQLAlchemy's `create_async_engine`.
         embedded_redis: The supervised server in the process that owns it, else None.
     """
@@ -164,11 +163,16 @@ def attached_services(settings: Settings) -> Services:
 async def health(services: Services) -> tuple[ServiceHealth, ...]:
     """Ask every service once, all at the same time; a service that does not answer is a `problem`."""
     asked = [
-        _redis_health("redis", services.redis_url, services.redis_is_embedded),
+        _redis_health(
+            "redis",
+            services.redis_url,
+            services.redis_is_embedded,
+            queues=services.queue_url == services.redis_url,
+        ),
         _postgres_health(services),
     ]
     if services.queue_url != services.redis_url:
-        asked.insert(1, _redis_health("queue", services.queue_url, embedded=False))
+        asked.insert(1, _redis_health("queue", services.queue_url, embedded=False, queues=True))
     return tuple(await asyncio.gather(*asked))
 
 
@@ -188,34 +192,43 @@ async def wait_healthy(services: Services, *, timeout_s: float = 30.0) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _redis_health(name: str, url: str, embedded: bool) -> ServiceHealth:
+async def _redis_health(name: str, url: str, embedded: bool, *, queues: bool) -> ServiceHealth:
     parts = urlsplit(url)
     where = unquote(parts.path) if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
-    client = Redis.from_url(
-        url, retry=Retry(NoBackoff(), 0), socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S
-    )
     try:
-        await client.ping()
+        client = await connect(url, socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S)
+    except (RedisError, OSError, TimeoutError) as error:
+        return ServiceHealth(name, embedded, where, problem=f"does not answer ({error})")
+    try:
         asked = time.perf_counter()
         await client.ping()
         latency_ms = (time.perf_counter() - asked) * 1e3
-        info = await client.info("everything")
+        told = await servers(client)
     except (RedisError, OSError, TimeoutError) as error:
         return ServiceHealth(name, embedded, where, problem=f"does not answer ({error})")
     finally:
         await client.aclose()
-    product = "Valkey" if info.get("server_name") == "valkey" else "Redis"
-    version = str(info.get("valkey_version") or info["redis_version"])
-    problem = advice = None
-    if tuple(map(int, str(info["redis_version"]).split(".")[:2])) < OLDEST:
-        problem = f"is version {version}, but {OLDEST[0]}.{OLDEST[1]} or newer is needed"
-    elif info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction":
-        problem = "may evict what is stored only there: set its maxmemory-policy to noeviction"
-    elif not info.get("aof_enabled"):
-        advice = "keeps no append-only file, so a crash loses its newest changes: set appendonly yes"
-    return ServiceHealth(
-        name, embedded, where, f"{product} {version}", latency_ms, int(info["used_memory"]), problem, advice
-    )
+    product = "Valkey" if told[0].get("server_name") == "valkey" else "Redis"
+    version = str(told[0].get("valkey_version") or told[0]["redis_version"])
+    shown = f"{product} {version}" + (f", a cluster of {len(told)} masters" if len(told) > 1 else "")
+    memory = sum(int(info["used_memory"]) for info in told)
+    problem, advice = _misfit(told, version)
+    if queues and cluster_of(client) is not None:
+        problem = (
+            "is a cluster, which cannot hold the queues of jobs: set CASEWIRE_QUEUE_URL to a Redis of its own"
+        )
+    return ServiceHealth(name, embedded, where, shown, latency_ms, memory, problem, advice)
+
+
+def _misfit(told: list[dict[str, Any]], version: str) -> tuple[str | None, str | None]:
+    """What keeps servers from being used, and what should be changed."""
+    if any(tuple(map(int, str(info["redis_version"]).split(".")[:2])) < OLDEST for info in told):
+        return f"is version {version}, but {OLDEST[0]}.{OLDEST[1]} or newer is needed", None
+    if any(info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction" for info in told):
+        return "may evict what is stored only there: set its maxmemory-policy to noeviction", None
+    if not all(info.get("aof_enabled") for info in told):
+        return None, "keeps no append-only file, so a crash loses its newest changes: set appendonly yes"
+    return None, None
 
 
 async def _postgres_health(services: Services) -> ServiceHealth:

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +26,7 @@ from storage.census import Census, Counted
 from storage.database import create_engine
 from storage.machine_store import Unavailable
 from storage.migrate import current, newest
+from storage.redis_client import connect
 from storage.runtime_records import RuntimeRecords
 
 Status = dict[str, Any]
@@ -207,7 +207,11 @@ def _backends(healths: tuple[ServiceHealth, ...], settings: Settings) -> dict[st
 
 
 async def _runtime(services: Services) -> dict[str, Any]:
-    redis = Redis.from_url(services.redis_url)
+    nothing: dict[str, Any] = {"queues": {}, "workers": [], "counts": {}, "given_up": []}
+    try:
+        redis = await connect(services.redis_url)
+    except (RedisError, OSError):
+        return nothing  # told by the service's health
     try:
         records = RuntimeRecords(redis)
         return {
@@ -217,7 +221,7 @@ async def _runtime(services: Services) -> dict[str, Any]:
             "given_up": await records.dead_letters(GIVEN_UP),
         }
     except (RedisError, OSError):
-        return {"queues": {}, "workers": [], "counts": {}, "given_up": []}  # told by the service's health
+        return nothing
     finally:
         await redis.aclose()
 

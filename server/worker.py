@@ -47,6 +47,7 @@ from storage.machine_store import MachineStore, OutboxItem
 from storage.machine_store_redis import RedisMachineStore
 from storage.outage import is_outage
 from storage.partials import Partials
+from storage.redis_client import connect
 from storage.runtime_records import RuntimeRecords
 
 logger = logging.getLogger(__name__)
@@ -305,7 +306,7 @@ async def _open(
     name: str,
     bindings: Bindings,
 ) -> Runner:
-    redis = Redis.from_url(services.redis_url)
+    redis = await connect(services.redis_url)
     stack.push_async_callback(redis.aclose)
     database = create_engine(services.database_url)
     stack.push_async_callback(database.dispose)

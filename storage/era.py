@@ -3,8 +3,9 @@
 Every epoch on the wire ends with the era, so that a subscriber who saw entries which Redis has
 lost gets a snapshot instead of resuming behind other entries of the same offsets.
 
-Two witnesses are asked. A tick is counted up in Redis, then noted in Postgres: a smaller count in
-Redis means that it was emptied or restored. And Redis gives each of its runs an id: after a
+Three witnesses are asked. A tick is counted up in Redis, then noted in Postgres: a smaller count in
+Redis means that it was emptied or restored. Every shard keeps the era, so that one server of a
+cluster shows when it alone was. And Redis gives each of its runs an id: after a
 restart, the newest writes may be missing although no tick is, unless the last thing written was
 that all writers had stopped (`close_era`; an append-only file loses nothing but its end).
 """
@@ -21,6 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.keys import ERA, shard_keys
+from storage.redis_client import servers
 from storage.schema import Marker
 
 logger = logging.getLogger(__name__)
@@ -60,10 +62,14 @@ async def close_era(redis: Redis) -> None:
 
 
 async def _settle_in_redis(redis: Redis, marker: tuple[int, str] | None, shards: int) -> str:
-    run = str((await redis.info("server"))["run_id"])
+    # Of a cluster, every server's: each may come back with an older history of its own.
+    run = " ".join(str(server["run_id"]) for server in await servers(redis))
     values: Any = await redis.hmget(ERA, ["id", "tick", "run", "closed"])
     known, tick, last_run, closed = (None if value is None else value.decode() for value in values)
+    kept = await _eras_of_shards(redis, shards)
     loss = _loss(marker, known, int(tick or 0), restarted=run != last_run, closed=closed is not None)
+    if not loss and known is not None and kept != {known}:
+        loss = "a part of Redis was emptied or restored"
     era = known if known is not None and not loss else token_hex(4)
     if loss:
         logger.warning(
@@ -79,6 +85,13 @@ async def _settle_in_redis(redis: Redis, marker: tuple[int, str] | None, shards:
             pipeline.set(shard_keys(shard).era, era)
         await pipeline.execute()
     return era
+
+
+async def _eras_of_shards(redis: Redis, shards: int) -> set[str | None]:
+    async with redis.pipeline(transaction=False) as pipeline:
+        for shard in range(shards):
+            pipeline.get(shard_keys(shard).era)
+        return {None if era is None else era.decode() for era in await pipeline.execute()}
 
 
 def _loss(

@@ -15,10 +15,11 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from storage.keys import topic_keys
 from storage.machine_store import Heard, shard_of
+from storage.redis_client import to_any
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +38,7 @@ class RedisListener:
     """
 
     def __init__(self, redis: Redis, *, shards: int) -> None:
-        pool = redis.connection_pool
-        self._make: Any = pool.connection_class
-        self._settings = {
-            **{k: v for k, v in pool.connection_kwargs.items() if not k.startswith("maint_notifications")},
-            "protocol": 2,
-            "retry": Retry(NoBackoff(), 0),
-            "health_check_interval": 0,
-        }
+        self._redis = redis
         self._shards = shards
         self._channels: dict[str, str] = {}
         self._topics: dict[str, str] = {}
@@ -85,7 +79,7 @@ class RedisListener:
                     async for heard in self._read():
                         pause_s = 0.0
                         yield heard
-                except (RedisError, OSError, orjson.JSONDecodeError) as error:
+                except (RedisError, RedisClusterException, OSError, orjson.JSONDecodeError) as error:
                     if self._ended.is_set():
                         break
                     logger.warning(
@@ -99,7 +93,15 @@ class RedisListener:
             await self._drop()
 
     async def _connect(self) -> None:
-        connection = self._make(**self._settings)
+        make: Any
+        make, settings = await to_any(self._redis)
+        settings = {k: v for k, v in settings.items() if not k.startswith("maint_notifications")}
+        quiet: dict[str, Any] = {
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+            "health_check_interval": 0,
+        }
+        connection = make(**settings | quiet)
         async with self._sending:
             self._unconfirmed.clear()
             self._connection = connection

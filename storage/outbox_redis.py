@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from redis.exceptions import ResponseError
 from storage.keys import shard_keys
 from storage.machine_store import OutboxItem, Pending, shard_of_machine
 from storage.redis_calls import RedisCalls
+from storage.redis_client import cluster_of
 
 GROUP = "dispatchers"
+_SHORTEST_POLL_S, _LONGEST_POLL_S = 0.01, 0.16
 _LONGEST_BLOCK_S = 2.0
 """Well below redis-py's read timeout of five seconds, which a longer block would run into."""
 
@@ -38,7 +41,7 @@ class RedisOutbox(RedisCalls):
         self._took_over_at: dict[str, float] = {}
 
     async def claim(self, consumer: str, *, count: int, block_s: float, idle_s: float) -> list[OutboxItem]:
-        """See `MachineStore.claim`. All outboxes are read by one command, so not on a Redis Cluster."""
+        """See `MachineStore.claim`."""
         now = time.monotonic()
         if now - self._took_over_at.get(consumer, -idle_s) >= idle_s / 2:
             self._took_over_at[consumer] = now
@@ -55,6 +58,8 @@ class RedisOutbox(RedisCalls):
         )
 
     async def _read_new(self, consumer: str, count: int, block_s: float) -> Any:
+        if cluster_of(self._redis) is not None:
+            return await self._poll_new(consumer, count, min(block_s, _LONGEST_BLOCK_S))
         streams: dict[Any, Any] = dict.fromkeys(self._outboxes, ">")
         block_ms = max(1, round(min(block_s, _LONGEST_BLOCK_S) * 1000))
         while True:
@@ -65,6 +70,34 @@ class RedisOutbox(RedisCalls):
                 if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                     raise
             await self._make_groups()
+
+    async def _poll_new(self, consumer: str, count: int, block_s: float) -> Any:
+        """On a cluster, where no command may wait for streams of several slots: look now and then."""
+        loop = asyncio.get_running_loop()
+        end, pause_s = loop.time() + block_s, _SHORTEST_POLL_S
+        while True:
+            replies = await self._each(
+                [
+                    ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count, "STREAMS", outbox, ">")
+                    for outbox in self._outboxes
+                ],
+                failing=True,
+            )
+            refused = [reply for reply in replies if isinstance(reply, ResponseError)]
+            found = [each for reply in replies if reply and reply not in refused for each in reply]
+            for error in refused:
+                if "NOGROUP" not in str(error):
+                    raise error
+            if refused:
+                await self._make_groups()
+            if found:
+                return found
+            if refused:
+                continue
+            if loop.time() >= end:
+                return []
+            await asyncio.sleep(min(pause_s, max(0.0, end - loop.time())))
+            pause_s = min(2 * pause_s, _LONGEST_POLL_S)
 
     async def _make_groups(self) -> None:
         """Create what is missing; a Redis that was emptied has lost the groups, too."""

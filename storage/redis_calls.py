@@ -17,7 +17,7 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
-    SlotNotCoveredError,
+    RedisClusterException,
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as LostConnection
@@ -37,7 +37,7 @@ _DOWN = (
     OutOfMemoryError,
     ClusterDownError,
     MasterDownError,
-    SlotNotCoveredError,
+    RedisClusterException,
     TryAgainError,
     OSError,
 )
@@ -100,13 +100,16 @@ class RedisCalls:
             with _answered():
                 yield
 
-    async def _each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send independent commands in one go and return their replies."""
+    async def _each(self, commands: Sequence[tuple[Any, ...]], *, failing: bool = False) -> list[Any]:
+        """Send independent commands in one go and return their replies.
+
+        With `failing`, what Redis refuses is among them as its exception.
+        """
         if not commands:
             return []
         async with self._apart():
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
-            replies: list[Any] = await pipeline.execute()
+            replies: list[Any] = await pipeline.execute(raise_on_error=not failing)
             return replies

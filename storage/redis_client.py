@@ -6,6 +6,7 @@ asked for here.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     MovedError,
+    RedisClusterException,
     SlotNotCoveredError,
     TryAgainError,
 )
@@ -63,9 +65,8 @@ async def connect(url: str, **options: Any) -> Redis:
     cluster = RedisCluster.from_url(url, max_connections=CONNECTIONS, **options)
     try:
         await cluster.initialize()
-    except BaseException:
-        await cluster.aclose()
-        raise
+    except RedisClusterException as error:
+        raise LostConnection(f"the cluster cannot be used: {error}") from error
     return cast(Redis, cluster)
 
 
@@ -88,6 +89,19 @@ async def servers(redis: Redis) -> list[dict[str, Any]]:
     await cluster.initialize()
     found = await cluster.info("everything", target_nodes=RedisCluster.PRIMARIES)
     return [found[name] for name in sorted(found)]
+
+
+async def to_any(redis: Redis) -> tuple[type[AbstractConnection], dict[str, Any]]:
+    """Class and arguments of a connection to the server, or to any of the cluster.
+
+    Each of a cluster hears what is published on any of them.
+    """
+    cluster = cluster_of(redis)
+    if cluster is None:
+        return redis.connection_pool.connection_class, redis.connection_pool.connection_kwargs
+    await cluster.initialize()
+    node = random.choice(cluster.get_primaries())
+    return node.connection_class, node.connection_kwargs
 
 
 class Calls:

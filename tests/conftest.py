@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from server.services import Services, running_services
 from server.settings import Settings
 from storage.migrate import upgrade
+from tests.cluster import redis_cluster
 
 _TABLES = (
     "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
@@ -71,6 +72,15 @@ async def redis_client(services: Services) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster_url() -> AsyncIterator[str]:
+    """URL of a Redis Cluster of three masters, started once a test process."""
+    folder = Path(tempfile.mkdtemp(prefix="casewire-test-", dir="/tmp"))
+    async with redis_cluster(folder) as url:
+        yield url
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from machines.notification import DeliverToast
 from machines.snapshot import Snapshot
 from machines.step import Step
 from storage.machine_store import new_machine_id
+from storage.redis_client import cluster_of
 
 SHARDS = 4
 TOPIC = "case:c1"
@@ -44,7 +45,20 @@ def then(last: Step, event: str = "rename", **changes: Any) -> Step:
 
 
 async def everything(redis: Redis) -> dict[bytes, bytes | None]:
-    return {key: await redis.dump(key) for key in await redis.keys("*")}
+    found: dict[bytes, bytes | None] = {}
+    async for key in redis.scan_iter():
+        found[key] = await redis.dump(key)
+    return found
+
+
+async def cut_listeners(redis: Redis) -> None:
+    """End every connection that hears topics."""
+    cluster = cluster_of(redis)
+    if cluster is None:
+        await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        return
+    for node in cluster.get_primaries():
+        await cluster.execute_command("CLIENT KILL", "TYPE", "pubsub", target_nodes=node)
 
 
 def with_effect(queue_of: str = "awaited") -> tuple[Step, Step, str]:

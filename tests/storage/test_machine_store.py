@@ -26,7 +26,7 @@ from storage.machine_store import (
     shard_of,
 )
 from storage.machine_store_redis import RedisMachineStore
-from tests.storage.steps import SHARDS, TOAST, TOPIC, everything, made, then
+from tests.storage.steps import SHARDS, TOAST, TOPIC, cut_listeners, everything, made, then
 
 
 async def test_a_commit_can_be_loaded_again(store: MachineStore) -> None:
@@ -255,7 +255,7 @@ async def test_all_keys_of_a_topic_lie_in_one_slot_of_a_cluster(
     await store.commit(step, event_id="b", actor="u1")
     await store.take_lease(effect, "w", ttl_s=9)
     await store.commit(made(configuration=["long " * 9], terminated=True), event_id="c", actor="u1")
-    keys = await redis_client.keys("*")
+    keys = [key async for key in redis_client.scan_iter()]
     assert len(keys) >= 16, keys
     assert {key_slot(key) for key in keys} == {key_slot(shard_keys(shard_of(TOPIC, SHARDS)).outbox.encode())}
 
@@ -325,7 +325,7 @@ async def test_a_listener_whose_connection_is_killed_joins_again_and_says_so(
     for topic in (TOPIC, "user:u1"):
         await listener.join(topic)
         assert (await asyncio.wait_for(queue.get(), 5)).what == "joined"
-    await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await cut_listeners(redis_client)
     again = [await asyncio.wait_for(queue.get(), 5) for _ in range(2)]
     assert {(each.topic, each.what) for each in again} == {(TOPIC, "joined"), ("user:u1", "joined")}
     await store.commit(made(), event_id="a", actor="u1")
