@@ -18,6 +18,8 @@ from storage.redis_calls import RedisCalls
 from storage.redis_client import cluster_of
 
 GROUP = "dispatchers"
+_GONE = 10
+"""A consumer that holds nothing is forgotten when it has been silent for so many times `idle_s`."""
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 0.01, 0.16
 _LONGEST_BLOCK_S = 2.0
 """Well below redis-py's read timeout of five seconds, which a longer block would run into."""
@@ -133,6 +135,7 @@ class RedisOutbox(RedisCalls):
                     found.append(_Claimed(shard, entry, fields, delivery))
             if any(entry is None for entry, _ in reply[1]):
                 await self._forget_deleted(outbox, consumer, count)
+            await self._run("drop_consumers", [outbox], [GROUP, idle_ms * _GONE])
         return await self._items(found)
 
     async def _items(self, claimed: Sequence[_Claimed]) -> list[OutboxItem]:

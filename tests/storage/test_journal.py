@@ -20,7 +20,7 @@ from server.journalist import Journalist
 from storage.custody_heads import CustodyHeads, HeadsError
 from storage.database import create_engine
 from storage.journal import CustodyJournal, Record, Verdict, canonical, chain_hash
-from storage.journal_stream import JournalStream
+from storage.journal_stream import Journaled, JournalStream
 from storage.machine_store_redis import RedisMachineStore
 
 TOPIC = "case:chain"
@@ -285,6 +285,39 @@ async def test_several_journalists_keep_the_order_of_a_topic(
         revisions.setdefault(row["machine"], []).append(row["revision"])
     assert list(revisions.values()) == [[1, 2, 3, 4, 5]] * 4
     assert (await journal.verify(TOPIC, [])).ok
+
+
+class Slow(JournalStream):
+    """Reads when it may."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis, shards=SHARDS)
+        self.reading, self.may = asyncio.Event(), asyncio.Event()
+
+    async def read(self, shard: int, limit: int) -> list[Journaled]:
+        self.reading.set()
+        await self.may.wait()
+        return await super().read(shard, limit)
+
+
+async def test_one_of_several_journalists_carries_a_shard_at_a_time(
+    machines: Engine,
+    engine: AsyncEngine,
+    journal: CustodyJournal,
+    heads: CustodyHeads,
+    redis_client: Redis,
+) -> None:
+    await a_case(machines, TOPIC)
+    slow = Slow(redis_client)
+    first = Journalist(store=machines.store, stream=slow, database=engine, journal=journal, heads=heads)
+    second = journalist_of(machines, engine, journal, heads, redis_client)
+    carrying = asyncio.create_task(first.carry())
+    await asyncio.wait_for(slow.reading.wait(), 10)
+    assert await second.carry() == 0
+    slow.may.set()
+    assert await asyncio.wait_for(carrying, 10) > 0
+    assert await second.carry() == 0
+    assert len(await slow.lengths()) == 0
 
 
 async def test_heads_are_signed_when_chains_have_grown(

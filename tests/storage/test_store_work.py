@@ -15,8 +15,10 @@ from storage.machine_store import (
     DueTimer,
     MachineStore,
     TimerGone,
+    shard_of,
 )
-from tests.storage.steps import TOAST, TOPIC, everything, made, then, with_effect
+from storage.machine_store_redis import RedisMachineStore
+from tests.storage.steps import SHARDS, TOAST, TOPIC, everything, made, then, with_effect
 
 
 async def test_an_effect_is_claimed_once_and_gone_when_acknowledged(store: MachineStore) -> None:
@@ -54,6 +56,38 @@ async def test_what_a_dead_consumer_held_is_taken_over_and_counted(store: Machin
     await asyncio.sleep(0.02)
     [item] = await store.claim("b", count=9, block_s=0.01, idle_s=0.01)
     assert (item.effect_id, item.delivery) == (effect, 2)
+
+
+async def consumers(redis: Redis, outbox: str) -> dict[bytes, int]:
+    """Name → how many entries it holds."""
+    return {each["name"]: each["pending"] for each in await redis.xinfo_consumers(outbox, "dispatchers")}
+
+
+async def test_a_dead_consumer_is_forgotten_once_it_holds_nothing(
+    store: RedisMachineStore, redis_client: Redis
+) -> None:
+    first, second, _ = with_effect()
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(second, event_id="b", actor="u1")
+    [item] = await store.claim("dead", count=9, block_s=0.01, idle_s=60)
+    outbox = shard_keys(item.shard).outbox
+    await asyncio.sleep(0.2)
+    assert len(await store.claim("busy", count=9, block_s=0.01, idle_s=0.01)) == 1
+    assert await consumers(redis_client, outbox) == {b"busy": 1}
+    await asyncio.sleep(0.2)  # silent as well, but it holds what Dead had
+    assert await store._run("drop_consumers", [outbox], ["dispatchers", 100]) == 0
+    assert await consumers(redis_client, outbox) == {b"busy": 1}
+
+
+async def test_an_effect_left_behind_before_it_was_claimed_is_not_done(
+    store: MachineStore, redis_client: Redis
+) -> None:
+    first, second, effect = with_effect()
+    await store.commit(first, event_id="a", actor="u1")
+    await store.commit(second, event_id="b", actor="u1")
+    await store.commit(then(second, settled=[effect], awaiting={}), event_id="c", actor="u1")
+    assert await store.claim("a", count=9, block_s=0.01, idle_s=60) == []
+    assert await redis_client.xlen(shard_keys(shard_of(TOPIC, SHARDS)).outbox) == 0
 
 
 async def test_an_entry_deleted_but_not_acknowledged_is_forgotten(
