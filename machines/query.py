@@ -10,6 +10,7 @@ from statemachine import State
 
 from machines.chart import from_each, on_each
 from machines.effect import Effect
+from machines.errors import BadPayload
 from machines.event import BIGGEST, Event, Result
 from machines.work import WORK_EVENTS, WorkChart, WorkContext, broken_to, overrun_to
 
@@ -354,12 +355,23 @@ class QueryChart(WorkChart):
 
     def record_vote(self, data: Vote) -> None:
         """Remember whose vote it was and have it stored."""
+        if not self._has_found(data.node):
+            raise BadPayload(f"this query has found no passage {data.node} to vote on", event=data.name)
         mine = self.context.mine.setdefault(self.actor, {})
         if data.value:
             mine[str(data.node)] = data.value
         else:
             mine.pop(str(data.node), None)
         self.emit(RecordVote(self.context.case, self.machine, self.actor, data.node, data.value, self.at))
+
+    def _has_found(self, node: int) -> bool:
+        c, key = self.context, str(node)
+        return (
+            key in c.hits
+            or key in c.mine.get(self.actor, {})
+            or any(place.node == node for place in c.order)
+            or any(found.node == node for leg in c.legs.values() for found in leg)
+        )
 
     def is_newer(self, data: Reranked) -> bool:
         """Orders can overtake each other on the way; only a newer one counts."""

@@ -98,12 +98,17 @@ async def _migrated(database_url: str) -> str:
 @pytest_asyncio.fixture(loop_scope="session")
 async def database(_migrated: str) -> str:
     """URL of the migrated database with every table emptied."""
-    engine = create_async_engine(_migrated, poolclass=NullPool)
+    await empty(_migrated)
+    return _migrated
+
+
+async def empty(database_url: str) -> None:
+    """Empty every table."""
+    engine = create_async_engine(database_url, poolclass=NullPool)
     async with engine.begin() as connection:
         names = (await connection.execute(text(_TABLES))).scalars().all()
         await connection.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"))
     await engine.dispose()
-    return _migrated
 
 
 @pytest.fixture(scope="session")

@@ -75,12 +75,13 @@ async def _evidence(live: Live, case: str, upload: str, user: str) -> int:
     return evidence
 
 
+# Accepted, so that it stays when the persons of interest change and all names are looked for anew.
 async def _entity(live: Live, case: str, evidence: int) -> int:
     async with live.parts.database.begin() as connection:
         entity = await connection.scalar(
             text(
                 "INSERT INTO entities (case_id, kind, key, name, status)"
-                " VALUES (:case, 'person', 'ada', 'Ada Example', 'suggested') RETURNING id"
+                " VALUES (:case, 'person', 'ada', 'Ada Example', 'accepted') RETURNING id"
             ),
             {"case": case},
         )
