@@ -10,7 +10,6 @@ from statemachine import State
 
 from machines.chart import from_each, on_each
 from machines.effect import Effect
-from machines.errors import BadPayload
 from machines.event import BIGGEST, Event, Result
 from machines.work import WORK_EVENTS, WorkChart, WorkContext, broken_to, overrun_to
 
@@ -280,7 +279,7 @@ class QueryChart(WorkChart):
     )
     ranked = ranking.to(answering, on="note_ranked")
     composed = answering.to(answered, on="note_answer")
-    vote = on_each(ranking, answering, answered, on="record_vote")
+    vote = on_each(ranking, answering, answered, cond="has_found", on="record_vote")
     reranked = on_each(ranking, answering, answered, cond="is_newer", on="note_order") | on_each(
         ranking, answering, answered
     )
@@ -353,25 +352,24 @@ class QueryChart(WorkChart):
         self.context.answer = data.answer
         self.finish(source, done=len(data.answer.claims), unit="claims")
 
+    def has_found(self, data: Vote) -> bool:
+        """Whether the node is one of this query's, so that it can be voted on."""
+        c, key = self.context, str(data.node)
+        return (
+            key in c.hits
+            or key in c.mine.get(self.actor, {})
+            or any(place.node == data.node for place in c.order)
+            or any(found.node == data.node for leg in c.legs.values() for found in leg)
+        )
+
     def record_vote(self, data: Vote) -> None:
         """Remember whose vote it was and have it stored."""
-        if not self._has_found(data.node):
-            raise BadPayload(f"this query has found no passage {data.node} to vote on", event=data.name)
         mine = self.context.mine.setdefault(self.actor, {})
         if data.value:
             mine[str(data.node)] = data.value
         else:
             mine.pop(str(data.node), None)
         self.emit(RecordVote(self.context.case, self.machine, self.actor, data.node, data.value, self.at))
-
-    def _has_found(self, node: int) -> bool:
-        c, key = self.context, str(node)
-        return (
-            key in c.hits
-            or key in c.mine.get(self.actor, {})
-            or any(place.node == node for place in c.order)
-            or any(found.node == node for leg in c.legs.values() for found in leg)
-        )
 
     def is_newer(self, data: Reranked) -> bool:
         """Orders can overtake each other on the way; only a newer one counts."""

@@ -162,8 +162,11 @@ def step(snapshot: Snapshot, incoming: Incoming) -> Step:
     try:
         rest = apply(tables, body, configuration, history, event.name, data)
     except TransitionNotAllowed:
+        why = f"while the {snapshot.kind} is {_active(snapshot)}"
+        if event.name in may():
+            why = f"with this data: the {snapshot.kind} holds nothing that it fits"
         raise NotAllowed(
-            f"“{event.name}” is not possible while the {snapshot.kind} is {_active(snapshot)}",
+            f"“{event.name}” is not possible {why}",
             event=event.name,
             states=snapshot.configuration,
             allowed=may(),

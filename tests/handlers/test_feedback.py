@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,7 +24,7 @@ from handlers.query_graph import order, solve
 from handlers.rank import ORDERED, ordered, rank_hits
 from handlers.search import search_links, search_meaning, search_words
 from machines.effect import effect_from
-from machines.errors import StepError
+from machines.errors import NotAllowed, StepError
 from machines.query import ComposeAnswer, RankHits, RecordVote, SearchLinks, SearchMeaning, SearchWords
 from machines.snapshot import Snapshot
 from server.engine import Engine, MachineMissing
@@ -276,14 +277,27 @@ async def test_a_vote_during_the_ranking_is_in_the_first_order(here: Running) ->
     assert same(await here.order(query), await here.cold(QUESTION))
 
 
-async def test_a_vote_on_a_foreign_node_moves_nothing(here: Running) -> None:
+async def test_a_vote_on_a_foreign_node_is_refused_and_moves_nothing(here: Running) -> None:
     query = await here.ask(QUESTION)
     before = await here.order(query)
     here.sent.clear()
-    await here.vote(query, 10**9, 1)
+    with pytest.raises(NotAllowed):
+        await here.vote(query, 10**9, 1)
     await here.settle()
     assert here.sent == []
+    assert (await here.snapshot(query)).context["mine"] == {}
     assert await here.order(query) == before
+
+
+async def test_a_vote_on_what_its_case_has_lost_meanwhile_moves_nothing(here: Running) -> None:
+    query = await here.ask(QUESTION)
+    node = (await here.order(query))[0][0]
+    await here.vote(query, node, 1)
+    [vote] = await here.waiting()
+    lost = replace(vote, args=vote.args | {"node": 10**9})
+    here.sent.clear()
+    await here.do(lost)
+    assert here.sent == []
 
 
 async def test_a_cancelled_query_is_left_alone(here: Running) -> None:

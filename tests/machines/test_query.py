@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from machines.errors import BadPayload, NotAllowed
+from machines.errors import NotAllowed
 from tests.machines.walk import Walk
 
 LEGS = {"meaning": "SearchMeaning", "words": "SearchWords", "links": "SearchLinks"}
@@ -131,7 +131,7 @@ def test_nobody_votes_on_what_the_query_has_not_found() -> None:
     walk = ranked()
     before = walk.last.snapshot
     for value in (1, -1, 0):
-        with pytest.raises(BadPayload, match="no passage 99"):
+        with pytest.raises(NotAllowed, match="“vote” is not possible with this data"):
             walk.send("vote", source="client", node=99, value=value)
     assert walk.last.snapshot == before
     assert walk.send("vote", source="client", node=1, value=1).context["mine"] == {"u1": {"1": 1}}
@@ -144,7 +144,7 @@ def test_what_a_leg_has_found_can_be_voted_on_before_there_is_an_order() -> None
         walk.send("leg_found", effect=walk.effect(effect), stage=f"by_{leg}", found=found)
     assert walk.configuration == {"ranking"}
     assert walk.send("vote", source="client", node=5, value=1).context["mine"] == {"u1": {"5": 1}}
-    with pytest.raises(BadPayload):
+    with pytest.raises(NotAllowed):
         walk.send("vote", source="client", node=6, value=1)
 
 

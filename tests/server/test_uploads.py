@@ -177,6 +177,32 @@ async def test_two_senders_of_one_file_are_one_too_many(live: Live) -> None:
         assert (await first).json()["bytes"] == len(b"first and last")
 
 
+async def test_a_sender_whose_right_ends_meanwhile_is_refused_after_the_last_byte(live: Live) -> None:
+    go_on, began = asyncio.Event(), asyncio.Event()
+
+    async def waiting() -> AsyncIterator[bytes]:
+        yield b"first"
+        began.set()
+        await go_on.wait()
+        yield b" and last"
+
+    async with live.person("ann") as ann, live.person("bob") as bob:
+        case = await ann.case()
+        await ann.invite(case, bob, "editor")
+        machine = await announce(bob, case)
+        sending = asyncio.create_task(put(bob, machine, waiting()))
+        await began.wait()
+        await eventually(lambda: live.parts.redis.exists(f"receiving:{machine}"))
+        assert (await ann.call("DELETE", f"/api/cases/{case['id']}/members/{bob.id}")).status_code == 204
+        go_on.set()
+        refused = await sending
+        assert (refused.status_code, refused.json()["code"]) == (403, "access.ended")
+        snapshot = await machine_in(live, machine, "paused")
+        assert "right" in snapshot.context["reason"]
+        assert await eventually(_nothing_unfinished(live))
+        assert (await put(ann, machine, b"by somebody who may")).status_code == 200
+
+
 async def test_an_upload_that_has_its_content_takes_no_other(live: Live) -> None:
     async with live.person() as ann:
         machine = await announce(ann, await ann.case())

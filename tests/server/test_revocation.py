@@ -1,0 +1,122 @@
+"""A right that ends is felt within a second, also on a socket that another process holds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest_asyncio
+
+from server.errors import Close
+from server.services import Services
+from tests.bench.serving import Server
+from tests.server.live import Live, Person, Wire
+from tests.server.visitors import secret
+
+FELT_S = 1.5
+"""A second, which a lost announcement takes at most, and half of one for a busy machine."""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def elsewhere(live: Live, services: Services, tmp_path: Path) -> AsyncIterator[Live]:
+    """A second server, a process of its own, on the same Redis and PostgreSQL."""
+    server = Server(
+        str(tmp_path),
+        {
+            "REDIS_URL": services.redis_url,
+            "CASEWIRE_QUEUE_URL": services.queue_url,
+            "DATABASE_URL": services.database_url,
+            "CASEWIRE_CPU_WORKERS": "0",
+            "CASEWIRE_GPU_WORKERS": "0",
+        },
+    )
+    try:
+        await server.start()
+        yield Live(server.url, live.parts)
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def moved(person: Person, live: Live) -> AsyncIterator[Person]:
+    """The same browser at another server: the cookie counts there, too."""
+    async with httpx.AsyncClient(base_url=live.url, cookies=dict(person.http.cookies)) as http:
+        yield Person(live, http, person.email, person.name, person.id, person.csrf)
+
+
+async def felt(end: Callable[[], Awaitable[httpx.Response]], notice: Callable[[], Awaitable[Any]]) -> Any:
+    """End a right at one server, and see it noticed at the other in time."""
+    assert (await end()).is_success
+    began = time.monotonic()
+    seen = await notice()
+    assert time.monotonic() - began < FELT_S
+    return seen
+
+
+def until(wire: Wire, kind: str) -> Callable[[], Awaitable[dict[str, Any]]]:
+    return lambda: wire.until(lambda message: message["type"] == kind)
+
+
+async def test_the_end_of_a_right_is_felt_on_the_sockets_of_another_process(
+    live: Live, elsewhere: Live
+) -> None:
+    async with (
+        live.person("ann") as ann,
+        live.person("bob") as bob,
+        moved(bob, elsewhere) as there,
+        there.socket() as browser,
+        there.socket(headers={"Cookie": "", "Authorization": f"Bearer {await token(bob)}"}) as program,
+    ):
+        case = await ann.case()
+        topic, members = f"case:{case['id']}", f"/api/cases/{case['id']}/members"
+        await ann.invite(case, bob, "editor")
+        for wire in (browser, program):
+            assert (await wire.ask("subscribe", topic=topic))["type"] == "ok"
+
+        lowered = {"email": bob.email, "role": "viewer"}
+        snapshot = await felt(lambda: ann.call("PUT", members, lowered), until(browser, "snapshot"))
+        assert [machine["allowed"] for machine in snapshot["machines"]] == [[]]
+        refused = await browser.ask("send", machine=case["machine"], event="hold", data={})
+        assert refused["code"] == "event.forbidden"
+
+        closed = await felt(lambda: ann.call("DELETE", f"{members}/{bob.id}"), until(browser, "closed"))
+        assert (closed["topic"], closed["code"]) == (topic, "access.ended")
+        assert (await program.ask("subscribe", topic=topic))["code"] == "not_found"
+
+        made = (await bob.http.get("/api/tokens")).json()[0]["id"]
+        code = await felt(lambda: bob.call("DELETE", f"/api/tokens/{made}"), program.close_code)
+        assert code == Close.UNAUTHENTICATED
+        assert (await browser.ask("ping"))["type"] == "ok"
+
+        code = await felt(lambda: bob.call("POST", "/api/logout"), browser.close_code)
+        assert code == Close.UNAUTHENTICATED
+
+
+async def test_a_token_that_expires_is_shown_nothing_more(live: Live) -> None:
+    async with live.person() as ann:
+        case = await ann.case()
+        made = await ann.call(
+            "POST",
+            "/api/tokens",
+            {
+                "name": "brief",
+                "scopes": ["read"],
+                "expires_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3)),
+            },
+        )
+        bearer = {"Authorization": f"Bearer {made.json()['secret']}", "Cookie": ""}
+        async with ann.socket(headers=bearer) as wire:
+            assert (await wire.ask("subscribe", topic=f"case:{case['id']}"))["type"] == "ok"
+            await asyncio.sleep(3.1)
+            await ann.call("POST", f"/api/cases/{case['id']}/pois", {"name": "Ada Example"})
+            assert (await wire.read())["type"] == "closed"
+            assert (await wire.ask("subscribe", topic=f"case:{case['id']}"))["code"] == "not_found"
+
+
+async def token(person: Person) -> str:
+    return await secret(person, frozenset({"read"}))
