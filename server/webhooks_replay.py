@@ -16,7 +16,8 @@ from server.hub import Since
 from storage.journal_reading import JournalReading
 from storage.machine_store import MachineStore
 
-_BACK = (1000, 100, 10, 1)
+_BACK = (1000, 300, 100, 30, 10, 3, 1)
+"""How far back in the log an entry is looked for that the chain has, too."""
 _PAGE = 200
 _ARRIVES_S = 10.0
 """How long the chain may take to get what the log has."""

@@ -54,6 +54,7 @@ class Receiver:
     under_way: int = 0
     most_under_way: int = 0
     port: int = 0
+    open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def until(self, count: int, timeout_s: float = 15.0) -> list[Request]:
         """Wait until so many requests were taken."""
@@ -67,6 +68,7 @@ class Receiver:
                 await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open.add(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 first, *lines = head.decode().split("\r\n")[:-2]
@@ -76,6 +78,7 @@ class Receiver:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.open.discard(writer)
             writer.close()
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
@@ -108,4 +111,5 @@ async def receiving(receiver: Receiver | None = None) -> AsyncIterator[Receiver]
         yield receiver
     finally:
         server.close()
-        server.close_clients()
+        for writer in list(receiver.open):
+            writer.close()

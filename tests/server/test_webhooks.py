@@ -268,8 +268,9 @@ async def test_a_replay_beyond_the_log_comes_out_of_the_journal(ann: Owner, rece
         without = {name: v for name, v in known["data"].items() if name not in ("epoch", "offset")}
         assert {n: v for n, v in event["data"].items() if n not in ("epoch", "offset")} == without
     positions = [(event["data"]["epoch"], event["data"]["offset"]) for event in events]
-    assert positions[:26] == [("", 0)] * 26
-    assert positions[26:] == [(hook["epoch"], hook["offset"] + n) for n in range(26, 31)]
+    chained = positions.count(("", 0))
+    assert 26 <= chained < 31
+    assert positions[chained:] == [(hook["epoch"], hook["offset"] + n) for n in range(chained, 31)]
     await ann.reaches(offset=hook["offset"] + 30)
 
 
@@ -422,7 +423,7 @@ async def test_a_person_follows_their_own_topic(ann: Owner, receiver: Receiver) 
 
 
 async def test_webhooks_are_for_owners(ann: Owner, receiver: Receiver) -> None:
-    await ann.subscribe(receiver)
+    await ann.subscribe(receiver, events=["hold"])
     body = {"topic": ann.topic, "url": receiver.url}
     path = f"/api/webhooks/{ann.hook['id']}"
     async with ann.live.person("bob") as bob, ann.live.person("eve") as eve:
