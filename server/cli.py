@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import os
 import sys
@@ -18,16 +17,13 @@ import uvloop
 from machines.draw import FORMATS, draw
 from machines.errors import UnknownKind
 from machines.step import CHARTS
-from server.client import Client, Refused
+from server.cli_wire import WIRE_COMMANDS, CommandFailed, Misused, add_login, add_watching, login, watch
+from server.client import Behind, Client, Refused
 from server.settings import Settings, SettingsError, load_settings
 
 PROBLEM = 1
 MISUSE = 2
 LISTED_AT_ONCE = 200
-
-
-class CommandFailed(Exception):
-    """The command could not do its work; the message says why and what to do."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -46,7 +42,19 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         result = command(options, settings)
         sys.exit(result if isinstance(result, int) else uvloop.run(_awaited(result)))
-    except (CommandFailed, DemoFailed, ServicesError, UnknownKind, Refused, ConnectionError) as error:
+    except Misused as error:
+        print(f"casewire: {error}", file=sys.stderr)
+        sys.exit(MISUSE)
+    except (
+        CommandFailed,
+        DemoFailed,
+        ServicesError,
+        UnknownKind,
+        Refused,
+        Behind,
+        ConnectionError,
+        TimeoutError,
+    ) as error:
         print(f"casewire: {error}", file=sys.stderr)
         sys.exit(PROBLEM)
     except KeyboardInterrupt:
@@ -80,42 +88,26 @@ def _parser() -> argparse.ArgumentParser:
     drawing.add_argument("--format", choices=FORMATS, default="mermaid")
     drawing.add_argument("--active", default="", help="states to light, separated by commas")
     drawing.set_defaults(run=_draw)
-    for verb, run, text in (
-        ("list", _list, "List the machines that the account may see."),
-        ("watch", _watch, "Print every transition of a topic as it happens."),
-    ):
-        command = verbs.add_parser(verb, help=text)
-        _add_login(command)
-        if verb == "watch":
-            command.add_argument("topic", help="such as case:<id> or user:<id>")
-        else:
-            command.add_argument("--kind", choices=sorted(CHARTS))
-        command.set_defaults(run=run)
+    listing = verbs.add_parser("list", help="List the machines that the account may see.")
+    add_login(listing)
+    listing.add_argument("--kind", choices=sorted(CHARTS))
+    listing.set_defaults(run=_list)
+    watching = verbs.add_parser("watch", help="The same as `casewire watch`.")
+    watching.set_defaults(run=watch)
+    add_watching(watching)
+    for name, run, text, arguments in WIRE_COMMANDS:
+        arguments(add(name, run, text))
 
     importing = add("import", _import, "Upload every file of a folder into a case.")
     importing.add_argument("folder", type=Path)
     importing.add_argument("--case", required=True, help="id of the case")
-    _add_login(importing)
+    add_login(importing)
 
     custody = commands.add_parser("custody", help="The chain of custody.")
     verbs = custody.add_subparsers(required=True, metavar="VERB")
     verify = verbs.add_parser("verify", help="Prove that nothing was changed or dropped.")
     verify.set_defaults(run=_verify)
     return parser
-
-
-def _add_login(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--email", required=True, help="account; the password is asked for, or read from a pipe"
-    )
-    command.add_argument("--url", help="the server; the one of the settings unless given")
-
-
-async def _login(options: argparse.Namespace, settings: Settings) -> Client:
-    password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    client = Client(options.url or settings.address, timeout_s=600)
-    await client.login(options.email, password)
-    return client
 
 
 async def _serve(_: argparse.Namespace, settings: Settings) -> int:
@@ -167,7 +159,7 @@ async def _draw(options: argparse.Namespace, _: Settings) -> int:
 
 
 async def _list(options: argparse.Namespace, settings: Settings) -> int:
-    async with await _login(options, settings) as client:
+    async with await login(options, settings) as client:
         asked = f"/api/machines?limit={LISTED_AT_ONCE}" + (f"&kind={options.kind}" if options.kind else "")
         after: str | None = ""
         while after is not None:
@@ -182,31 +174,12 @@ async def _list(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-async def _watch(options: argparse.Namespace, settings: Settings) -> int:
-    async with await _login(options, settings) as client:
-
-        def listen(message: dict[str, Any]) -> None:
-            if message["type"] == "entry":
-                moved = f"{','.join(message['from'])} → {','.join(message['to'])}"
-                print(
-                    f"{message['offset']:>7}  {message['machine']}  {message['event']:<14} {moved}",
-                    flush=True,
-                )
-
-        client.listeners.append(listen)
-        await client.connect()
-        topic = await client.subscribe(options.topic)
-        print(f"{options.topic}: {len(topic.machines)} machines at offset {topic.offset}; waiting for more")
-        await client.wait_for(lambda: False, timeout_s=10**9)
-    return 0
-
-
 async def _import(options: argparse.Namespace, settings: Settings) -> int:
     folder: Path = options.folder
     if not folder.is_dir():
         raise CommandFailed(f"{folder} is not a folder; name the one that holds the evidence")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    async with await _login(options, settings) as client:
+    async with await login(options, settings) as client:
         await client.connect()
         await client.subscribe(f"case:{options.case}")
         failed = await import_files(client, options.case, folder, files)

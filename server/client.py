@@ -4,93 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import orjson
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
-from websockets.typing import Subprotocol
 
-Message = dict[str, Any]
+from server.client_topics import Behind, Message, Refused, Topic
+from server.client_wire import Wire
+
+__all__ = ["Behind", "Client", "Message", "Refused", "Topic"]
 
 UPLOAD_BLOCK_BYTES = 1 << 20
-
-
-class Refused(Exception):
-    """The server answered with an error; `code` is stable, `temporary` says whether to try again."""
-
-    def __init__(self, code: str, message: str, temporary: bool = False) -> None:
-        super().__init__(f"{message} ({code})")
-        self.code = code
-        self.message = message
-        self.temporary = temporary
-
-
-@dataclass
-class Topic:
-    """A topic as this client knows it: a snapshot with every later entry applied."""
-
-    name: str
-    epoch: str = ""
-    offset: int = 0
-    machines: dict[str, Message] = field(default_factory=dict)
-
-    def take(self, message: Message) -> None:
-        """Apply a snapshot, a recovery or an entry, in the order in which they came."""
-        if "machines" in message:
-            self.machines = {machine["machine"]: machine for machine in message["machines"]}
-        for entry in message.get("entries", ()):
-            self._apply(entry)
-        if message["type"] == "entry":
-            self._apply(message)
-        self.epoch, self.offset = message["epoch"], message["offset"]
-
-    def _apply(self, entry: Message) -> None:
-        if entry["gone"]:
-            self.machines.pop(entry["machine"], None)
-            return
-        known = self.machines.get(entry["machine"], {"context": {}})
-        context = {k: v for k, v in known["context"].items() if k not in entry["removed"]} | entry["context"]
-        self.machines[entry["machine"]] = {
-            "machine": entry["machine"],
-            "kind": entry["kind"],
-            "topic": self.name,
-            "revision": entry["revision"],
-            "configuration": entry["to"],
-            "context": context,
-            "allowed": entry["allowed"],
-            "terminated": entry.get("terminated", False),
-            "updated_at": entry["at"],
-        }
+_LEAVE_S = 2.0
 
 
 class Client:
     """One user's connection: HTTP for rows and files, one websocket for machines.
 
-    Use as `async with Client("http://127.0.0.1:8040") as client`, then `login` or `register`,
-    then `connect`.
+    Use as `async with Client("http://127.0.0.1:8040", token="…") as client`, or without a token
+    and then `login` or `register`; then `connect`. A lost websocket comes again by itself: topics
+    go on where they stood, and requests without an answer are asked again, each done once.
+
+    Args:
+        token: An API token, in place of a login.
+        timeout_s: How long a request may take, in seconds, lost connections included.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, *, token: str = "", timeout_s: float = 30.0) -> None:
         self.url = url.rstrip("/")
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=timeout_s, headers={"Origin": self.url})
         self.timeout_s = timeout_s
         self.user: Message = {}
-        self.topics: dict[str, Topic] = {}
-        self.listeners: list[Callable[[Message], None]] = []
-        self._ids = itertools.count(1)
-        self._replies: dict[int, asyncio.Future[Message]] = {}
-        self._changed = asyncio.Condition()
-        self._socket: ClientConnection | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._csrf = ""
+        self.http = httpx.AsyncClient(
+            base_url=self.url, timeout=timeout_s, headers={"Origin": self.url} | self._headers
+        )
+        self._wire = Wire(self.url)
 
     async def __aenter__(self) -> Client:
         return self
@@ -101,18 +53,32 @@ class Client:
         await self.disconnect()
         await self.http.aclose()
 
+    @property
+    def topics(self) -> dict[str, Topic]:
+        """What is followed, as it stands."""
+        return self._wire.topics
+
+    @property
+    def listeners(self) -> list[Callable[[Message], None]]:
+        """Called with every message of the websocket."""
+        return self._wire.listeners
+
     async def request(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
         """One HTTP request with JSON in and out.
 
         Raises:
             Refused: The answer was an error; its code and sentence are the server's.
+            ConnectionError: There was no answer.
         """
         if body is not None:
             options["content"] = orjson.dumps(body)
         headers = {"X-CSRF-Token": self._csrf, "Content-Type": "application/json"} | options.pop(
             "headers", {}
         )
-        response = await self.http.request(method, path, headers=headers, **options)
+        try:
+            response = await self.http.request(method, path, headers=headers, **options)
+        except httpx.TransportError as error:
+            raise ConnectionError(f"{self.url} does not answer: {error or type(error).__name__}") from error
         if response.status_code >= 400:
             raise _refusal(response)
         return orjson.loads(response.content) if response.content else None
@@ -152,129 +118,104 @@ class Client:
         return await self.upload(case, path.name, blocks(), path.stat().st_size)
 
     async def connect(self) -> None:
-        """Open the websocket; topics known from before are resumed from where they stood."""
+        """Open the websocket; topics known from before are resumed from where they stood.
+
+        Raises:
+            ConnectionError: The server cannot be reached.
+        """
         cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
-        self._socket = await connect(
-            self.url.replace("http", "ws", 1) + "/ws",
-            subprotocols=[Subprotocol("casewire.v1.json")],
-            additional_headers={"Cookie": cookies},
-            origin=self.url,  # type: ignore[arg-type]
-            max_size=None,
-        )
-        self._reader = asyncio.create_task(self._read(self._socket))
-        for topic in list(self.topics):
-            await self.subscribe(topic)
+        await self._wire.open(self._headers | ({"Cookie": cookies} if cookies else {}))
 
     async def disconnect(self) -> None:
         """Close the websocket; topics keep what they know."""
-        if self._socket is not None:
-            await self._socket.close()
-        if self._reader is not None:
-            self._reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reader
-        self._socket = self._reader = None
+        await self._wire.close()
 
     async def subscribe(self, name: str) -> Topic:
         """Follow a topic, from where this client left it if it knew it before."""
         topic = self.topics.get(name)
-        since = {"epoch": topic.epoch, "offset": topic.offset} if topic else None
         request: Message = {"type": "subscribe", "topic": name}
-        if since:
-            request["since"] = since
+        if topic:
+            request["since"] = {"epoch": topic.epoch, "offset": topic.offset}
         await self.call(request)
         return self.topics[name]
 
-    async def spawn(self, kind: str, topic: str, data: Message, event_id: str | None = None) -> Message:
-        """Start a machine."""
-        event_id = event_id or uuid4().hex
-        return await self.call(
-            {"type": "spawn", "kind": kind, "topic": topic, "data": data, "event_id": event_id}
-        )
+    async def follow(self, topic: str, *, since: tuple[str, int] | None = None) -> AsyncIterator[Message]:
+        """Every entry of a topic once and in order, over lost connections and restarts of the server.
 
-    async def send(
-        self, machine: str, event: str, data: Message | None = None, event_id: str | None = None
-    ) -> Message:
-        """Send an event to a machine."""
-        event_id = event_id or uuid4().hex
-        return await self.call(
-            {"type": "send", "machine": machine, "event": event, "data": data or {}, "event_id": event_id}
-        )
-
-    async def call(self, request: Message) -> Message:
-        """One request over the websocket and its reply.
+        What comes first is a `snapshot` message, or with `since` (epoch and offset of the last
+        entry that was read) the entries after it. A later snapshot takes the place of entries that
+        the server no longer has. `connect` must have been called.
 
         Raises:
-            Refused: The reply was an error.
-            TimeoutError: No reply came; sending again with the same event id is safe.
-            ConnectionError: The websocket is closed.
+            Refused: There is no right to follow it, or it has ended.
+            Behind: This reader is more than 10,000 entries behind.
+            ConnectionError: The server does not let this client come again.
         """
-        if self._socket is None:
-            raise ConnectionError("not connected; call connect() first")
-        number = next(self._ids)
-        reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        # Sending may fail at the same moment; then nobody asks this one what went wrong.
-        reply.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        self._replies[number] = reply
-        try:
-            await self._socket.send(orjson.dumps(request | {"id": number}).decode())
-            async with asyncio.timeout(self.timeout_s):
-                answer = await reply
-        except ConnectionClosed as closed:
-            raise ConnectionError(f"the server closed the connection: {closed}") from closed
-        finally:
-            self._replies.pop(number, None)
-        if answer["type"] == "error":
-            raise Refused(answer["code"], answer["message"], bool(answer.get("temporary")))
-        return answer
+        if topic not in self.topics and since is not None:
+            self.topics[topic] = Topic(topic, *since)
+        elif topic in self.topics:
+            raise ValueError(f"{topic} is followed already")
+        with self._wire.reading(topic) as reader:
+            try:
+                await self.subscribe(topic)
+                while True:
+                    yield await reader.next()
+            finally:
+                if self.topics.pop(topic, None) is not None and not self._wire.ended:
+                    with contextlib.suppress(Refused, TimeoutError, ConnectionError):
+                        await self._wire.call({"type": "unsubscribe", "topic": topic}, _LEAVE_S)
+
+    async def spawn(self, kind: str, topic: str, data: Message, event_id: str | None = None) -> Message:
+        """Start a machine, once for an event id."""
+        request: Message = {"type": "spawn", "kind": kind, "topic": topic, "data": data}
+        return await self.call(request | ({"event_id": event_id} if event_id else {}))
+
+    async def send(
+        self,
+        machine: str,
+        event: str,
+        data: Message | None = None,
+        event_id: str | None = None,
+        if_revision: int | None = None,
+    ) -> Message:
+        """Send an event to a machine, once for an event id; only at a revision, where one is given."""
+        request: Message = {"type": "send", "machine": machine, "event": event, "data": data or {}}
+        if event_id:
+            request["event_id"] = event_id
+        if if_revision is not None:
+            request["if_revision"] = if_revision
+        return await self.call(request)
+
+    async def call(self, request: Message) -> Message:
+        """One request over the websocket and its reply; see `Wire.call` for what it raises."""
+        return await self._wire.call(request, self.timeout_s)
 
     async def wait_for(self, ready: Callable[[], Any], timeout_s: float = 120.0) -> Any:
         """Wait until `ready()` gives something true, looking after every message, and return it.
 
         Raises:
             TimeoutError: It did not within `timeout_s` seconds.
+            ConnectionError: No further message will come.
         """
-        async with asyncio.timeout(timeout_s), self._changed:
+        changed = self._wire.changed
+        async with asyncio.timeout(timeout_s):
             while not (result := ready()):
-                if self._socket is None or self._reader is None or self._reader.done():
+                if self._wire.ended:
                     raise ConnectionError("the connection ended while waiting")
-                await self._changed.wait()
+                changed.clear()
+                await changed.wait()
             return result
 
     def machine(self, machine: str) -> Message | None:
         """The machine as known from the topics followed."""
         return next((t.machines[machine] for t in self.topics.values() if machine in t.machines), None)
 
-    async def _read(self, socket: ClientConnection) -> None:
-        try:
-            async for frame in socket:
-                message: Message = orjson.loads(frame)
-                async with self._changed:
-                    self._take(message)
-                    self._changed.notify_all()
-        except ConnectionClosed:
-            pass
-        finally:
-            for reply in self._replies.values():
-                if not reply.done():
-                    reply.set_exception(ConnectionError("the connection ended before the reply"))
-            async with self._changed:
-                self._changed.notify_all()
-
-    def _take(self, message: Message) -> None:
-        kind = message["type"]
-        if kind in ("entry", "snapshot") or (kind == "ok" and "epoch" in message):
-            topic = self.topics.setdefault(message["topic"], Topic(message["topic"]))
-            topic.take(message)
-        if kind in ("ok", "error") and (reply := self._replies.get(message["id"])) and not reply.done():
-            reply.set_result(message)
-        for listener in self.listeners:
-            listener(message)
-
 
 def _refusal(response: httpx.Response) -> Refused:
     try:
         problem = response.json()
-        return Refused(problem["code"], problem["detail"], bool(problem.get("temporary")))
+        return Refused(
+            problem["code"], problem["detail"], bool(problem.get("temporary")), problem.get("allowed")
+        )
     except (ValueError, KeyError):
         return Refused(f"http.{response.status_code}", response.text[:300] or response.reason_phrase)

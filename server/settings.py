@@ -22,8 +22,8 @@ from server.webhooks_hosts import patterns
 
 PREFIX = "CASEWIRE_"
 
-ELSEWHERE = frozenset({"CASEWIRE_DOCUMENTS", "CASEWIRE_RETRIEVAL"})
-"""Names with the prefix that only tests and benchmarks read."""
+ELSEWHERE = frozenset({"CASEWIRE_DOCUMENTS", "CASEWIRE_RETRIEVAL", "CASEWIRE_TOKEN"})
+"""Names with the prefix that only tests and benchmarks read, and the commands that talk to a server."""
 
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 

@@ -183,7 +183,7 @@ async def write(instance: Instance, count: int) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_server_stopped_beyond_its_lease_writes_nothing_when_it_wakes(
+async def test_a_server_stopped_beyond_its_lease_disturbs_nothing_when_it_wakes(
     instance: Instance, receiver: Receiver
 ) -> None:
     first = instance.hook.position + 1
@@ -193,15 +193,14 @@ async def test_a_server_stopped_beyond_its_lease_writes_nothing_when_it_wakes(
         os.kill(sleeper.pid, signal.SIGSTOP)
         with instance.server():
             await instance.rename("Two")
-            await receiver.until(2, WITHIN_S)
-            term = (await instance.webhooks.get("wh_1")).term
+            await receiver.wait(lambda: offsets(receiver)[-1] == first + 1, WITHIN_S)
             os.kill(sleeper.pid, signal.SIGCONT)
             for number in range(20):
                 await instance.rename(f"{number}")
-            await receiver.until(22, WITHIN_S)
-            assert distinct(offsets(receiver)) == list(range(first, first + 22))
-            assert len(receiver.taken) <= 23
-            assert (await instance.webhooks.get("wh_1")).term == term
+            await receiver.wait(lambda: offsets(receiver)[-1] == first + 21, WITHIN_S)
+    assert distinct(offsets(receiver)) == list(range(first, first + 22))
+    # It may have been stopped with a request under way, and woken with another: no more than these.
+    assert len(receiver.taken) <= 24
 
 
 async def test_a_lease_has_one_holder_and_a_former_one_changes_nothing(instance: Instance) -> None:
