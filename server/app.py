@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from handlers.warm import warm_ranking
 from server import (
     problems,
+    routes_asyncapi,
     routes_auth,
     routes_cases,
     routes_charts,
@@ -114,6 +115,7 @@ ROUTES: list[BaseRoute] = [
     *routes_status.routes,
     *routes_streams.routes,
     *routes_webhooks.routes,
+    *routes_asyncapi.routes,
     WebSocketRoute("/ws", websocket_endpoint),
     *routes_client.routes,
 ]

@@ -103,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("--case", required=True, help="id of the case")
     add_login(importing)
 
+    describing = add("describe", _describe, "Print what the server says on websocket, streams and webhooks.")
+    describing.add_argument("form", choices=("asyncapi",))
+
     custody = commands.add_parser("custody", help="The chain of custody.")
     verbs = custody.add_subparsers(required=True, metavar="VERB")
     verify = verbs.add_parser("verify", help="Prove that nothing was changed or dropped.")
@@ -155,6 +158,13 @@ async def _status(options: argparse.Namespace, settings: Settings) -> int:
 async def _draw(options: argparse.Namespace, _: Settings) -> int:
     active = [state for state in options.active.split(",") if state]
     print(draw(options.kind, options.format, active), end="")
+    return 0
+
+
+async def _describe(_: argparse.Namespace, settings: Settings) -> int:
+    from server.asyncapi import description
+
+    print(json.dumps(description(settings.address), indent=2))
     return 0
 
 

@@ -83,8 +83,7 @@ class Wire:
         """Disconnect; topics keep what they know."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
         self._task = None
 
     async def call(self, request: Message, timeout_s: float) -> Message:

@@ -217,8 +217,8 @@ async def test_a_refusal_tells_what_is_allowed_and_a_server_that_is_not_there_is
         )
         with pytest.raises(Refused, match=r"machine\.revision"):
             await client.send(case["machine"], "hold", if_revision=7)
+        await client.subscribe(topic)
         with pytest.raises(ValueError, match="already"):
-            await client.subscribe(topic)
             await anext(client.follow(topic))
     async with Client("http://127.0.0.1:1") as nobody:
         with pytest.raises(ConnectionError):
