@@ -18,6 +18,7 @@ import pytest_asyncio
 import server.client_topics
 from server.client import Behind, Client, Refused
 from server.errors import Close
+from server.services import Services
 from storage.keys import shard_keys
 from storage.machine_store import shard_of
 from tests.bench.serving import PASSWORD, Server
@@ -267,9 +268,17 @@ async def test_commands_send_and_spawn_and_tell_by_their_status_what_became_of_i
         assert (status, "casewire:" in err) == (1, True)
 
 
-async def test_watch_prints_every_entry_once_though_the_server_is_killed_again_and_again() -> None:
+async def test_watch_prints_every_entry_once_though_the_server_is_killed_again_and_again(
+    services: Services, redis_client: Any, database: str
+) -> None:
+    """Redis stays: one that was restarted begins a new epoch, and a snapshot takes the place of entries."""
+    stores = {
+        "REDIS_URL": services.redis_url,
+        "CASEWIRE_QUEUE_URL": services.queue_url,
+        "DATABASE_URL": services.database_url,
+    }
     async with (
-        serving(CASEWIRE_CPU_WORKERS="0", CASEWIRE_GPU_WORKERS="0") as running,
+        serving(**stores, CASEWIRE_CPU_WORKERS="0", CASEWIRE_GPU_WORKERS="0") as running,
         Client(running.url, timeout_s=60) as client,
     ):
         await client.register("ann@example.org", "Ann", PASSWORD)
