@@ -52,7 +52,12 @@ class Person:
 
     async def begin(self) -> None:
         """Register, and stay connected from now on."""
-        await self._insist(lambda: self.client.register(self.email, self.name.title(), PASSWORD))
+        try:
+            await self._insist(lambda: self.client.register(self.email, self.name.title(), PASSWORD))
+        except Refused as refused:
+            if refused.code != "account.taken":
+                raise
+            await self._insist(lambda: self.client.login(self.email, PASSWORD))  # the answer was lost
         self._keeper = asyncio.create_task(self._stay_connected(), name=f"connection of {self.name}")
         await self._connected.wait()
 
