@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
 from starlette.applications import Starlette
@@ -51,10 +52,11 @@ from server.logs import configure_logging
 from server.parts import Parts
 from server.passwords import Passwords
 from server.prepare import prepare
+from server.presence import Presence
 from server.receiving import Receiving
 from server.rights import Rights
 from server.runtime import runtime
-from server.services import Services, ServicesError, running_services
+from server.services import DATABASE_CONNECTIONS, Services, ServicesError, running_services
 from server.serving import server_of
 from server.sessions import Sessions
 from server.settings import Settings
@@ -89,7 +91,6 @@ from storage.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
 
-DATABASE_CONNECTIONS = 10
 CLOSING_S = 2.0
 
 LOGIN_FAILURES = 10
@@ -121,12 +122,18 @@ ROUTES: list[BaseRoute] = [
 ]
 
 
-def create_app(settings: Settings, services: Services) -> Starlette:
-    """The ASGI application on running services; its lifespan builds and ends everything else."""
+def create_app(settings: Settings, services: Services, *, name: str = "", alone: bool = True) -> Starlette:
+    """The ASGI application on running services; its lifespan builds and ends everything else.
+
+    Args:
+        name: Unique to this life of this process; made up if it is empty.
+        alone: False for one of several server processes.
+    """
+    name = name or f"server-{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        async with build(settings, services) as parts:
+        async with build(settings, services, name=name, alone=alone) as parts:
             app.state.parts = parts
             yield {"parts": parts}
 
@@ -139,7 +146,7 @@ def create_app(settings: Settings, services: Services) -> Starlette:
 
 
 @asynccontextmanager
-async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
+async def build(settings: Settings, services: Services, *, name: str, alone: bool) -> AsyncIterator[Parts]:
     """Everything that an application is made of, connected and running, on stores that are prepared."""
     async with AsyncExitStack() as stack:
         redis = await connect(services.redis_url)
@@ -162,6 +169,7 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             settings, engine, hub, rights, people, deliveries, sender, redis=redis, database=database
         )
         search, machine_journals = MachineSearch(database), MachineJournals(database)
+        sockets = Sockets()
         running = await stack.enter_async_context(
             runtime(
                 settings,
@@ -173,8 +181,11 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
                     settings=settings, engine=engine, hub=hub, redis=redis, database=database
                 ),
                 beside={"webhooks": deliverer.run} if settings.webhook_hosts else {},
+                name=name,
+                alone=alone,
             )
         )
+        await stack.enter_async_context(_following(Presence(name, running.records, sockets).run))
         await stack.enter_async_context(_following(rights.follow))
         await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm)))
         yield Parts(
@@ -185,7 +196,7 @@ async def build(settings: Settings, services: Services) -> AsyncIterator[Parts]:
             store=store,
             engine=engine,
             hub=hub,
-            sockets=Sockets(),
+            sockets=sockets,
             rights=rights,
             sessions=sessions,
             tokens=tokens,
@@ -245,15 +256,35 @@ async def serve(settings: Settings) -> None:
         ServicesError: The address or a service cannot be used; its text says what to do.
     """
     configure_logging(settings.log_level, settings.log_format)
-    with _listener(settings) as listener:
-        await _serve_on(listener, settings)
+    # Bound before anything is started, so that a taken port is told at once.
+    with bind(settings) as listener:
+        async with running_services(settings) as services:
+            await prepare(settings, services)
+            await serve_on(listener, settings, services)
 
 
-def _listener(settings: Settings) -> socket.socket:
-    # Before anything is started, so that a taken port is told at once.
+def bind(settings: Settings, *, shared: bool = False) -> socket.socket:
+    """A socket on the address of the settings.
+
+    Args:
+        shared: Other processes of this user may bind the address as well; then it does not listen yet.
+
+    Raises:
+        ServicesError: The address cannot be had; its text says what to do.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family)
+        if not shared:
+            return socket.create_server((settings.host, settings.port), family=family)
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind((settings.host, settings.port))
+        except OSError:
+            listener.close()
+            raise
+        return listener
     except OSError as error:
         raise ServicesError(
             f"Cannot listen on {settings.host}, port {settings.port} ({os.strerror(error.errno or 0)}): "
@@ -261,13 +292,14 @@ def _listener(settings: Settings) -> socket.socket:
         ) from error
 
 
-async def _serve_on(listener: socket.socket, settings: Settings) -> None:
-    async with running_services(settings) as services:
-        await prepare(settings, services)
-        app = create_app(settings, services)
+async def serve_on(
+    listener: socket.socket, settings: Settings, services: Services, *, name: str = "", alone: bool = True
+) -> None:
+    """Serve on a bound socket and prepared services until SIGINT or SIGTERM; see `create_app`."""
+    app = create_app(settings, services, name=name, alone=alone)
 
-        async def send_elsewhere() -> None:
-            await app.state.parts.sockets.close_all(Close.SHUTDOWN, within_s=CLOSING_S)
+    async def send_elsewhere() -> None:
+        await app.state.parts.sockets.close_all(Close.SHUTDOWN, within_s=CLOSING_S)
 
-        logger.info("Serving.", extra={"action": "serve", "address": settings.address})
-        await server_of(app, settings, send_elsewhere).serve(sockets=[listener])
+    logger.info("Serving.", extra={"action": "serve", "address": settings.address})
+    await server_of(app, settings, send_elsewhere).serve(sockets=[listener])

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import uvloop
@@ -32,9 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         settings = load_settings()
     except SettingsError as error:
-        for fault in error.faults:
-            print(fault, file=sys.stderr)
-        sys.exit(MISUSE)
+        _misused(error)
     from server.demo import DemoFailed
     from server.services import ServicesError
 
@@ -57,8 +55,16 @@ def main(arguments: list[str] | None = None) -> None:
     ) as error:
         print(f"casewire: {error}", file=sys.stderr)
         sys.exit(PROBLEM)
+    except SettingsError as error:
+        _misused(error)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _misused(error: SettingsError) -> NoReturn:
+    for fault in error.faults:
+        print(fault, file=sys.stderr)
+    sys.exit(MISUSE)
 
 
 async def _awaited(result: Awaitable[int]) -> int:
@@ -74,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("serve", _serve, "Run the server and its workers.")
+    serving = add("serve", _serve, "Run the server and its workers.")
+    serving.add_argument("--processes", type=int, help="server processes; CASEWIRE_PROCESSES unless given")
     add("demo", _demo, "Perform the main job on a fictional case, then keep serving.")
     worker = add("worker", _worker, "Run one more worker beside a running server.")
     worker.add_argument("--queue", choices=("cpu", "gpu"), required=True)
@@ -113,10 +120,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _serve(_: argparse.Namespace, settings: Settings) -> int:
+async def _serve(options: argparse.Namespace, settings: Settings) -> int:
     from server.app import serve
+    from server.several import serve_several
 
-    await serve(settings)
+    if options.processes is not None:
+        # Read again, so that it meets the bounds of the setting and reaches the processes.
+        os.environ["CASEWIRE_PROCESSES"] = str(options.processes)
+        settings = load_settings()
+    await (serve_several if settings.processes > 1 else serve)(settings)
     return 0
 
 

@@ -12,13 +12,21 @@ EVERY_S = 2.0
 MOST = 200
 """Places told in each queue; whoever waits further back reads only that it is queued."""
 
+_TURN = "positions-0-turn"
+"""A lease by which the servers agree on who tells, in the shape of an effect id of shard 0."""
+
 
 class Positions:
-    """Reads the queues and publishes passing messages `position`: effect id → number ahead."""
+    """Reads the queues and publishes passing messages `position`: effect id → number ahead.
 
-    def __init__(self, engine: Engine, queues: JobQueues) -> None:
+    Args:
+        holder: Unique to this life of this process; of many servers one tells.
+    """
+
+    def __init__(self, engine: Engine, queues: JobQueues, *, holder: str) -> None:
         self._engine = engine
         self._queues = queues
+        self._holder = holder
 
     async def run(self) -> None:
         """Tell until cancelled.
@@ -28,6 +36,9 @@ class Positions:
             Unavailable: The machines' Redis does not answer.
         """
         while True:
+            if not await self._engine.store.take_lease(_TURN, self._holder, ttl_s=3 * EVERY_S):
+                await asyncio.sleep(EVERY_S)
+                continue
             for machine, (topic, places) in (await asyncio.to_thread(self._places)).items():
                 await self._engine.publish(topic, machine, "position", places)
             await asyncio.sleep(EVERY_S)

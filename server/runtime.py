@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Handlers
@@ -38,6 +38,7 @@ from storage.custody_heads import CustodyHeads
 from storage.era import advance_marker, close_era
 from storage.journal import CustodyJournal
 from storage.journal_stream import JournalStream
+from storage.outage import is_outage
 from storage.partials import Partials
 from storage.runtime_records import RuntimeRecords
 
@@ -86,6 +87,8 @@ async def runtime(
     bindings: str = DEFAULT_BINDINGS,
     beside: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
     pace: Pace | None = None,
+    name: str = "",
+    alone: bool = True,
 ) -> AsyncIterator[Running]:
     """Run dispatcher, timers, sweeper, workers, journalist and era marker for as long as it is open.
 
@@ -94,9 +97,11 @@ async def runtime(
         inline: What does the inline effects.
         bindings: `module:function` that yields the handlers of a worker.
         beside: Further parts, by name.
+        name: Unique to this life of this process; made up if it is empty.
+        alone: False for one of several processes, whose owner runs the workers and marks the era.
     """
     pace = pace or Pace()
-    name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"
+    name = name or f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"
     records, partials = RuntimeRecords(redis), Partials(redis)
     results = Results(engine, records)
     queues = JobQueues(services.queue_url)
@@ -113,7 +118,7 @@ async def runtime(
     supervisor = Supervisor(
         settings,
         services,
-        workers={"cpu": settings.cpu_workers, "gpu": settings.gpu_workers},
+        workers={"cpu": settings.cpu_workers, "gpu": settings.gpu_workers} if alone else {},
         store=engine.store,
         records=records,
         queues=queues,
@@ -139,44 +144,57 @@ async def runtime(
         heads=heads,
     )
 
-    async def mark_era() -> None:
-        while True:
-            await advance_marker(redis, database, shards=settings.shards)
-            await asyncio.sleep(ERA_EVERY_S)
-
     first = [
-        _start("journalist", journalist.follow),
-        _start("custody heads", journalist.sign_regularly),
-        _start("eviction", journalist.evict_regularly),
-        _start("era", mark_era),
+        keep("journalist", journalist.follow),
+        keep("custody heads", journalist.sign_regularly),
+        keep("eviction", journalist.evict_regularly),
     ]
+    if alone:
+        first.append(keep("era", lambda: mark_era(redis, database, shards=settings.shards, writer=name)))
     then = [
-        _start("dispatcher", dispatcher.run),
-        _start("timers", Timers(engine, records).run),
-        _start("sweeper", sweeper.run),
-        _start("positions", Positions(engine, queues).run),
-        *(_start(part, run) for part, run in (beside or {}).items()),
+        keep("dispatcher", dispatcher.run),
+        keep("timers", Timers(engine, records).run),
+        keep("sweeper", sweeper.run),
+        keep("positions", Positions(engine, queues, holder=name).run),
+        *(keep(part, run) for part, run in (beside or {}).items()),
     ]
     # On its own, since ending workers in good order takes longer than ending the rest.
-    workers = _start("workers", supervisor.run)
+    workers = keep("workers", supervisor.run)
     try:
         yield Running(queues, records, supervisor, sweeper, journal, heads)
     finally:
         # What writes transitions ends first, then what carries them on.
         await asyncio.gather(end(then), end([workers], again_s=2 * STOP_S))
         await end(first)
-        try:
-            await close_era(redis)
-        except (RedisError, RedisClusterException) as error:
-            logger.warning(
-                "Redis did not hear that all writers have stopped; the next start begins a new era.",
-                extra={"action": "era.open", "error": str(error)},
-            )
-        finally:
-            queues.close()
+        if alone:
+            await close_era_of(redis, name)
+        queues.close()
 
 
-def _start(name: str, part: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+async def mark_era(redis: Redis, database: AsyncEngine, *, shards: int, writer: str) -> None:
+    """Tick, until cancelled, and be known as one who writes.
+
+    Raises:
+        RedisError, SQLAlchemyError: A store does not answer.
+    """
+    while True:
+        await advance_marker(redis, database, shards=shards, writer=writer)
+        await asyncio.sleep(ERA_EVERY_S)
+
+
+async def close_era_of(redis: Redis, writer: str) -> None:
+    """The last thing a writer does: note that it stops, which closes the era if it was the last."""
+    try:
+        await close_era(redis, writer)
+    except RedisError as error:
+        logger.warning(
+            "Redis did not hear that all writers have stopped; the next start begins a new era.",
+            extra={"action": "era.open", "error": str(error)},
+        )
+
+
+def keep(name: str, part: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    """Run a part without an end in a task, again whenever it fails."""
     return asyncio.create_task(_keep(name, part), name=name)
 
 
@@ -187,11 +205,17 @@ async def _keep(name: str, part: Callable[[], Awaitable[None]]) -> None:
         since = loop.time()
         try:
             await part()
-        except Exception:  # the loop that keeps the part alive, whatever ended it
-            logger.exception(
-                "A part of the server failed and is started again.",
-                extra={"action": "part.failed", "part": name},
-            )
+        except Exception as error:  # the loop that keeps the part alive, whatever ended it
+            if is_outage(error):
+                logger.warning(
+                    "A part of the server waits for a service that does not answer.",
+                    extra={"action": "part.waits", "part": name, "error": type(error).__name__},
+                )
+            else:
+                logger.exception(
+                    "A part of the server failed and is started again.",
+                    extra={"action": "part.failed", "part": name},
+                )
             _end_if_cancelled()
         if loop.time() - since > 2 * _LONGEST_PAUSE_S:
             pause_s = _FIRST_PAUSE_S

@@ -31,6 +31,11 @@ from storage.embedded_postgres import EmbeddedPostgres
 from storage.embedded_redis import OLDEST, EmbeddedRedis
 from storage.redis_client import cluster_of, connect, servers
 
+DATABASE_CONNECTIONS = 10
+"""That a server process keeps open to the database; as many again may be opened under load."""
+WORKER_CONNECTIONS = 5
+"""The same, of a worker."""
+
 _ANSWER_S = 5.0
 _VECTOR_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
 
@@ -103,7 +108,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
                 stack.push_async_callback(redis.stop)
                 await redis.start()
             if settings.database_url is None:
-                postgres = EmbeddedPostgres(folder)
+                postgres = EmbeddedPostgres(folder, connections=_connections(settings))
                 stack.push_async_callback(postgres.stop)
                 await postgres.start()
         except (DataFolderError, EmbeddedError) as error:
@@ -132,6 +137,12 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             )
         )
         yield services
+
+
+def _connections(settings: Settings) -> int:
+    """What all processes of an instance may open at most, and some for commands and backups."""
+    workers = settings.cpu_workers + settings.gpu_workers
+    return 60 + 2 * DATABASE_CONNECTIONS * settings.processes + 2 * WORKER_CONNECTIONS * workers
 
 
 def attached_services(settings: Settings) -> Services:

@@ -154,6 +154,14 @@ class Settings(BaseSettings):
         ge=1,
         le=1024,
     )
+    processes: int = _setting(
+        "CASEWIRE_PROCESSES",
+        1,
+        "Server processes that share the port; about one for each core that workers leave free.",
+        _whole(1, 64),
+        ge=1,
+        le=64,
+    )
     cpu_workers: int = _setting(
         "CASEWIRE_CPU_WORKERS",
         1,

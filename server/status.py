@@ -102,6 +102,11 @@ def format_status(status: Mapping[str, Any]) -> str:
         if one["advice"]:
             lines.append(f"{'':<15} {one['advice']}")
     lines += [f"{need:<15} {backend}" for need, backend in status["backends"].items()]
+    for s in status["servers"]:
+        lines.append(
+            f"{'server':<15} {s['name']}: process {s['pid']}, {s['sockets']} websockets, "
+            f"{s['rss_bytes'] / 2**20:.0f} MiB"
+        )
     for queue, waiting in status["queues"].items():
         workers = [worker for worker in status["workers"] if worker["queue"] == queue]
         lines.append(f"queue {queue:<9} {waiting} waiting, {len(workers)} workers")
@@ -153,7 +158,10 @@ async def _held(census: Census) -> list[dict[str, Any]]:
 
 
 async def _backlog(settings: Settings, services: Services) -> dict[str, Any]:
-    redis = Redis.from_url(services.redis_url)
+    try:
+        redis = await connect(services.redis_url)
+    except (RedisError, OSError):
+        return {}  # told by the service's health
     try:
         return asdict(await Backlogs(redis, shards=settings.shards).read())
     except Unavailable:
@@ -207,7 +215,7 @@ def _backends(healths: tuple[ServiceHealth, ...], settings: Settings) -> dict[st
 
 
 async def _runtime(services: Services) -> dict[str, Any]:
-    nothing: dict[str, Any] = {"queues": {}, "workers": [], "counts": {}, "given_up": []}
+    nothing: dict[str, Any] = {"queues": {}, "servers": [], "workers": [], "counts": {}, "given_up": []}
     try:
         redis = await connect(services.redis_url)
     except (RedisError, OSError):
@@ -216,6 +224,7 @@ async def _runtime(services: Services) -> dict[str, Any]:
         records = RuntimeRecords(redis)
         return {
             "queues": await asyncio.to_thread(_queue_lengths, services.queue_url),
+            "servers": [asdict(server) for server in await records.servers()],
             "workers": [asdict(worker) for worker in await records.workers()],
             "counts": await records.counts(),
             "given_up": await records.dead_letters(GIVEN_UP),

@@ -8,19 +8,18 @@ lease to run out. One that goes on with a cancelled job, or has stopped reportin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from secrets import token_hex
 
 from redis.exceptions import RedisError
 
 from machines.effect import Queue
+from server.children import Pauses, child_environment, stop
 from server.queues import JobQueues
 from server.services import Services
 from server.settings import Settings
@@ -36,8 +35,6 @@ GRACE_S = 10.0
 SILENT_S = 90.0
 """A worker that has not reported for so long is stuck in a way that no thread of it can move."""
 _LOOK_S = 1.0
-_STEADY_S = 30.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 STOP_S = GIVE_BACK_S + 2.0
 
 
@@ -91,7 +88,7 @@ class Supervisor:
                 group.create_task(self._fill(slot), name=f"worker {slot.queue} {slot.number}")
 
     async def _fill(self, slot: Slot) -> None:
-        pause_s = _FIRST_PAUSE_S
+        pauses = Pauses()
         while True:
             name = f"{slot.queue}-{slot.number}-{token_hex(6)}"
             since = time.monotonic()
@@ -100,7 +97,7 @@ class Supervisor:
             try:
                 await self._attend(name, process)
             except asyncio.CancelledError:
-                await _stop(process)
+                await stop(process, within_s=STOP_S)
                 raise
             finally:
                 self.pids.pop(slot, None)
@@ -112,10 +109,7 @@ class Supervisor:
                 extra={"action": "worker.ended", "worker": name, "code": process.returncode},
             )
             await self._clear_up(slot.queue, name)
-            if time.monotonic() - since >= _STEADY_S:
-                pause_s = _FIRST_PAUSE_S
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            await asyncio.sleep(pauses.after(time.monotonic() - since))
 
     async def _start(self, slot: Slot, name: str) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
@@ -147,9 +141,7 @@ class Supervisor:
             "CASEWIRE_LOG_LEVEL": self._settings.log_level,
             "CASEWIRE_LOG_FORMAT": self._settings.log_format,
         }
-        project = str(Path(__file__).resolve().parent.parent)
-        paths = [project, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        return os.environ | own | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        return child_environment() | own
 
     async def _attend(self, name: str, process: asyncio.subprocess.Process) -> None:
         """Wait until the process ends, by itself or killed from here."""
@@ -202,13 +194,3 @@ class Supervisor:
                 "The job of a dead worker waits for the sweeper.",
                 extra={"action": "worker.uncleared", "worker": name, "error": str(error)},
             )
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

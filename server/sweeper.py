@@ -1,9 +1,10 @@
 """Finds the awaited effects that got lost: nobody works on them and no queue holds them.
 
-A job that waits in its queue is not lost, however long it waits. One that was taken out of it and
-has neither lease nor result lost its worker, and is queued again; after `MOST_TRIES` such ends it
-is given up, since whatever kills workers may be in the job itself. One whose machine this
-release cannot step is left alone, and queued once a release can: no try is counted for that.
+A job that waits in its queue is not lost, however long it waits. One that never reached it, because
+a dispatcher died with it in its hands, is put there. One that was taken out of it and has neither
+lease nor result lost its worker, and is queued again; after `MOST_TRIES` such ends it is given up,
+since whatever kills workers may be in the job itself. One whose machine this release cannot step is
+left alone, and queued once a release can: no try is counted for that.
 """
 
 from __future__ import annotations
@@ -81,9 +82,10 @@ class Sweeper:
         Two sweeps, since a worker that has just taken a job has no lease for a moment.
         """
         missing = await self._missing()
-        for item in missing.values():
-            if item.effect_id in self._suspects:
-                await self.rescue(item)
+        lost = [item for item in missing.values() if item.effect_id in self._suspects]
+        taken = {effect for queue in JOB_QUEUES for effect in await self._taken(queue)} if lost else set()
+        for item in lost:
+            await (self.rescue(item) if item.effect_id in taken else self._queue_again(item))
         self._suspects = set(missing) - self._suspects
         self._looked_at = {effect: at for effect, at in self._looked_at.items() if effect in missing}
         litter = {effect: queue for queue in JOB_QUEUES for effect in await self._left_over(queue)}
@@ -141,6 +143,20 @@ class Sweeper:
             await asyncio.to_thread(self._queues.requeue, item)
         return True
 
+    async def _queue_again(self, item: OutboxItem) -> None:
+        """Queue what no worker had: a dispatcher died with it, or the queue lost it. No try counts."""
+        if await self._is_held(item) or not await self._engine.store.is_pending(item.effect_id):
+            return
+        logger.info(
+            "A job had not reached its queue.",
+            extra={"action": "job.unqueued", "effect": item.effect_id, "effect_name": item.name},
+        )
+        await self._records.count("jobs.queued_again")
+        await asyncio.to_thread(self._queues.requeue, item)
+
+    async def _taken(self, queue: Queue) -> list[str]:
+        return await asyncio.to_thread(self._queues.taken, queue)
+
     async def rescue_by_id(self, effect_id: str) -> None:
         """`rescue` for one whose worker is known to be dead."""
         for pending in await self._engine.store.pending(older_than=time.time()):
@@ -171,7 +187,7 @@ class Sweeper:
         Or just about to be put away by a living one, so only what two sweeps see is removed.
         """
         store = self._engine.store
-        taken = await asyncio.to_thread(self._queues.taken, queue)
+        taken = await self._taken(queue)
         if not taken:
             return []
         leased = await store.leases(taken)

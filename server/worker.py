@@ -40,7 +40,7 @@ from server.pulse import Place, Pulse, die_with
 from server.queues import JOB_QUEUES, JobQueues, item_in
 from server.results import Results
 from server.runner import Runner
-from server.services import Services, ServicesError, attached_services
+from server.services import WORKER_CONNECTIONS, Services, ServicesError, attached_services
 from server.settings import Settings, SettingsError, load_settings
 from storage.database import create_engine
 from storage.machine_store import MachineStore, OutboxItem
@@ -308,7 +308,7 @@ async def _open(
 ) -> Runner:
     redis = await connect(services.redis_url)
     stack.push_async_callback(redis.aclose)
-    database = create_engine(services.database_url)
+    database = create_engine(services.database_url, pool_size=WORKER_CONNECTIONS)
     stack.push_async_callback(database.dispose)
     store = RedisMachineStore(redis, shards=settings.shards, era="unsettled")
     engine = Engine(store, shards=settings.shards)

@@ -36,7 +36,8 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
         visitor = await visitor_of(websocket)
     except Exception as error:
         fault = fault_of(error)
-        logger.error(
+        logger.log(
+            logging.WARNING if fault.temporary else logging.ERROR,
             "A websocket could not be given to anybody.",
             exc_info=error if fault.status == 500 else None,
             extra={"action": "ws.nobody", "code": fault.code},

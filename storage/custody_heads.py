@@ -9,6 +9,7 @@ elsewhere are what makes that show.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import time
@@ -45,7 +46,7 @@ class Head:
 
 
 class CustodyHeads:
-    """The folder `custody` of one instance; only the server that owns the data folder writes it."""
+    """The folder `custody` of one instance; only the servers of its data folder write it."""
 
     def __init__(self, folder: Path) -> None:
         self._key_file = folder / "key.pem"
@@ -59,19 +60,25 @@ class CustodyHeads:
         """
         if not heads:
             return
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            # Of several processes of an instance each signs what it made longer.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._append(descriptor, heads)
+        finally:
+            os.close(descriptor)
+
+    def _append(self, descriptor: int, heads: Mapping[str, tuple[int, str]]) -> None:
         key, at = self._key(), round(time.time(), 3)
         lines = bytearray()
         for topic, (seq, digest) in sorted(heads.items()):
             signature = key.sign(_message(topic, seq, digest, at)).hex()
             line = {"topic": topic, "seq": seq, "hash": digest, "at": at, "signature": signature}
             lines += orjson.dumps(line) + b"\n"
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            self._drop_torn_line(descriptor)
-            os.write(descriptor, lines)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        self._drop_torn_line(descriptor)
+        os.write(descriptor, lines)
+        os.fsync(descriptor)
 
     def read(self, topic: str | None = None) -> list[Head]:
         """The heads of one topic or of all, oldest first.
@@ -79,7 +86,7 @@ class CustodyHeads:
         Raises:
             HeadsError: A line is no head, or there are heads and no key to check them with.
         """
-        if not self._file.exists():
+        if not self._file.exists() or not self._file.stat().st_size:
             return []
         public = self._key(create=False).public_key()
         heads = []

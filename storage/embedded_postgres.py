@@ -33,7 +33,6 @@ _INITDB_S = 120.0
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
     "shared_buffers": "256MB",
     "maintenance_work_mem": "256MB",
     "work_mem": "16MB",
@@ -67,10 +66,15 @@ def find_programs() -> Path:
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL on `folder.postgres`, restarted when it dies; the caller holds the folder's lock."""
+    """One PostgreSQL on `folder.postgres`, restarted when it dies; the caller holds the folder's lock.
 
-    def __init__(self, folder: DataFolder) -> None:
+    Args:
+        connections: How many it takes at the same time.
+    """
+
+    def __init__(self, folder: DataFolder, *, connections: int = 100) -> None:
         self.folder = folder
+        self._connections = connections
         self.sockets = folder.sockets / "postgres"
         self._running: Supervised | None = None
 
@@ -137,7 +141,8 @@ class EmbeddedPostgres:
             await self._running.stop()
 
     def _arguments(self) -> Iterator[str]:
-        for name, value in {**_SETTINGS, "unix_socket_directories": str(self.sockets)}.items():
+        own = {"unix_socket_directories": str(self.sockets), "max_connections": str(self._connections)}
+        for name, value in {**_SETTINGS, **own}.items():
             yield from ("-c", f"{name}={value}")
 
     async def _connect(self, database: str) -> asyncpg.Connection:

@@ -30,6 +30,23 @@ logger = logging.getLogger(__name__)
 NAME = "redis"
 """Of the marker in Postgres."""
 
+WRITER_S = 20
+"""A writer that has not ticked for so long has stopped; several ticks long."""
+
+_CLOSE = """
+redis.call('HDEL', KEYS[1], 'writer:' .. ARGV[1])
+local now = tonumber(redis.call('TIME')[1])
+local known = redis.call('HGETALL', KEYS[1])
+for at = 1, #known, 2 do
+  if string.sub(known[at], 1, 7) == 'writer:' then
+    if now - tonumber(known[at + 1]) < tonumber(ARGV[2]) then return 0 end
+    redis.call('HDEL', KEYS[1], known[at])
+  end
+end
+redis.call('HSET', KEYS[1], 'closed', 1)
+return 1
+"""
+
 
 async def settle_era(redis: Redis, database: AsyncEngine, *, shards: int) -> str:
     """Decide whether Redis still has its whole history, and return the era that holds from now on.
@@ -51,14 +68,25 @@ async def settle_era(redis: Redis, database: AsyncEngine, *, shards: int) -> str
     return era
 
 
-async def advance_marker(redis: Redis, database: AsyncEngine, *, shards: int) -> str:
-    """Tick, and return the era in force, which is a new one where history was lost meanwhile."""
-    return await settle_era(redis, database, shards=shards)
+async def advance_marker(redis: Redis, database: AsyncEngine, *, shards: int, writer: str = "") -> str:
+    """Tick, and return the era in force, which is a new one where history was lost meanwhile.
+
+    Args:
+        writer: Name of the server that goes on writing; `close_era` of another leaves the era open.
+    """
+    era = await settle_era(redis, database, shards=shards)
+    if writer:
+        seconds, _ = await redis.time()
+        await redis.hset(ERA, f"writer:{writer}", seconds)
+    return era
 
 
-async def close_era(redis: Redis) -> None:
-    """Note that every writer has stopped; the last write before Redis is shut down in good order."""
-    await redis.hset(ERA, "closed", 1)
+async def close_era(redis: Redis, writer: str = "") -> bool:
+    """Note that a writer has stopped; the last one closes the era, before Redis may be shut down.
+
+    One that was killed counts as a writer for `WRITER_S` more.
+    """
+    return bool(await redis.eval(_CLOSE, 1, ERA, writer, WRITER_S))
 
 
 async def _settle_in_redis(redis: Redis, marker: tuple[int, str] | None, shards: int) -> str:

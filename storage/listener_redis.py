@@ -19,6 +19,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from storage.keys import topic_keys
 from storage.machine_store import Heard, shard_of
+from storage.outage import met_closed_transport
 from storage.redis_client import to_any
 
 logger = logging.getLogger(__name__)
@@ -124,7 +125,9 @@ class RedisListener:
                 self._unconfirmed.update(channels)
             try:
                 await self._connection.send_command(command, *channels)
-            except (RedisError, OSError):
+            except (RedisError, OSError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and not met_closed_transport(error):
+                    raise
                 # The reader meets the same broken connection, and asks for all channels again.
                 await self._connection.disconnect(nowait=True)
 

@@ -29,9 +29,14 @@ _STATES = ("08", "57P01", "57P02", "57P03", "53300")
 that has no connection left."""
 
 
+def met_closed_transport(error: BaseException) -> bool:
+    """Whether uvloop says, by an error of no class of its own, that the connection ended under a write."""
+    return isinstance(error, RuntimeError) and "the handler is closed" in str(error)
+
+
 def is_outage(error: BaseException) -> bool:
     """Whether `error` tells of a store that is away, and nothing of the call that met it."""
-    if isinstance(error, _OUTAGES):
+    if isinstance(error, _OUTAGES) or met_closed_transport(error):
         return True
     if not isinstance(error, DBAPIError):
         return False

@@ -25,6 +25,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 from storage.batches_redis import Part
 from storage.machine_store import Unavailable
+from storage.outage import met_closed_transport
 from storage.redis_client import Calls
 
 _AT_A_TIME = 32
@@ -57,6 +58,10 @@ def _answered() -> Iterator[None]:
         yield
     except _DOWN as error:
         raise Unavailable(f"Redis does not answer: {error}") from error
+    except RuntimeError as error:
+        if not met_closed_transport(error):
+            raise
+        raise Unavailable("Redis does not answer: the connection ended") from error
 
 
 class RedisCalls:
@@ -69,18 +74,15 @@ class RedisCalls:
 
     async def _call(self, key: str, *command: Part) -> Any:
         """Run one command on one key, together with whatever else is called for now."""
-        try:
+        with _answered():
             return await self._calls.call(key, *command)
-        except _DOWN as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
 
     async def _run(self, name: str, keys: Sequence[str], args: Sequence[Part]) -> Any:
         """Run a script by its digest like a command, giving it to a Redis that does not know it."""
         digest, source = _script(name)
         try:
-            return await self._calls.call(keys[0], "EVALSHA", digest, len(keys), *keys, *args)
-        except _DOWN as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
+            with _answered():
+                return await self._calls.call(keys[0], "EVALSHA", digest, len(keys), *keys, *args)
         except NoScriptError:
             return await self._call(keys[0], "EVAL", source, len(keys), *keys, *args)
 

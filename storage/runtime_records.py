@@ -14,6 +14,7 @@ import orjson
 from redis.asyncio import Redis
 
 WORKERS_KEY = "runtime:workers"
+SERVERS_KEY = "runtime:servers"
 COUNTS_KEY = "runtime:counts"
 DEAD_KEY = "runtime:dead"
 HELD_KEY = "runtime:held"
@@ -53,6 +54,26 @@ class WorkerState:
     beat_at: float
 
 
+@dataclass(frozen=True)
+class ServerState:
+    """What a server process says of itself.
+
+    Attributes:
+        name: Unique to one life of one process.
+        sockets: Websockets that are open on it.
+        since: Unix seconds when it started.
+        beat_at: Unix seconds of this report.
+    """
+
+    name: str
+    host: str
+    pid: int
+    sockets: int
+    since: float
+    rss_bytes: int
+    beat_at: float
+
+
 class RuntimeRecords:
     """Written by dispatchers and workers, read by the status page."""
 
@@ -81,6 +102,28 @@ class RuntimeRecords:
         """The last report of one worker, however old."""
         value = await self._redis.hget(WORKERS_KEY, name)
         return None if value is None else WorkerState(**orjson.loads(value))
+
+    async def report_server(self, state: ServerState) -> None:
+        """A server process is alive."""
+        await self._redis.hset(SERVERS_KEY, state.name, orjson.dumps(asdict(state)))
+
+    async def forget_server(self, name: str) -> None:
+        """A server process has ended."""
+        await self._redis.hdel(SERVERS_KEY, name)
+
+    async def server(self, name: str) -> ServerState | None:
+        """The last report of one server process, however old."""
+        value = await self._redis.hget(SERVERS_KEY, name)
+        return None if value is None else ServerState(**orjson.loads(value))
+
+    async def servers(self) -> list[ServerState]:
+        """Server processes that have reported lately, by name; the others are forgotten."""
+        found = [ServerState(**orjson.loads(v)) for v in (await self._redis.hgetall(SERVERS_KEY)).values()]
+        now = time.time()
+        for state in found:
+            if state.beat_at < now - _FORGET_S:
+                await self.forget_server(state.name)
+        return sorted((s for s in found if s.beat_at >= now - SILENT_S), key=lambda state: state.name)
 
     async def count(self, what: str, by: int = 1) -> None:
         """Add to a counter, such as `results.dropped`."""

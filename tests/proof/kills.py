@@ -104,7 +104,7 @@ class Killer:
                 print(
                     f"{time.strftime('%H:%M:%S')} {done} kills, {self._load.at_work} machines at work, "
                     f"{sum(self._load.ended.values())} rested, {len(self._load.ledger.acknowledged)} events "
-                    f"acknowledged, {len(self._load.ledger.faults)} faults",
+                    f"acknowledged, {len(self._load.ledger.faults)} faults {self._load.ledger.faults[-2:]}",
                     flush=True,
                 )
 
@@ -120,13 +120,16 @@ class Killer:
             self._outcome.kills[wanted] += 1
 
     async def _progress(self) -> None:
-        """Wait until a transition reached a subscriber, so that not the start-up alone is killed."""
-        seen = sum(person.entries for person in self._load.people)
+        """Wait until a job's result reached a subscriber, so that not start-ups alone are killed."""
+        seen = self._results()
         for _ in range(int(_PROGRESS_S * 10)):
-            if sum(person.entries for person in self._load.people) > seen:
+            if self._results() > seen:
                 return
             await asyncio.sleep(0.1)
         self._outcome.stalls += 1
+
+    def _results(self) -> int:
+        return sum(person.results for person in self._load.people)
 
 
 async def prove(

@@ -21,6 +21,8 @@ MOST_RETRIES = 8
 _ANSWER_S = 10.0
 _PAUSE_S = 0.3
 
+_NO_RESULTS = frozenset({"spawn", "received", "started", "rename", "changed"})
+
 _GONE = (OSError, TimeoutError, WebSocketException, httpx.TransportError, ConnectionError)
 
 T = TypeVar("T")
@@ -41,6 +43,8 @@ class Person:
         self.recoveries = 0
         self.snapshots = 0
         self.entries = 0
+        self.results = 0
+        """Entries by which a job ended, well or not."""
         self.client.listeners.append(self._watch)
         self._keeper: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
@@ -205,6 +209,7 @@ class Person:
             entries = [message]
         for entry in entries or ():
             self.entries += 1
+            self.results += entry["event"] not in _NO_RESULTS
             epoch, offset = self._stand.get(topic, ("", 0))
             if (entry["epoch"], entry["offset"]) != (epoch, offset + 1):
                 self.ledger.faults.append(

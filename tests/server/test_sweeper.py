@@ -54,6 +54,19 @@ async def test_a_job_whose_worker_died_is_queued_again(parts: Parts) -> None:
     assert await asyncio.to_thread(parts.queues.taken, "cpu") == []
 
 
+async def test_a_job_that_reached_no_queue_is_queued_without_counting_as_a_dead_worker(parts: Parts) -> None:
+    """Dispatchers may die with it in their hands more often than a job may kill workers."""
+    await parts.upload("a.pdf")
+    item = (await parts.claimed("a dispatcher that died"))[0]
+    sweeper = parts.sweeper(after_s=0)
+    for _ in range(5):
+        await sweeper.sweep()
+        await sweeper.sweep()
+        assert await queued(parts) == [item.effect_id]
+        await parts.redis.delete("rq:queue:cpu")
+    assert (await parts.store.pending(older_than=1e12))[0].tries == 0
+
+
 async def test_a_job_that_somebody_works_on_is_left_alone(parts: Parts) -> None:
     machine = await parts.upload("a.pdf")
     item = await taken_by_a_worker_that_died(parts, machine)

@@ -1,0 +1,53 @@
+"""What a server process says of itself every two seconds, for the status page and its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+
+import psutil
+from redis.exceptions import RedisError
+
+from server.sockets import Sockets
+from storage.runtime_records import RuntimeRecords, ServerState
+
+EVERY_S = 2.0
+
+
+class Presence:
+    """Reports until cancelled.
+
+    Args:
+        name: Unique to this life of this process.
+    """
+
+    def __init__(self, name: str, records: RuntimeRecords, sockets: Sockets) -> None:
+        self._name = name
+        self._records = records
+        self._sockets = sockets
+        self._since = time.time()
+
+    async def run(self) -> None:
+        """Report, also after an outage of Redis, and take the report back at the end."""
+        try:
+            while True:
+                with contextlib.suppress(RedisError):  # nobody sees it meanwhile, and nothing is lost
+                    await self._records.report_server(self._state())
+                await asyncio.sleep(EVERY_S)
+        finally:
+            with contextlib.suppress(RedisError):
+                await self._records.forget_server(self._name)
+
+    def _state(self) -> ServerState:
+        return ServerState(
+            name=self._name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            sockets=len(self._sockets),
+            since=self._since,
+            rss_bytes=psutil.Process().memory_info().rss,
+            beat_at=time.time(),
+        )
