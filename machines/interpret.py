@@ -71,8 +71,7 @@ class _Run:
             if trigger is not None:
                 enabled = self._enabled(trigger, data)
                 if not enabled:
-                    states = (self.tables.nodes[name].state for name in self.configuration)
-                    raise TransitionNotAllowed(trigger.event, OrderedSet(states))
+                    raise self._refusal(trigger)
                 self.microstep(trigger, enabled, data)
                 trigger, took = None, self.running
 
@@ -80,24 +79,26 @@ class _Run:
         """Eventless transitions and done events until there are none; whether there were any."""
         took = False
         while True:
-            trigger: Trigger = EVENTLESS
-            payload: Any = None
-            enabled = self._enabled(trigger, payload)
-            if not enabled:
-                if not self.queue:
-                    return took
+            enabled = self._enabled(EVENTLESS, None)
+            if enabled:
+                self.microstep(EVENTLESS, enabled, None)
+            elif self.queue:
                 trigger, payload = self.queue.popleft()
                 enabled = self._enabled(trigger, payload)
-            if enabled:
-                took = True
-                self.microstep(trigger, enabled, payload)
+                if enabled:
+                    self.microstep(trigger, enabled, payload)
+            else:
+                return took
+            took = took or bool(enabled)
 
     def _enabled(self, trigger: Trigger, payload: Any) -> tuple[Edge, ...]:
         """For each active atomic state, the first transition whose guards agree; each once."""
-        tables, body = self.tables, self.body
-        choices = tables.choices.get((trigger, self.configuration))
+        choices = self.tables.choices.get((trigger, self.configuration))
         if choices is None:
-            choices = tables.choices_in(trigger, self.configuration)
+            choices = self.tables.choices_in(trigger, self.configuration)
+        if not choices:
+            return ()
+        body = self.body
         enabled: dict[Edge, None] = {}
         for choice in choices:
             for edge, guards in choice:
@@ -147,9 +148,15 @@ class _Run:
                 positional = (item,)
         for name in entered.done:
             bare, laden = self.tables.done[name]
+            if not self.running:
+                raise self._refusal(bare)  # the library's engine takes nothing after its end
             self.queue.append((laden, (positional, named)) if positional or named else (bare, None))
         if entered.finished is not None:
             self.finished = entered.finished
+
+    def _refusal(self, trigger: Trigger) -> TransitionNotAllowed:
+        states = (self.tables.nodes[name].state for name in self.configuration)
+        return TransitionNotAllowed(trigger.event, OrderedSet(states))
 
     def _is_over(self) -> bool:
         """Whether a final state was entered or all regions of the top parallel state have ended.

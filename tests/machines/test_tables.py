@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from statemachine.exceptions import TransitionNotAllowed
 
 from machines import step as stepping
 from machines.chart import Chart
@@ -32,7 +33,7 @@ def outcome(act: Callable[[], Step]) -> Step | tuple[type[Exception], str]:
         return act()
     except (NotAllowed, Stale) as error:
         return type(error), ""
-    except (Boom, TypeError) as error:
+    except (Boom, TypeError, TransitionNotAllowed) as error:
         return type(error), str(error)
 
 
