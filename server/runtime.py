@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Handlers
@@ -186,7 +186,7 @@ async def close_era_of(redis: Redis, writer: str) -> None:
     """The last thing a writer does: note that it stops, which closes the era if it was the last."""
     try:
         await close_era(redis, writer)
-    except RedisError as error:
+    except (RedisError, RedisClusterException) as error:
         logger.warning(
             "Redis did not hear that all writers have stopped; the next start begins a new era.",
             extra={"action": "era.open", "error": str(error)},

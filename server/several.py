@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from secrets import token_hex
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from server.app import bind
@@ -39,6 +38,7 @@ from server.sweeper import Sweeper
 from storage.database import create_engine
 from storage.era import settle_era
 from storage.machine_store_redis import RedisMachineStore
+from storage.redis_client import connect
 from storage.runtime_records import RuntimeRecords
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ async def serve_several(settings: Settings) -> None:
 
 async def _own(settings: Settings, services: Services, stopped: asyncio.Event) -> None:
     """Keep servers and workers until `stopped`, then end them, and the era after the last of them."""
-    redis = Redis.from_url(services.redis_url)
+    redis = await connect(services.redis_url)
     database = create_engine(services.database_url, pool_size=1)
     queues = JobQueues(services.queue_url)
     name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"
