@@ -17,7 +17,8 @@ from typing import Any, Protocol, cast
 from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as NoAnswer
 
 Part = str | bytes | int | float
@@ -98,7 +99,7 @@ class Batches:
         retry = deepcopy(self._retry)  # it counts its pauses
         try:
             connection = await retry.call_with_retry(self._connections.get_connection, _wait)
-        except (RedisError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - those who wait are told, whatever it is
             _fail(self._waiting, error)
             return
         try:
@@ -106,7 +107,7 @@ class Batches:
                 self._take(taken)
                 try:
                     await _exchange(connection, retry, taken)
-                except (RedisError, OSError) as error:
+                except Exception as error:  # noqa: BLE001 - those who asked are told, whatever it is
                     _fail(taken, error)
                 await asyncio.sleep(0)  # whoever got a reply may have more to ask
         finally:
@@ -129,7 +130,10 @@ async def _exchange(connection: AbstractConnection, retry: Retry, taken: deque[_
 
     async def send_and_read() -> None:
         packed = b"".join([call.packed for call in taken])
-        await connection.send_packed_command(packed, check_health=False)
+        try:
+            await connection.send_packed_command(packed, check_health=False)
+        except RuntimeError as error:  # how uvloop says that the transport has been closed
+            raise LostConnection(str(error)) from error
         await _read(connection, taken)
 
     async def lost(_: Exception) -> None:

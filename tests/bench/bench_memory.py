@@ -8,14 +8,16 @@ number. Groups are what MEMORY USAGE tells of their keys, which for streams is m
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from machines.event import Role
 from server.engine import Engine
 from storage.data_folder import DataFolder
 from storage.embedded_redis import EmbeddedRedis
@@ -29,6 +31,11 @@ SHARDS = 16
 MACHINES = 1000
 AT_A_TIME = 50
 HITS = 10
+WORDS = (
+    "the board approved payment of four thousand two hundred to contractor Hallam on its meeting in March "
+    "harbour wall invoice number signed by treasurer after second vote who asked whether works were done "
+    "minutes inspector Reyes Friday letter bank account opened Lisbon account transfer delayed crane lease"
+)
 
 OWN = ("machine", "events", "live", "finished")
 STREAMS = ("log", "journal", "outbox")
@@ -50,7 +57,7 @@ class Life:
         self.machine, self.awaiting = done.machine, done.snapshot.awaiting
 
     async def send(self, event: str, source: Any = "handler", **data: Any) -> None:
-        role = "owner" if source == "client" else None
+        role: Role | None = "owner" if source == "client" else None
         event_id = data.get("effect") if event != "started" else None
         done = await self.engine.send(self.machine, event, data, source=source, role=role, event_id=event_id)
         assert done.snapshot is not None
@@ -72,7 +79,7 @@ async def ready_upload(engine: Engine, topic: str) -> str:
     await life.work("verifying", "verified", evidence=7, **kind)
     await life.work("extracting", "extracted", pages=12, characters=31_400, chunks=41)
     for state in ("tagging", "embedding", "summarising", "indexing", "linking"):
-        event, data = RESULTS[state]
+        event, data = cast(tuple[str, dict[str, Any]], RESULTS[state])
         await life.work(state, event, **data)
     return life.machine
 
@@ -90,20 +97,25 @@ async def answered_query(engine: Engine, topic: str) -> str:
     """A question with ten hits of some two hundred letters each, and an answer that quotes three."""
     life = Life(engine, topic)
     await life.spawn("query", question="Who approved the payment to the contractor in March?")
-    text = (
-        "The board approved the payment of 4,200 to the contractor on its meeting of the 14th of March. " * 2
-    )
+    words = WORDS.split()
+    texts = [" ".join(random.choices(words, k=32)) for _ in range(HITS)]
     found = [{"node": node, "score": 2.5 / node} for node in range(1, 21)]
     for leg in ("by_meaning", "by_words", "by_links"):
         await life.work(leg, "leg_found", stage=leg, found=found)
     hits = [
-        hit(node) | {"snippet": text, "legs": {"words": 1.5, "meaning": 0.7}} for node in range(1, HITS + 1)
+        hit(node) | {"snippet": texts[node - 1], "legs": {"words": 1.5, "meaning": 0.7}}
+        for node in range(1, HITS + 1)
     ]
     order = [{"node": node, "score": 1 / node} for node in range(1, HITS + 1)]
     await life.work("ranking", "ranked", hits=hits, order=order, as_of=0, nodes=40, edges=160)
     cited = {"node": 1, "evidence": 1, "title": "Minutes", "page": 3, "start": 10, "end": 90}
-    claims = [{"text": text[:90], "citations": [cited]} for _ in range(3)]
-    answer = {"mode": "extractive", "supported": True, "text": text[:270], "claims": claims}
+    claims = [{"text": text[:90], "citations": [cited]} for text in texts[:3]]
+    answer = {
+        "mode": "extractive",
+        "supported": True,
+        "text": " ".join(text[:90] for text in texts[:3]),
+        "claims": claims,
+    }
     await life.work("answering", "composed", answer=answer)
     return life.machine
 
