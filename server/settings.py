@@ -110,7 +110,8 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
         "REDIS_URL",
         None,
-        "Redis (6.2 or newer), one server or a cluster, for machines, sessions and caches. Unset: a private one is started.",
+        "Redis (6.2 or newer), one server or a cluster, for machines, sessions and caches. "
+        "Unset: a private one is started.",
         "a Redis address such as redis://:password@host:6379/0, rediss://… or unix:///path?db=0",
     )
     queue_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
