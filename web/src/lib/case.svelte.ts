@@ -1,6 +1,6 @@
 /** What is kept beside a case's machines: members, POIs, evidence, entities. Read again when told of a change. */
 
-import { api, sentenceOf } from "./http";
+import { allPages, api, sentenceOf } from "./http";
 import type { CaseDetails, Entity, EvidenceSummary, Role } from "./types";
 
 const RANKS: Record<Role, number> = { viewer: 0, editor: 1, owner: 2 };
@@ -34,7 +34,7 @@ export class CaseData {
 
   loadEntities = (): Promise<void> =>
     this.#try(async () => {
-      this.entities = await api<Entity[]>("GET", `${this.path}/entities`);
+      this.entities = await allPages<Entity>(`${this.path}/entities`);
     });
 
   /** The first pages again: as many as are shown. */

@@ -25,6 +25,31 @@ export const credentials: Credentials = { csrf: "", onExpired: () => undefined }
 type Method = "GET" | "POST" | "PUT" | "DELETE";
 
 export async function api<T>(method: Method, path: string, body?: unknown): Promise<T> {
+  return (await ask<T>(method, path, body)).value;
+}
+
+/** Every row of a list that comes by page: each page's `Link` leads to the next one. */
+export async function allPages<T>(path: string): Promise<T[]> {
+  const rows: T[] = [];
+  for (let next: string | undefined = path; next !== undefined; ) {
+    const page: Answer<T[]> = await ask<T[]>("GET", next);
+    rows.push(...page.value);
+    next = nextIn(page.link);
+  }
+  return rows;
+}
+
+/** The address that a `Link` header gives for `rel="next"`. */
+export function nextIn(link: string): string | undefined {
+  return /<([^>]*)>;\s*rel="next"/.exec(link)?.[1];
+}
+
+interface Answer<T> {
+  value: T;
+  link: string;
+}
+
+async function ask<T>(method: Method, path: string, body?: unknown): Promise<Answer<T>> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRF-Token"] = credentials.csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -43,7 +68,7 @@ export async function api<T>(method: Method, path: string, body?: unknown): Prom
     if (response.status === 401) credentials.onExpired();
     throw problemOf(response.status, text);
   }
-  return (text ? JSON.parse(text) : undefined) as T;
+  return { value: (text ? JSON.parse(text) : undefined) as T, link: response.headers.get("Link") ?? "" };
 }
 
 /** The error that a response's body describes. */

@@ -273,3 +273,15 @@ export interface ChartFacts {
   hash: string;
   dot: string;
 }
+export type Scope = "read" | "write" | "admin";
+
+/** An API token; `cases` holds the only cases that it reaches, null for all of its person's. */
+export interface Token {
+  id: string;
+  name: string;
+  scopes: Scope[];
+  cases: string[] | null;
+  created_at: string;
+  expires_at: string | null;
+  used_at: string | null;
+}
