@@ -273,6 +273,7 @@ export interface ChartFacts {
   hash: string;
   dot: string;
 }
+
 export type Scope = "read" | "write" | "admin";
 
 /** An API token; `cases` holds the only cases that it reaches, null for all of its person's. */
