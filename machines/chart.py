@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -64,6 +64,9 @@ class Chart(StateChart[Any]):
     spawn_event: ClassVar[type[Event]]
     spawn_topics: ClassVar[tuple[str, ...]]
     """Prefixes of the topics that may hold such a machine: `case`, `import`, `user`, `system`."""
+    formerly: ClassVar[Mapping[str, str]] = {}
+    """What a state was called in an earlier version → its present name: machines at rest, and work and
+    timers under way, still say the earlier one."""
 
     context: Context
     machine: str

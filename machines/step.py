@@ -207,13 +207,14 @@ def allowed_from(snapshot: Snapshot, source: Source) -> list[str]:
 
 
 def _outgoing(kind: str, configuration: tuple[str, ...]) -> frozenset[str]:
-    """States of an older definition allow nothing."""
-    tables = tables_of(chart_of(kind))
+    """States of an older definition allow what their present name does, or nothing."""
+    chart = chart_of(kind)
+    tables, formerly = tables_of(chart), chart.formerly
     found = tables.outgoing.get(configuration)
     if found is None:
         found = frozenset(
             str(event)
-            for name in configuration
+            for name in (formerly.get(name, name) for name in configuration)
             if name in tables.nodes
             for edge in tables.nodes[name].edges
             for event in edge.transition.events

@@ -10,7 +10,6 @@ deriving from `WorkChart`, entering its working states with `enter="request"`, l
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import Any, ClassVar, Literal
@@ -94,9 +93,6 @@ class WorkChart(Chart):
     attempts: ClassVar[int] = 3
     pause_s: ClassVar[float] = 2.0
     """Before the second attempt; doubles with each further one."""
-    formerly: ClassVar[Mapping[str, str]] = {}
-    """What a stage was called in an earlier version → its present name: work and timers that were
-    under way when the release changed still say the earlier one."""
 
     context: WorkContext
 

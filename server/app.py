@@ -36,6 +36,7 @@ from server import (
     routes_topics,
     routes_uploads,
     routes_webhooks,
+    tracing,
 )
 from server.admission import Admission
 from server.ending import end
@@ -54,6 +55,7 @@ from server.passwords import Passwords
 from server.prepare import prepare
 from server.presence import Presence
 from server.receiving import Receiving
+from server.reporter import Reporter
 from server.rights import Rights
 from server.runtime import runtime
 from server.services import DATABASE_CONNECTIONS, Services, ServicesError, running_services
@@ -63,6 +65,7 @@ from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
+from server.watching import WatchedRequests
 from server.webhooks import deliverer_of
 from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
@@ -139,7 +142,7 @@ def create_app(settings: Settings, services: Services, *, name: str = "", alone:
 
     return Starlette(
         routes=ROUTES,
-        middleware=[Middleware(SecurityHeaders, settings=settings)],
+        middleware=[Middleware(WatchedRequests), Middleware(SecurityHeaders, settings=settings)],
         exception_handlers=problems.handlers(),
         lifespan=lifespan,
     )
@@ -187,6 +190,8 @@ async def build(settings: Settings, services: Services, *, name: str, alone: boo
         )
         await stack.enter_async_context(_following(Presence(name, running.records, sockets).run))
         await stack.enter_async_context(_following(rights.follow))
+        reporter = Reporter(redis, hub=hub, sockets=sockets)
+        await stack.enter_async_context(_following(reporter.run))
         await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm)))
         yield Parts(
             settings=settings,
@@ -225,6 +230,7 @@ async def build(settings: Settings, services: Services, *, name: str, alone: boo
             sender=sender,
             inspector=Inspector(store, search, UsualTimes(machine_journals)),
             journals=Journals(store, machine_journals, search),
+            reporter=reporter,
         )
 
 
@@ -256,11 +262,15 @@ async def serve(settings: Settings) -> None:
         ServicesError: The address or a service cannot be used; its text says what to do.
     """
     configure_logging(settings.log_level, settings.log_format)
-    # Bound before anything is started, so that a taken port is told at once.
-    with bind(settings) as listener:
-        async with running_services(settings) as services:
-            await prepare(settings, services)
-            await serve_on(listener, settings, services)
+    end_tracing = tracing.start(settings, "server")
+    try:
+        # Bound before anything is started, so that a taken port is told at once.
+        with bind(settings) as listener:
+            async with running_services(settings) as services:
+                await prepare(settings, services)
+                await serve_on(listener, settings, services)
+    finally:
+        await asyncio.to_thread(end_tracing)
 
 
 def bind(settings: Settings, *, shared: bool = False) -> socket.socket:

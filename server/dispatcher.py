@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from handlers.job import Cancelled, Handlers, Permanent
 from machines.effect import effect_from
 from machines.errors import StepError, Unsteppable
+from server import watching
 from server.engine import Engine
 from server.queues import JobQueues
 from server.results import Results
@@ -102,7 +103,8 @@ class Dispatcher:
         for item in items:
             while True:
                 try:
-                    await asyncio.to_thread(self._queues.enqueue, item)
+                    with watching.enqueue(item):
+                        await asyncio.to_thread(self._queues.enqueue, item)
                     break
                 except RedisError as error:
                     logger.warning(
@@ -153,7 +155,9 @@ class Dispatcher:
         reason = f"it was tried {item.delivery - 1} times"
         for delivery in range(1 if was_held else item.delivery, MOST_DELIVERIES + 1):
             try:
-                await self._do(item)
+                with watching.job(item) as job:
+                    await self._do(item)
+                    job.ended = "done"
                 await self._engine.store.acknowledge(item)
                 if was_held:
                     await holding.let_go(item)
@@ -196,7 +200,7 @@ class Dispatcher:
     async def _bury(self, item: OutboxItem, reason: str) -> None:
         logger.error(
             "An inline effect was given up.",
-            extra={"action": "inline.buried", "effect": item.effect_id, "reason": reason},
+            extra={"action": "inline.buried", "effect": item.effect_id, "effect_name": item.name},
         )
         try:
             await self._results.broke(item, reason, temporary=False)

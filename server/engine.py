@@ -24,6 +24,7 @@ from machines.errors import Stale, StepError
 from machines.event import Role, Source
 from machines.snapshot import Snapshot
 from machines.step import Incoming, Step, spawn, step
+from server import watching
 from server.latest import Latest
 from storage.machine_store import (
     Committed,
@@ -188,21 +189,23 @@ class Engine:
         event_id = event_id or token_hex(16)
         incoming = Incoming("spawn", data, source, self._clock(), actor, role)
         async with self._turn(machine):
-            try:
-                done = spawn(kind, machine, topic, incoming)
-            except StepError:
-                known = await self._known(machine, "spawn", event_id)
-                if known is None:
-                    raise
-                return known
-            try:
-                committed = await self.store.commit(done, event_id=event_id, actor=actor)
-            except Conflict as conflict:
-                there = conflict.there
-                if not derived or there is None:
-                    raise MachineExists(machine) from None
-                return Outcome(machine, there.revision, "spawn", there.configuration, True, None)
-            return self._done(machine, "spawn", committed, done)
+            with watching.event(machine, "spawn", source):
+                try:
+                    done = spawn(kind, machine, topic, incoming)
+                except StepError as error:
+                    known = await self._known(machine, "spawn", event_id)
+                    if known is None:
+                        watching.refused(error)
+                        raise
+                    return known
+                try:
+                    committed = await self._commit(done, event_id=event_id, actor=actor)
+                except Conflict as conflict:
+                    there = conflict.there
+                    if not derived or there is None:
+                        raise MachineExists(machine) from None
+                    return Outcome(machine, there.revision, "spawn", there.configuration, True, None)
+                return self._done(machine, "spawn", committed, done)
 
     async def send(
         self,
@@ -233,32 +236,47 @@ class Engine:
         # lost, and would else meet a conflict with itself.
         event_id = event_id or token_hex(16)
         async with self._turn(machine):
-            before = self._latest.take(machine)
-            read = False
-            for tried in range(_TRIES):
-                if tried > 1:
-                    await asyncio.sleep(random.uniform(0, min(0.2, 0.002 * 2**tried)))
-                if before is None and not read:
-                    before, read = await self.store.load(machine), True
-                incoming = Incoming(event, data, source, self._clock(), actor, role)
-                try:
-                    done = self._step(machine, before, incoming, if_revision)
-                    committed = await self.store.commit(done, event_id=event_id, actor=actor, timer=timer)
-                except (StepError, EngineError):
-                    if not read:  # the machine may have moved on, so that it takes the event
-                        before = None
+            with watching.event(machine, event, source):
+                before = self._latest.take(machine)
+                read = False
+                for tried in range(_TRIES):
+                    if tried > 1:
+                        await asyncio.sleep(random.uniform(0, min(0.2, 0.002 * 2**tried)))
+                    if before is None and not read:
+                        before, read = await self.store.load(machine), True
+                    incoming = Incoming(event, data, source, self._clock(), actor, role)
+                    try:
+                        done = self._step(machine, before, incoming, if_revision)
+                        committed = await self._commit(done, event_id=event_id, actor=actor, timer=timer)
+                    except (StepError, EngineError) as error:
+                        if not read:  # the machine may have moved on, so that it takes the event
+                            before = None
+                            continue
+                        known = await self._known(machine, event, event_id)
+                        if known is None:
+                            watching.refused(error)
+                            raise
+                        return known
+                    except TimerGone as gone:
+                        raise Stale(str(gone), event=event) from None
+                    except Conflict as conflict:
+                        before, read = conflict.there, True
                         continue
-                    known = await self._known(machine, event, event_id)
-                    if known is None:
-                        raise
-                    return known
-                except TimerGone as gone:
-                    raise Stale(str(gone), event=event) from None
-                except Conflict as conflict:
-                    before, read = conflict.there, True
-                    continue
-                return self._done(machine, event, committed, done)
+                    return self._done(machine, event, committed, done)
         raise Busy(machine)
+
+    async def _commit(
+        self, done: Step, *, event_id: str, actor: str, timer: DueTimer | None = None
+    ) -> Committed:
+        began = time.perf_counter()
+        try:
+            with watching.commit():
+                committed = await self.store.commit(done, event_id=event_id, actor=actor, timer=timer)
+        except Conflict:
+            watching.conflict(done)
+            raise
+        watching.committed(done, committed, began)
+        return committed
 
     async def fire(self, timer: DueTimer) -> Outcome:
         """Send the event of a timer that has fallen due, once for each time it was set.

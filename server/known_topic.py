@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from itertools import islice
 
+from server import watching
 from server.audience import Audience
 from server.published import Published, recovery_of
 from server.subscription import Subscription
@@ -82,6 +83,7 @@ class KnownTopic:
 
     def offer(self, message: Published) -> None:
         """Give a message to every subscriber."""
+        watching.pushed(message, len(self))
         for subscriber in list(self.subscribers):
             subscriber.offer(message)
         if self.audience is not None:

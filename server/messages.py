@@ -21,8 +21,12 @@ class Message(BaseModel):
 
 
 class Request(Message):
-    """`id` is the client's own and comes back in the reply."""
+    """`id` is the client's own and comes back in the reply.
 
+    `trace`, a W3C traceparent, is written into what the request brings about: entries carry it.
+    """
+
+    trace: Annotated[str, Field(max_length=100)] = ""
     id: Annotated[int, Field(ge=-BIGGEST, le=BIGGEST)] | Annotated[str, Field(max_length=80)]
 
 

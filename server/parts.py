@@ -15,6 +15,7 @@ from server.inspect_journal import Journals
 from server.inspect_search import Inspector
 from server.passwords import Passwords
 from server.receiving import Receiving
+from server.reporter import Reporter
 from server.rights import Rights
 from server.services import Services
 from server.sessions import Sessions
@@ -81,6 +82,7 @@ class Parts:
     sender: Sender
     inspector: Inspector
     journals: Journals
+    reporter: Reporter
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

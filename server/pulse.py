@@ -23,9 +23,11 @@ import psutil
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from server.reporter import carry
 from server.runner import LEASE_S, Runner
 from storage.machine_store import Unavailable
 from storage.machine_store_redis import RedisMachineStore
+from storage.metric_sums import MetricSums
 from storage.redis_client import connect
 from storage.runtime_records import RuntimeRecords, WorkerState
 
@@ -93,7 +95,7 @@ class Pulse(threading.Thread):
         if redis is None:
             return
         store = RedisMachineStore(redis, shards=self._place.shards, era="unsettled")
-        records = RuntimeRecords(redis)
+        records, sums = RuntimeRecords(redis), MetricSums(redis)
         try:
             while not self._stopped:
                 self._wake.clear()
@@ -101,6 +103,7 @@ class Pulse(threading.Thread):
                     os._exit(1)
                 try:
                     await self._beat(store, records)
+                    await carry(sums)
                 except (Unavailable, RedisError) as error:
                     logger.warning(
                         "A worker could not report.", extra={"action": "pulse.lost", "error": str(error)}
@@ -108,6 +111,7 @@ class Pulse(threading.Thread):
                 await asyncio.to_thread(self._wake.wait, EVERY_S)
             with contextlib.suppress(RedisError):  # it is forgotten anyway, only later
                 await records.forget_worker(self._place.name)
+                await carry(sums)
         finally:
             await redis.aclose()
 

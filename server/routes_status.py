@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 
 import psutil
 from starlette.requests import Request
@@ -11,6 +12,8 @@ from starlette.routing import Route
 
 from server.auth import require_visitor
 from server.bodies import Json
+from server.errors import Denied
+from server.metrics_page import render
 from server.operations import operation
 from server.parts import parts_of
 from server.status import gather_status
@@ -39,7 +42,21 @@ async def status(request: Request) -> Response:
     return Json(found | {"server": {"pid": own.pid, "rss_bytes": own.memory_info().rss}})
 
 
+@operation("admin", answer=str, media="text/plain")
+async def metrics(request: Request) -> Response:
+    """What Prometheus reads, for administrators and whoever has the scrape token."""
+    parts = parts_of(request)
+    token, given = parts.settings.metrics_token, request.headers.get("authorization", "")
+    if token is None or not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        visitor = await require_visitor(request)
+        if not visitor.person.is_admin:
+            raise Denied("metrics are for administrators, and for the holder of the scrape token")
+    page, media_type = await render(parts, request.headers.get("accept", ""))
+    return Response(page, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
+
+
 routes = [
     Route("/healthz", healthz, methods=["GET"]),
     Route("/api/status", status, methods=["GET"]),
+    Route("/metrics", metrics, methods=["GET"]),
 ]

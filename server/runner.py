@@ -16,6 +16,7 @@ from machines.effect import effect_from
 from machines.errors import StepError, Unsteppable
 from machines.event import Event
 from machines.work import Started
+from server import watching
 from server.engine import Engine, MachineMissing
 from server.results import Results
 from server.running_job import RunningJob
@@ -96,11 +97,12 @@ class Runner:
         self.current = Current(item, time.time())
         self.on_start()
         try:
-            try:
-                ended = await self._run(item)
-            except Unsteppable as error:
-                await self._results.holding.hold(item, error)
-                ended = "kept"
+            with watching.job(item) as job:
+                try:
+                    job.ended = ended = await self._run(item)
+                except Unsteppable as error:
+                    await self._results.holding.hold(item, error)
+                    job.ended = ended = "kept"
             await self._records.count(f"jobs.{ended}")
             return ended
         finally:

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from machines.event import Role
+from server import tracing
 from server.admission import Admission
 from server.auth import Visitor, require_writing
 from server.engine import Engine
@@ -126,9 +127,10 @@ class Session:
             return
         self._bad = 0
         try:
-            async with self._lock():
-                await self._renew()
-                await self._do(request)
+            with tracing.entering(request.trace):
+                async with self._lock():
+                    await self._renew()
+                    await self._do(request)
         except Exception as error:  # noqa: BLE001 - the connection outlives a failed request
             self._reply_error(request.id, self._told(error, request))
 

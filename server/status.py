@@ -223,7 +223,7 @@ async def _runtime(services: Services) -> dict[str, Any]:
     try:
         records = RuntimeRecords(redis)
         return {
-            "queues": await asyncio.to_thread(_queue_lengths, services.queue_url),
+            "queues": await asyncio.to_thread(queue_lengths, services.queue_url),
             "servers": [asdict(server) for server in await records.servers()],
             "workers": [asdict(worker) for worker in await records.workers()],
             "counts": await records.counts(),
@@ -235,7 +235,8 @@ async def _runtime(services: Services) -> dict[str, Any]:
         await redis.aclose()
 
 
-def _queue_lengths(url: str) -> dict[str, int]:
+def queue_lengths(url: str) -> dict[str, int]:
+    """How many jobs wait in each queue. Blocks its thread."""
     queues = JobQueues(url)
     try:
         return queues.lengths()

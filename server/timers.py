@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from machines.errors import StepError, Unsteppable
+from server import tracing, watching
 from server.engine import Busy, Engine, MachineMissing
 from server.holding import HOLD_S, Holding
 from storage.machine_store import DueTimer
@@ -67,7 +68,9 @@ class Timers:
     async def _fire(self, timer: DueTimer) -> None:
         async with self._turns:
             try:
-                await self._engine.fire(timer)
+                with tracing.entering(""):
+                    await self._engine.fire(timer)
+                watching.timer_fired(self._clock() - timer.due)
             except Busy:
                 return  # due still, at the next poll
             except Unsteppable as error:

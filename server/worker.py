@@ -34,6 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Handlers
 from machines.effect import Queue
+from server import tracing
 from server.engine import Busy, Engine
 from server.logs import configure_logging
 from server.pulse import Place, Pulse, die_with
@@ -270,6 +271,7 @@ def work(
     """
     if parent is not None:
         die_with(parent)
+    end_tracing = tracing.start(settings, "worker")
     pulse = Pulse(Place(name, queue, services.redis_url, settings.shards, parent))
     pulse.start()
     queues = JobQueues(services.queue_url)
@@ -294,6 +296,7 @@ def work(
                 loop.run_until_complete(stack.aclose())
     finally:
         pulse.stop()
+        end_tracing()
         connection.close()
         queues.close()
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from starlette.websockets import WebSocket
 
+from server import watching
 from server.auth import check_origin, visitor_of
 from server.errors import Close, Denied, Invalid, fault_of
 from server.line import EXTENSION, SocketLine
@@ -67,4 +68,10 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
 
 def _closed(sockets: Sockets, line: SocketLine, person: str, code: int | None) -> None:
     sockets.remove(line, person)
+    watching.closed("client" if code is None else _name_of(code))
     logger.info("A websocket was closed.", extra={"action": "ws.close", "user": person, "code": code})
+
+
+def _name_of(code: int) -> str:
+    """The name of one of ours; a client may close with any number."""
+    return next((close.name.lower() for close in Close if close == code), "other")

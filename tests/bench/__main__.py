@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 
 import psutil
 
-BENCHES = ("bench_commit", "bench_memory", "bench_engine", "bench_main", "bench_retrieval", "bench_gpu")
+BENCHES = (
+    "bench_step",
+    "bench_commit",
+    "bench_memory",
+    "bench_engine",
+    "bench_main",
+    "bench_retrieval",
+    "bench_gpu",
+    "bench_watching",
+)
 
 machine = f"{psutil.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}")

@@ -11,7 +11,7 @@ import pytest
 from machines.chart import all_states, chart_hash, events_of
 from machines.releases import MIGRATIONS
 from machines.snapshot import Snapshot
-from machines.step import CHARTS
+from machines.step import CHARTS, allowed, allowed_from
 from tests.machines.golden import definitions, journals
 from tests.machines.golden.__main__ import AlreadyRecorded, record
 from tests.machines.golden.lives import LIVES
@@ -129,6 +129,15 @@ def test_a_migration_that_forgets_a_part_is_found(part: str, monkeypatch: pytest
     with release(SecondParcel):
         monkeypatch.setitem(MIGRATIONS, FIRST, replace(MIGRATION, change=forgetful))
         assert journals.continue_from_each(journal) != []
+
+
+def test_a_machine_at_rest_in_a_renamed_state_allows_what_the_state_does_now() -> None:
+    with release(FirstParcel):
+        journal = journals.record("parcel", "lost", "case:c1", parcel_lost)
+        old = Snapshot.from_json(journal["steps"][0]["snapshot"])
+    with release(SecondParcel):
+        assert "loaded" in allowed_from(old, "handler")
+        assert allowed(old, "viewer") == ["recall"]
 
 
 def test_a_chart_that_drops_an_event_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -22,7 +23,7 @@ from server import ending
 from server.dispatcher import MOST_DELIVERIES
 from server.holding import HOLD_S
 from server.services import Services
-from server.status import held_machines
+from server.status import format_status, held_machines
 from server.timers import Timers
 from storage.backlog import Backlogs
 from storage.census import Census
@@ -259,6 +260,21 @@ async def test_a_client_is_told_that_its_machine_waits_for_another_release(live:
             assert refused["temporary"] is False
             assert "waits unchanged for a release that can" in refused["message"]
             assert (await wire.ask("subscribe", topic=topic))["type"] == "ok"
+
+            async def status() -> dict[str, Any] | None:
+                live.parts.census._at = float("-inf")  # a count is kept for a while
+                found = (await ann.http.get("/api/status")).json()
+                return found if found["held"] else None
+
+            found = await until(status)
+            (row,) = found["held"]
+            assert (row["kind"], row["version"], row["machines"]) == ("parcel", 1, 1)
+            assert row["meaning"] in found["problems"]
+            assert not found["well"]
+            told = format_status(found)
+            assert f"held            {row['meaning']}" in told
+            assert "on the way      outbox 0 (oldest 0.0 s), journal 0" in told
+            assert "traces          in log lines; sent nowhere" in told
         with release(SecondParcel):
             done = await wire.ask("send", machine=made["machine"], event="recall", data={})
         assert (done["type"], done["to"]) == ("ok", ["kept"])

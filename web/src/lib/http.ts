@@ -1,5 +1,7 @@
 /** The HTTP API: JSON in and out, problems as errors that carry the server's sentence. */
 
+import { newTrace } from "./trace";
+
 export class Problem extends Error {
   readonly status: number;
   readonly code: string;
@@ -50,7 +52,7 @@ interface Answer<T> {
 }
 
 async function ask<T>(method: Method, path: string, body?: unknown): Promise<Answer<T>> {
-  const headers: Record<string, string> = { Accept: "application/json" };
+  const headers: Record<string, string> = { Accept: "application/json", traceparent: newTrace() };
   if (method !== "GET") headers["X-CSRF-Token"] = credentials.csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;

@@ -36,6 +36,8 @@ export interface Entry extends Position {
   terminated?: boolean;
   at: number;
   actor: string;
+  /** W3C traceparent of the commit. */
+  trace?: string;
 }
 
 export interface TopicSnapshot extends Position {

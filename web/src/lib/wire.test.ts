@@ -73,6 +73,8 @@ describe("A request without a reply", () => {
     vi.advanceTimersByTime(1_000);
     expect(lines).toHaveLength(2);
     line().onopen?.();
+    expect(line().of("spawn")[0]!.trace).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+    expect(line().of("spawn")[0]!.trace).toBe(lines[0]!.of("spawn")[0]!.trace);
     expect(line().of("spawn")[0]!.event_id).toBe(lines[0]!.of("spawn")[0]!.event_id);
     line().say({ type: "ok", id: line().of("spawn")[0]!.id, machine: "query-1" });
     await expect(sent).resolves.toMatchObject({ machine: "query-1" });

@@ -1,5 +1,6 @@
 /** One websocket to the server: requests with ids, repeats under the same event id, reconnection. */
 
+import { newTrace } from "./trace";
 import type { Entry, Passing, Position, Sent, ServerMessage, Subscribed, TopicSnapshot } from "./types";
 
 export type WireStatus = "connecting" | "open" | "reconnecting" | "stopped";
@@ -139,12 +140,16 @@ export class Wire {
   }
 
   async spawn(kind: string, topic: string, data: object): Promise<Sent> {
-    const result = await this.#request({ type: "spawn", kind, topic, data, event_id: newId() });
+    const result = await this.#request({
+      type: "spawn", kind, topic, data, event_id: newId(), trace: newTrace(),
+    });
     return result as unknown as Sent;
   }
 
   async send(machine: string, event: string, data: object = {}): Promise<Sent> {
-    const result = await this.#request({ type: "send", machine, event, data, event_id: newId() });
+    const result = await this.#request({
+      type: "send", machine, event, data, event_id: newId(), trace: newTrace(),
+    });
     return result as unknown as Sent;
   }
 
