@@ -94,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     drawing.add_argument("kind", choices=sorted(CHARTS))
     drawing.add_argument("--format", choices=FORMATS, default="mermaid")
     drawing.add_argument("--active", default="", help="states to light, separated by commas")
+    drawing.add_argument("--machine", help="light the states of this machine; needs --email")
+    drawing.add_argument("--email", help="account that may see the machine")
+    drawing.add_argument("--url", help="the server; the one of the settings unless given")
     drawing.set_defaults(run=_draw)
     listing = verbs.add_parser("list", help="List the machines that the account may see.")
     add_login(listing)
@@ -167,8 +170,14 @@ async def _status(options: argparse.Namespace, settings: Settings) -> int:
     return 0 if status["well"] else PROBLEM
 
 
-async def _draw(options: argparse.Namespace, _: Settings) -> int:
+async def _draw(options: argparse.Namespace, settings: Settings) -> int:
     active = [state for state in options.active.split(",") if state]
+    if options.machine:
+        if not options.email:
+            raise CommandFailed("--machine asks the server: tell with --email whose account may see it")
+        async with await _login(options, settings) as client:
+            machine = await client.request("GET", f"/api/machines/{quote(options.machine)}")
+        active += machine["configuration"]
     print(draw(options.kind, options.format, active), end="")
     return 0
 

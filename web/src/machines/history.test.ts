@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { apply, contextsOf, revert, segmentsOf } from "./history";
+import { apply, contextsOf, revert, segmentsOf, workOf } from "./history";
 import type { Change, Context, JournalEntry } from "./model";
 
 const OLD: Context = { work: { link: { status: "queued", since: 1 } }, reason: "x", kept: { a: 1 } };
@@ -80,5 +80,17 @@ describe("segments", () => {
   it("end when their state is left, whatever their work says", () => {
     const segments = segmentsOf([entry(1, 10), entry(2, 12, { to: ["cancelled"] })], [work("queued", 10), work("queued", 10)], 99);
     expect(segments).toEqual([expect.objectContaining({ from: 10, to: 12, open: false })]);
+  });
+});
+
+describe("an entry", () => {
+  it("tells what it did to which stage", () => {
+    const changes: Change[] = [
+      { path: ["work", "link", "since"], what: "changed", old: 1, new: 3 },
+      { path: ["work", "link", "status"], what: "changed", old: "queued", new: "running" },
+      { path: ["work", "tag"], what: "added", old: null, new: { status: "queued" } },
+      { path: ["title"], what: "changed", old: "", new: "running" },
+    ];
+    expect(workOf(entry(1, 1, { changes }))).toEqual(["link running", "tag queued"]);
   });
 });

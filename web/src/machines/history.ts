@@ -86,3 +86,13 @@ export function segmentsOf(entries: readonly JournalEntry[], contexts: readonly 
   for (const segment of open.values()) segment.to = Math.max(end, segment.from);
   return segments;
 }
+
+/** What an entry did to stages of work, such as `linking running`. */
+export function workOf(entry: JournalEntry): string[] {
+  return entry.changes.flatMap(({ path, new: value }) => {
+    const [top, stage, field] = path;
+    if (top !== "work" || !stage) return [];
+    if (field === "status") return [`${stage} ${String(value)}`];
+    return field === undefined && value ? [`${stage} ${(value as Stage).status}`] : [];
+  });
+}

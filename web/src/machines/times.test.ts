@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { ago, span } from "./times";
+import { ago, isMoment, span } from "./times";
+
+describe("times", () => {
+  it("are known by their key and their size", () => {
+    expect([isMoment("since", 1.79e9), isMoment("asked_at", 1.79e9)]).toEqual([true, true]);
+    expect([isMoment("bytes", 1.79e9), isMoment("created_at", 0), isMoment("at", "x")]).toEqual([false, false, false]);
+  });
+});
 
 describe("spans", () => {
   it("have three figures or so, whatever their size", () => {

@@ -32,3 +32,8 @@ const CLOCK = new Intl.DateTimeFormat(undefined, {
 
 /** The time of day to the millisecond. */
 export const precise = (at: number): string => CLOCK.format(new Date(at * 1000));
+
+/** Whether a value of a context is a time in Unix seconds, by its key and size. */
+export function isMoment(name: string, value: unknown): boolean {
+  return typeof value === "number" && value > 1e9 && (/^(since|ended|at)$/.test(name) || name.endsWith("_at"));
+}
