@@ -22,7 +22,7 @@ from storage.archive import title_of
 from storage.machine_search import MOST_COUNTED, Criteria, FoundMachine, MachineSearch
 from storage.machine_store import DueTimer, MachineStore
 
-FRESH = 200
+FRESH = 50
 _OVERDUE_TIMERS = 500
 
 Cursor = tuple[float, str]
