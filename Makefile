@@ -13,7 +13,7 @@ $(shell test -x $(BIN)/python || rm -f .make/python .make/redis)
 $(shell test -d web/node_modules || rm -f .make/node)
 $(shell test -f web/dist/index.html || rm -f .make/web)
 
-.PHONY: setup web demo serve test lint types bench e2e services-test clean
+.PHONY: setup web demo serve test lint types wire-types bench e2e services-test clean
 .DELETE_ON_ERROR:
 
 setup: .make/python .make/redis .make/node
@@ -37,6 +37,10 @@ lint: .make/python
 types: .make/python .make/node
 	$(BIN)/mypy
 	$(NPM) --prefix web run check
+
+# The browser's types of the wire, out of the server's models; a test finds stale ones.
+wire-types: .make/python
+	$(BIN)/python -m server.typescript
 
 bench: setup web
 	$(BIN)/python -m tests.bench

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from machines.event import BIGGEST
 from server.messages import Message
@@ -17,7 +17,13 @@ Id = int | str
 Offset = Annotated[int, Field(ge=0, le=BIGGEST)]
 
 
-class MachineState(Message):
+class Said(Message):
+    """A message of the server; the texts below its fields go into the description."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class MachineState(Said):
     """One machine as the reader's role sees it."""
 
     machine: str
@@ -35,7 +41,7 @@ class MachineState(Message):
     """Unix seconds."""
 
 
-class Entry(Message):
+class Entry(Said):
     """A machine was spawned, has moved, or has left (`gone`); `context` and `removed` tell what changed."""
 
     type: Literal["entry"]
@@ -61,7 +67,7 @@ class Entry(Message):
     """W3C traceparent of the request that led to it."""
 
 
-class Snapshot(Message):
+class Snapshot(Said):
     """All machines of a topic, in place of entries that cannot be told one by one."""
 
     type: Literal["snapshot"]
@@ -73,7 +79,7 @@ class Snapshot(Message):
     """Older finished machines are not among them."""
 
 
-class Passing(Message):
+class Passing(Said):
     """Progress, a piece of an answer, a toast: shown now or never, without an offset."""
 
     type: Literal["passing"]
@@ -83,7 +89,7 @@ class Passing(Message):
     data: dict[str, Any]
 
 
-class Closed(Message):
+class Closed(Said):
     """A right has ended, and with it the topic on this connection."""
 
     type: Literal["closed"]
@@ -91,7 +97,7 @@ class Closed(Message):
     code: Literal["access.ended", "auth.required"]
 
 
-class Resume(Message):
+class Resume(Said):
     """A stream ends, and its reader should open it again with the id of the last event."""
 
     type: Literal["resume"]
@@ -99,14 +105,14 @@ class Resume(Message):
     code: Literal["shutdown", "slow", "insufficient"]
 
 
-class WebhookPing(Message):
+class WebhookPing(Said):
     """Sent when somebody tries out a webhook."""
 
     type: Literal["ping"]
     webhook: str
 
 
-class Reply(Message):
+class Reply(Said):
     """The answer to the request of the same `id`."""
 
     type: Literal["ok"]
@@ -154,7 +160,7 @@ class Pong(Reply):
     """The answer to a ping."""
 
 
-class Refusal(Message):
+class Refusal(Said):
     """The request of that `id` was refused; `id` is null where it could not be read."""
 
     type: Literal["error"]
@@ -167,7 +173,7 @@ class Refusal(Message):
     """Events that the machine's state does allow, where that says something."""
 
 
-class Event(Message):
+class Event(Said):
     """A CloudEvent 1.0 in structured mode."""
 
     specversion: Literal["1.0"]

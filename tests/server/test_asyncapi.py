@@ -14,6 +14,7 @@ import pytest_asyncio
 from machines.chart import events_of
 from machines.effect import effect_types
 from machines.step import CHARTS
+from server import typescript
 from server.asyncapi import description
 from server.cli import main
 from server.services import Services
@@ -143,6 +144,12 @@ def test_the_command_prints_the_document(capsys: pytest.CaptureFixture[str]) -> 
         main(["describe", "asyncapi"])
     assert ended.value.code == 0
     assert json.loads(capsys.readouterr().out)["channels"] == DOCUMENT["channels"]
+
+
+def test_the_types_of_the_browser_are_those_of_the_models() -> None:
+    assert typescript.FILE.read_text(encoding="utf-8") == typescript.declarations(), (
+        "run: python -m server.typescript"
+    )
 
 
 @pytest_asyncio.fixture(loop_scope="session")

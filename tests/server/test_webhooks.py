@@ -14,6 +14,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from server import webhooks, webhooks_sending
+from server.cloudevents import event_id
 from server.services import Services
 from server.settings import Settings
 from storage.keys import shard_keys, topic_keys
@@ -272,6 +273,45 @@ async def test_a_replay_beyond_the_log_comes_out_of_the_journal(ann: Owner, rece
     assert 26 <= chained < 31
     assert positions[chained:] == [(hook["epoch"], hook["offset"] + n) for n in range(chained, 31)]
     await ann.reaches(offset=hook["offset"] + 30)
+
+
+async def test_machines_that_left_make_a_replay_begin_earlier_and_never_later(
+    ann: Owner, receiver: Receiver
+) -> None:
+    """The log counts a machine that leaves, and the journal does not."""
+    user, engine, store = f"user:{ann.person.id}", ann.live.parts.engine, ann.live.parts.store
+    response = await ann.person.call("POST", "/api/webhooks", {"topic": user, "url": receiver.url})
+    ann.hook = response.json()
+    machines = []
+    for number in range(6):
+        outcome = await engine.spawn("notification", user, {"title": f"{number}"})
+        machines.append(outcome.machine)
+
+        async def delivered(machine: str = outcome.machine) -> bool:
+            snapshot = await store.load(machine)
+            return snapshot is not None and snapshot.configuration == ["delivered"]
+
+        await until(delivered, 10)
+        await engine.send(outcome.machine, "mark_read", {}, source="client", role="owner")
+    for machine in machines[:3]:
+        await store.evict(machine)
+    last = await engine.spawn("notification", user, {"title": "last"})
+    _, offset = await store.position(user)
+    await ann.reaches(offset=offset)
+    log = await store.read_log(user, ann.hook["epoch"], 0)
+    assert log is not None
+    after = 9
+    wanted = [event_id(entry) for entry in log.entries[after:] if not entry["gone"]]
+    await ann.call("POST", "/pause")
+    shard = shard_of(user, ann.live.parts.settings.shards)
+    await ann.live.parts.redis.xtrim(topic_keys(shard, user).log, maxlen=2, approximate=False)
+    receiver.taken.clear()
+    await ann.call("POST", "/replay", {"offset": after})
+    await ann.call("POST", "/resume")
+    await receiver.wait(lambda: bool(receiver.taken) and receiver.taken[-1].json["subject"] == last.machine)
+    ids = [request.json["id"] for request in receiver.taken]
+    assert [each for each in ids if each in wanted] == wanted
+    assert len(ids) <= len(wanted) + 3
 
 
 async def test_another_epoch_brings_a_snapshot_that_says_so(ann: Owner, receiver: Receiver) -> None:

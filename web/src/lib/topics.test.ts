@@ -34,6 +34,7 @@ function entry(offset: number, id: string, fields: Partial<Entry> = {}): Entry {
     context: {},
     removed: [],
     allowed: ["cancel"],
+    terminated: false,
     gone: false,
     at: offset,
     actor: "system",

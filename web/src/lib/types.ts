@@ -1,196 +1,53 @@
 /** What travels: the wire's messages, the HTTP API's values, and the contexts of the charts. */
 
-export interface Position {
-  epoch: string;
-  offset: number;
-}
+import type * as wire from "./wire.gen";
+
+export type {
+  Answer,
+  CaseContext,
+  Citation,
+  Entry,
+  NotificationContext,
+  Passing,
+  PathStep,
+  Place,
+  ServerMessage,
+  UploadContext,
+  Work,
+} from "./wire.gen";
+
+export type Position = wire.Since;
 
 /** One running instance of a chart, as a subscriber sees it. */
-export interface Machine<C = Record<string, unknown>> {
-  machine: string;
-  kind: string;
-  topic: string;
-  revision: number;
-  configuration: string[];
+export interface Machine<C = Record<string, unknown>> extends Omit<wire.MachineState, "context"> {
   context: C;
-  /** Events that this session may send now. */
-  allowed: string[];
-  terminated: boolean;
-  /** Unix seconds. */
-  updated_at: number;
 }
 
-export interface Entry extends Position {
-  type: "entry";
-  topic: string;
-  machine: string;
-  kind: string;
-  revision: number;
-  event: string;
-  from: string[];
-  to: string[];
-  context: Record<string, unknown>;
-  removed: string[];
-  allowed: string[];
-  gone: boolean;
-  terminated?: boolean;
-  at: number;
-  actor: string;
-  /** W3C traceparent of the commit. */
-  trace?: string;
-}
+export type TopicSnapshot = Omit<wire.Snapshot, "type">;
 
-export interface TopicSnapshot extends Position {
-  topic: string;
-  machines: Machine[];
-  more: boolean;
-}
+export type Subscribed = Omit<wire.Recovered, "type" | "id"> | Omit<wire.Begun, "type" | "id">;
 
-export type Subscribed =
-  | (Position & { topic: string; recovered: true; entries: Entry[] })
-  | (TopicSnapshot & { recovered: false });
+export type Sent = Omit<wire.Outcome, "type" | "id">;
 
-export interface Passing {
-  type: "passing";
-  topic: string;
-  machine: string;
-  what: string;
-  data: Record<string, unknown>;
-}
-
-export interface Sent {
-  machine: string;
-  revision: number;
-  to: string[];
-  allowed: string[];
-  repeated: boolean;
-}
-
-export type ServerMessage =
-  | ({ type: "ok"; id: number } & Record<string, unknown>)
-  | { type: "error"; id: number | null; code: string; message: string; temporary: boolean; allowed?: string[] }
-  | Entry
-  | ({ type: "snapshot" } & TopicSnapshot)
-  | Passing
-  | { type: "closed"; topic: string; code: string };
-
-export type WorkStatus = "queued" | "running" | "waiting" | "done" | "broken";
-
-/** How one stage of a machine stands; times are Unix seconds. */
-export interface Work {
-  status: WorkStatus;
-  queue: string;
-  effect: string;
-  attempt: number;
-  since: number;
-  ended: number | null;
-  done: number;
-  total: number;
-  unit: string;
-  reason: string;
-}
+export type WorkStatus = wire.Work["status"];
 
 export interface WorkContext {
-  work: Record<string, Work>;
+  work: Record<string, wire.Work>;
   reason: string;
-}
-
-export interface UploadContext extends WorkContext {
-  filename: string;
-  bytes: number;
-  received: number;
-  sha256: string;
-  parent: number;
-  evidence: number;
-  media_type: string;
-  title: string;
-  pages: number;
-  characters: number;
-  chunks: number;
-  children: number;
-  entities: number;
-  tags: string[];
-  retryable: boolean;
 }
 
 export type Leg = "meaning" | "words" | "links";
 
-export interface Place {
-  page: number;
-  start: number;
-  end: number;
-  boxes: Box[];
-}
-
 /** `[x0, y0, x1, y1]` in points, from the page's top left. */
 export type Box = [number, number, number, number];
 
-export interface PathStep {
-  source: string;
-  kind: string;
-  target: string;
-}
-
-export interface Hit {
-  node: number;
-  evidence: number;
-  title: string;
-  place: Place;
-  snippet: string;
-  highlights: [number, number][];
+export interface Hit extends Omit<wire.Hit, "legs"> {
   legs: Partial<Record<Leg, number>>;
-  path: PathStep[];
 }
 
-export interface Citation {
-  node: number;
-  evidence: number;
-  title: string;
-  page: number;
-  start: number;
-  end: number;
-}
-
-export interface Answer {
-  mode: "extractive" | "generated";
-  supported: boolean;
-  text: string;
-  claims: { text: string; citations: Citation[] }[];
-  model: string;
-  dropped: string[];
-}
-
-export interface QueryContext extends WorkContext {
-  question: string;
-  conversation: string;
-  asker: string;
-  asked_at: number;
-  legs: Partial<Record<Leg, { node: number; score: number }[]>>;
+export interface QueryContext extends Omit<wire.QueryContext, "legs" | "hits"> {
+  legs: Partial<Record<Leg, wire.Found[]>>;
   hits: Record<string, Hit>;
-  order: { node: number; score: number }[];
-  as_of: number;
-  votes: Record<string, number>;
-  mine: Record<string, Record<string, number>>;
-  nodes: number;
-  edges: number;
-  answer: Answer | null;
-}
-
-export interface CaseContext {
-  title: string;
-  description: string;
-  owner: string;
-  created_at: number;
-  versions: Record<string, number>;
-}
-
-export interface NotificationContext extends WorkContext {
-  title: string;
-  body: string;
-  level: "info" | "warning";
-  about: string;
-  evidence: number;
-  created_at: number;
 }
 
 export interface User {

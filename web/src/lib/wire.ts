@@ -264,7 +264,7 @@ export class Wire {
     this.#heard = true;
     switch (message.type) {
       case "ok":
-        this.#settle(message.id)?.resolve(message);
+        this.#settle(message.id)?.resolve({ ...message });
         break;
       case "error":
         this.#failed(message);
@@ -284,7 +284,8 @@ export class Wire {
     }
   }
 
-  #settle(id: number): Request | undefined {
+  #settle(id: number | string): Request | undefined {
+    if (typeof id !== "number") return undefined; // this page's ids are numbers
     const request = this.#requests.get(id);
     clearTimeout(request?.timer);
     this.#requests.delete(id);
@@ -292,18 +293,17 @@ export class Wire {
   }
 
   #failed(message: Extract<ServerMessage, { type: "error" }>): void {
-    if (message.id === null) return;
-    const request = this.#requests.get(message.id);
-    if (!request) return;
+    const id = message.id;
+    const request = typeof id === "number" ? this.#requests.get(id) : undefined;
+    if (!request || typeof id !== "number") return;
     if (message.temporary && request.tries < TEMPORARY_TRIES) {
       const pause = 250 * 2 ** request.tries * (0.5 + Math.random());
       request.tries += 1;
       clearTimeout(request.timer);
-      const id = message.id;
       request.timer = setTimeout(() => this.#transmit(id, request), pause);
       return;
     }
-    this.#settle(message.id);
+    this.#settle(id);
     request.reject(new WireError(message.code, message.message, message.allowed));
   }
 }
