@@ -144,6 +144,20 @@ async def test_a_reader_goes_on_from_a_position(live: Live) -> None:
         assert not live.parts.hub.topics
 
 
+async def test_an_answer_that_comes_twice_brings_no_entry_twice(live: Live, proxy: Cutting) -> None:
+    """A subscription that was cut is asked again, and so is the topic that it was for."""
+    async with client_of(live, proxy.port) as (client, case, topic):
+        position = await live.parts.store.position(topic)
+        for title in ("One", "Two"):
+            await rename(live, case, title)
+        proxy.cut_next_answer = True
+        messages = client.follow(topic, since=position)
+        seen = [(await asyncio.wait_for(anext(messages), 20))["context"]["title"] for _ in range(2)]
+        await rename(live, case, "Three")
+        seen.append((await asyncio.wait_for(anext(messages), 20))["context"]["title"])
+        assert (seen, proxy.cuts) == (["One", "Two", "Three"], 1)
+
+
 async def test_a_gap_that_the_log_cannot_fill_shows_as_a_snapshot(live: Live) -> None:
     async with client_of(live) as (client, case, topic):
         messages = client.follow(topic)

@@ -212,6 +212,21 @@ async def test_nothing_is_sent_after_a_right_has_ended(live: Live) -> None:
             assert reader.events[-1].name == "closed"
 
 
+async def test_the_right_is_asked_before_each_event(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.sse, "RECHECK_S", 60.0)
+    async with live.person() as ann, live.person("bob") as bob:
+        case, topic = await a_case(ann)
+        await ann.invite(case, bob, "viewer")
+        async with stream(bob, topic) as reader:
+            await reader.until("snapshot")
+            await live.parts.cases.remove_member(case["id"], bob.id)
+            await asyncio.sleep(1.1)  # a role is believed for a second
+            await rename(live, case, "Secret")
+            closed = await reader.next()
+            assert closed is not None
+            assert closed.name == "closed"
+
+
 async def test_a_login_that_ends_closes_the_stream(live: Live) -> None:
     async with live.person() as ann:
         _, topic = await a_case(ann)
