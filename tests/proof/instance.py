@@ -20,7 +20,6 @@ import psutil
 
 from storage.data_folder import DataFolder, Owner, read_owner
 
-VICTIMS = ("server", "worker", "parser", "redis", "postgres", "postgres session")
 _ROOT = Path(__file__).resolve().parents[2]
 _START_S = 90.0
 _END_S = 60.0
@@ -150,6 +149,8 @@ class Instance:
                         line = child.cmdline()
                         if "server.worker" in line:
                             found["worker"].append(child)
+                        elif "server.one_of_several" in line:
+                            found["server process"].append(child)
                         elif "handlers.parsing" in line:
                             found["parser"].append(child)
         return {kind: processes for kind, processes in found.items() if processes}

@@ -94,6 +94,11 @@ class Load:
         """Machines that do not rest yet."""
         return len(self._work)
 
+    @property
+    def results(self) -> int:
+        """How many ends of jobs have reached subscribers."""
+        return sum(person.results for person in self.people)
+
     async def begin(self) -> None:
         """Register everybody, a case each, which the next one watches."""
         for person in self.people:  # one after the other: many at once from one address are refused
