@@ -7,12 +7,22 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, Table, delete, func, insert, select, tuple_
+from sqlalchemy import (
+    RowMapping,
+    Select,
+    Table,
+    any_,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from machines.event import Role
 from storage.batch import Batch
+from storage.database import texts
 from storage.people import USERS, Person, normal_email
 from storage.request_keys import Once, once
 from storage.schema import Case
@@ -134,16 +144,21 @@ class Cases:
         query = select(MEMBERS.c.user_id, MEMBERS.c.role)
         async with self._database.connect() as connection:
             rows = await connection.execute(
-                query.where(MEMBERS.c.case_id == case, MEMBERS.c.user_id.in_(users))
+                query.where(MEMBERS.c.case_id == case, MEMBERS.c.user_id == any_(texts(users)))
             )
             return {row.user_id: row.role for row in rows}
 
     async def _roles_of_all(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Role]:
-        query = select(MEMBERS.c.case_id, MEMBERS.c.user_id, MEMBERS.c.role)
+        asked = (
+            func.unnest(texts([case for case, _ in pairs]), texts([user for _, user in pairs]))
+            .table_valued("case_id", "user_id")
+            .render_derived()
+        )
+        query = select(MEMBERS.c.case_id, MEMBERS.c.user_id, MEMBERS.c.role).join(
+            asked, (asked.c.case_id == MEMBERS.c.case_id) & (asked.c.user_id == MEMBERS.c.user_id)
+        )
         async with self._database.connect() as connection:
-            rows = await connection.execute(
-                query.where(tuple_(MEMBERS.c.case_id, MEMBERS.c.user_id).in_(pairs))
-            )
+            rows = await connection.execute(query)
             return {(row.case_id, row.user_id): row.role for row in rows}
 
     async def machine(self, case: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from secrets import token_hex
 
-from sqlalchemy import Table, insert, select, text
+from sqlalchemy import Table, any_, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.batch import Batch
+from storage.database import texts
 from storage.schema import User
 
 USERS: Table = User.metadata.tables["users"]
@@ -90,7 +91,7 @@ class People:
     async def _get_all(self, users: list[str]) -> dict[str, Person]:
         query = select(USERS.c.id, USERS.c.email, USERS.c.name, USERS.c.is_admin)
         async with self._database.connect() as connection:
-            rows = await connection.execute(query.where(USERS.c.id.in_(users)))
+            rows = await connection.execute(query.where(USERS.c.id == any_(texts(users))))
             return {row[0]: Person(*row) for row in rows}
 
     async def by_email(self, email: str) -> tuple[Person, str] | None:

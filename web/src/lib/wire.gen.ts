@@ -173,6 +173,7 @@ export interface PathStep {
 
 /** Answered by `ok`. */
 export interface Ping {
+  trace?: string;
   id: number | string;
   type: "ping";
 }
@@ -236,6 +237,7 @@ export interface Refusal {
 
 /** Send an event to a machine, at most once for an `event_id`; `if_revision` must still hold. */
 export interface Send {
+  trace?: string;
   id: number | string;
   type: "send";
   machine: string;
@@ -264,6 +266,7 @@ export interface Snapshot {
 
 /** Start a machine; a repeat with the same `event_id` starts none and gets the first outcome. */
 export interface Spawn {
+  trace?: string;
   id: number | string;
   type: "spawn";
   kind: string;
@@ -274,6 +277,7 @@ export interface Spawn {
 
 /** Follow a topic. With `since`, the reply holds what was missed if the log still has it. */
 export interface Subscribe {
+  trace?: string;
   id: number | string;
   type: "subscribe";
   topic: string;
@@ -282,6 +286,7 @@ export interface Subscribe {
 
 /** Follow a topic no more. */
 export interface Unsubscribe {
+  trace?: string;
   id: number | string;
   type: "unsubscribe";
   topic: string;

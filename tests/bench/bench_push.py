@@ -1,0 +1,182 @@
+"""Push to very many sockets: broadcast, memory, reconnecting crowds, latency, small JSON answers.
+
+`python -m tests.bench.bench_push [broadcast|memory|reconnect|latency|json …]` prints Markdown tables;
+each part takes at most a minute. Server and reader are processes of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import orjson
+import psutil
+from redis import Redis
+
+from tests.bench.push_crowd import Crowd, Result, connect, opening, text_frame
+from tests.bench.push_peers import TEXT
+from tests.bench.push_stage import Stage, stage
+from tests.bench.serving import free_port
+
+ROUNDS = 4
+ROUND_S = 1.0
+PEERS = ("starlette", "websockets", "socketify")
+
+
+@contextmanager
+def peer(name: str) -> Iterator[tuple[int, psutil.Process]]:
+    """A peer in a process of its own; its port and process."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.push_peers", name, str(port)])
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        yield port, psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listeners(of: Stage, count: int, *, case: int = 0, first_person: int = 0) -> list[socket.socket]:
+    """Sockets that follow a case, each of another person."""
+    subscribe = orjson.dumps({"type": "subscribe", "id": 1, "topic": f"case:{of.cases[case]}"})
+    requests = [of.request((first_person + i) % len(of.tokens)) for i in range(count)]
+    return [sock for sock, _ in connect(of.server.port, requests, subscribe)]
+
+
+def _messages(of: Stage) -> Iterator[bytes]:
+    """Passing messages of the case, as long as what the peers send.
+
+    Each is of another kind: where some of one kind wait, Casewire would send only the newest.
+    """
+    message = orjson.loads(TEXT) | {"topic": f"case:{of.cases[0]}", "machine": of.machines[0]}
+    for number in itertools.count(1):
+        message["what"] = f"{number:08d}"
+        short = len(TEXT) - len(orjson.dumps(message))
+        message["data"]["note"] = "x" * (len(message["data"]["note"]) + short)
+        yield orjson.dumps(message)
+
+
+def _broadcast(of: Stage, count: int) -> list[str]:
+    redis = Redis.from_url(of.redis_url)
+    messages, channel = _messages(of), of.channel(0)
+    crowds: dict[str, tuple[Crowd, psutil.Process]] = {}
+    results: dict[str, list[tuple[Result, float]]] = {}
+    with ExitStack() as stack:
+        stack.callback(redis.close)
+        for name in PEERS:
+            port, process = stack.enter_context(peer(name))
+            listeners = [sock for sock, _ in connect(port, [opening(port, "/")] * count)]
+            [(control, _)] = connect(port, [opening(port, "/control")])
+            crowd = Crowd(listeners, lambda control=control: control.sendall(text_frame(b"p")))
+            crowds[name] = (crowd, process)
+        ours = Crowd(_listeners(of, count), lambda: redis.execute_command("PUBLISH", channel, next(messages)))
+        crowds["Casewire"] = (ours, of.process)
+        for crowd, _ in crowds.values():
+            stack.callback(crowd.close)
+        for _ in range(ROUNDS):
+            for name, (crowd, process) in crowds.items():
+                results.setdefault(name, []).append(_timed(crowd, process))
+        silent = _silent(of, max(10, count // 100), count)
+        beside = f"Casewire, {len(silent)} more who read nothing"
+        for _ in range(ROUNDS):
+            results.setdefault(beside, []).append(_timed(ours, of.process))
+        for sock in silent:
+            sock.close()
+    stock, stock_cpu = _middle(results["starlette"])
+    rows = []
+    for name, found in results.items():
+        middle, per_cpu = _middle(found)
+        best = max(result.rate for result, _ in found)
+        rows.append(
+            f"| {count:,} | {name} | {middle.rate / 1000:.0f} k | {best / 1000:.0f} k "
+            f"| {per_cpu / 1000:.0f} k | {middle.p50_ms:.1f} | {middle.p99_ms:.1f} "
+            f"| {middle.rate / stock.rate:.1f} × | {per_cpu / stock_cpu:.1f} × |"
+        )
+    return rows
+
+
+def _timed(crowd: Crowd, process: psutil.Process) -> tuple[Result, float]:
+    """A run, and the deliveries for each second that the server computed."""
+    before = process.cpu_times()
+    result = crowd.run(ROUND_S)
+    after = process.cpu_times()
+    spent = after.user + after.system - before.user - before.system
+    return result, result.deliveries / max(spent, 0.01)
+
+
+def _silent(of: Stage, count: int, first_person: int) -> list[socket.socket]:
+    """Sockets that follow the case, and never read; their buffers are small."""
+    sockets = _listeners(of, count, first_person=first_person)
+    for sock in sockets:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    return sockets
+
+
+def _middle(results: list[tuple[Result, float]]) -> tuple[Result, float]:
+    """The round of middle rate, and the middle of what a second of the server's time gave."""
+    rounds = sorted(results, key=lambda found: found[0].rate)
+    return rounds[len(rounds) // 2][0], statistics.median(per_cpu for _, per_cpu in results)
+
+
+async def broadcast() -> None:
+    """One message to all of many sockets, as fast as it goes."""
+    print(
+        "| sockets | server | deliveries/s, middle round | best | for each second of its CPU "
+        "| p50 ms | p99 ms | beside stock | by CPU |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    async with stage(people=3_100) as of:
+        for count in (1_000, 3_000):
+            for row in await asyncio.to_thread(_broadcast, of, count):
+                print(row, flush=True)
+
+
+async def memory() -> None:
+    """What a connected and subscribed socket adds to the server's memory."""
+    print("| sockets | server memory before | after | each | in one GiB |")
+    print("|---|---|---|---|---|")
+    async with stage(people=5_000) as of:
+        warm = await asyncio.to_thread(_listeners, of, 200)
+        await asyncio.sleep(1)
+        before = of.process.memory_info().rss
+        sockets = await asyncio.to_thread(_listeners, of, 4_800, first_person=200)
+        await asyncio.sleep(2)
+        after = of.process.memory_info().rss
+        each = (after - before) / len(sockets)
+        print(
+            f"| {len(sockets):,} | {before / 2**20:.0f} MiB | {after / 2**20:.0f} MiB "
+            f"| {each / 1024:.1f} KiB | {2**30 / each:,.0f} |"
+        )
+        for sock in warm + sockets:
+            sock.close()
+
+
+PARTS: dict[str, Callable[[], Awaitable[None]]] = {
+    "broadcast": broadcast,
+    "memory": memory,
+}
+
+
+async def main(names: list[str]) -> None:
+    for name in names or list(PARTS):
+        print(f"\n### {name}\n", flush=True)
+        await PARTS[name]()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))

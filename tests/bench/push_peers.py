@@ -1,0 +1,112 @@
+"""Servers that do nothing but broadcast, to compare with: `python -m tests.bench.push_peers NAME PORT`.
+
+A message on `/control` has each of them send the same text to every socket on `/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import orjson
+import uvloop
+
+TEXT = orjson.dumps(
+    {
+        "type": "passing",
+        "topic": "case:0123456789abcdef0123",
+        "machine": "upload-1-0123456789abcdef0123",
+        "what": "progress",
+        "data": {"done": 17, "total": 4711, "note": "x" * 130},
+    }
+)
+"""About 300 bytes, as long as what Casewire is given to send."""
+
+
+def starlette(port: int) -> None:
+    """uvicorn and Starlette as their guides show it."""
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.routing import WebSocketRoute
+    from starlette.websockets import WebSocket, WebSocketDisconnect
+
+    sockets: set[WebSocket] = set()
+    text = TEXT.decode()
+
+    async def listen(websocket: WebSocket) -> None:
+        await websocket.accept()
+        sockets.add(websocket)
+        try:
+            while True:
+                await websocket.receive_text()
+        except WebSocketDisconnect:
+            sockets.discard(websocket)
+
+    async def control(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.receive_text()
+                for each in list(sockets):
+                    await each.send_text(text)
+        except WebSocketDisconnect:
+            return
+
+    routes = [WebSocketRoute("/", listen), WebSocketRoute("/control", control)]
+    uvicorn.run(
+        Starlette(routes=routes),
+        host="127.0.0.1",
+        port=port,
+        log_level="error",
+        backlog=4096,
+        ws_ping_interval=None,
+    )
+
+
+def websockets(port: int) -> None:
+    """The library `websockets` alone, on uvloop, with its own `broadcast`."""
+    from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+    sockets: set[ServerConnection] = set()
+    text = TEXT.decode()
+
+    async def handler(connection: ServerConnection) -> None:
+        request: Any = connection.request
+        if request.path == "/control":
+            async for _ in connection:
+                broadcast(sockets, text)
+            return
+        sockets.add(connection)
+        await connection.wait_closed()
+        sockets.discard(connection)
+
+    async def main() -> None:
+        async with serve(handler, "127.0.0.1", port, compression=None, ping_interval=None, backlog=4096):
+            await asyncio.get_running_loop().create_future()
+
+    uvloop.run(main())
+
+
+def socketify(port: int) -> None:
+    """uWebSockets with its own publish and subscribe."""
+    from socketify import App, CompressOptions, OpCode
+
+    app = App()
+    text = TEXT.decode()
+
+    def opened(ws: Any) -> None:
+        ws.subscribe("all")
+
+    def control(ws: Any, message: Any, opcode: Any) -> None:
+        app.publish("all", text, OpCode.TEXT)
+
+    quiet = {"compression": CompressOptions.DISABLED, "idle_timeout": 120}
+    app.ws("/", quiet | {"open": opened, "message": lambda ws, message, opcode: None})
+    app.ws("/control", quiet | {"message": control})
+    app.listen({"port": port, "host": "127.0.0.1"}, lambda config: None)
+    app.run()
+
+
+if __name__ == "__main__":
+    {"starlette": starlette, "websockets": websockets, "socketify": socketify}[sys.argv[1]](int(sys.argv[2]))
