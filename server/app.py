@@ -104,6 +104,7 @@ INVITATION_FAILURES = 20
 """Addresses without an account that one person may name within a quarter of an hour."""
 
 ROUTES: list[BaseRoute] = [
+    WebSocketRoute("/ws", websocket_endpoint),  # first: a crowd comes back at once
     *routes_auth.routes,
     *routes_tokens.routes,
     *routes_cases.routes,
@@ -120,7 +121,6 @@ ROUTES: list[BaseRoute] = [
     *routes_streams.routes,
     *routes_webhooks.routes,
     *routes_asyncapi.routes,
-    WebSocketRoute("/ws", websocket_endpoint),
     *routes_client.routes,
 ]
 

@@ -77,6 +77,7 @@ async def require_visitor(request: Request) -> Visitor:
     elif not safe:
         require_writing(visitor)
     refuse_nul(request.path_params)
+    request.state.visitor = visitor  # for what is in front of the application
     return visitor
 
 

@@ -33,6 +33,9 @@ class Rights:
 
     A case's topic gives the member's role; `user:<id>` belongs to that user; `system` to the
     administrators. Nothing else gives any role.
+
+    Attributes:
+        changes: How often something was announced, here or elsewhere, about anybody.
     """
 
     def __init__(self, cases: Cases, redis: Redis) -> None:
@@ -40,6 +43,7 @@ class Rights:
         self._redis = redis
         self._known: dict[str, dict[str, tuple[float, Role | None]]] = {}
         self._watchers: dict[str, set[Watcher]] = {}
+        self.changes = 0
 
     async def role(self, user: Person, topic: str) -> Role | None:
         """The user's role on a topic, at most a second old."""
@@ -150,6 +154,7 @@ class Rights:
             await asyncio.sleep(0.5)
 
     def _forget(self, user: str) -> None:
+        self.changes += 1
         self._known.pop(user, None)
         for watcher in tuple(self._watchers.get(user, ())):
             watcher()

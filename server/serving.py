@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
+from server.front import Front
 from server.line import SocketLine
 from server.settings import Settings
 from server.sockets import PING_S
@@ -62,7 +63,7 @@ def server_of(
 ) -> Server:
     """A server of the application, ready to `serve`."""
     config = uvicorn.Config(
-        app,
+        Front(app),
         host=settings.host,
         port=settings.port,
         log_config=None,

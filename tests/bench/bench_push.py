@@ -25,7 +25,7 @@ from tests.bench.push_peers import TEXT
 from tests.bench.push_stage import Stage, stage
 from tests.bench.serving import free_port
 
-ROUNDS = 4
+ROUNDS = 3
 ROUND_S = 1.0
 PEERS = ("starlette", "websockets", "socketify")
 

@@ -1,0 +1,134 @@
+"""Answers that are the same for everybody who may have them, given again before any route is looked for.
+
+What is kept is what the ordinary way answered, to the byte. Whoever was given such an answer a moment
+ago is believed to be the same for a second, or until something is announced about that person; all
+others, and every refusal, go the ordinary way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from machines.step import CHARTS
+from server.parts import Parts
+from server.rights import KNOWN_S, Watcher
+
+PUBLIC = ("/healthz",)
+FOR_VISITORS = (
+    "/api/charts",
+    *(f"/api/charts/{kind}.{suffix}" for kind in sorted(CHARTS) for suffix in ("dot", "json", "mmd")),
+)
+"""Paths whose answers do not change while the process runs; without a query."""
+
+
+@dataclass
+class _Kept:
+    """One path: whom it is for, and the messages that answered it, empty until somebody asked."""
+
+    public: bool
+    messages: list[Message] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Believed:
+    """Somebody who was let in, and until when on the monotonic clock that holds."""
+
+    user: str
+    until: float
+
+
+class Front:
+    """ASGI application before the application."""
+
+    def __init__(
+        self, app: ASGIApp, *, public: Iterable[str] = PUBLIC, for_visitors: Iterable[str] = FOR_VISITORS
+    ) -> None:
+        self._app = app
+        self._kept = {path: _Kept(public=True) for path in public}
+        self._kept |= {path: _Kept(public=False) for path in for_visitors}
+        self._believed: dict[bytes, _Believed] = {}
+        self._of: dict[str, tuple[Watcher, set[bytes]]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from what is kept, or have the application answer and keep it."""
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["query_string"]:
+            await self._app(scope, receive, send)
+            return
+        kept = self._kept.get(scope["path"])
+        if kept is None:
+            await self._app(scope, receive, send)
+            return
+        proof = b"" if kept.public else _proof(scope)
+        if kept.messages and (kept.public or self._knows(proof)):
+            for message in kept.messages:
+                await send(message)
+            return
+        await self._ask(kept, proof, scope, receive, send)
+
+    async def _ask(self, kept: _Kept, proof: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        parts: Parts = scope["state"]["parts"]
+        asked, changes = time.monotonic(), parts.rights.changes
+        messages: list[Message] = []
+
+        async def noting(message: Message) -> None:
+            messages.append(message)
+            await send(message)
+
+        await self._app(scope, receive, noting)
+        if not messages or messages[0].get("status") != 200:
+            return
+        kept.messages = messages
+        visitor = scope["state"].get("visitor")
+        # What was announced meanwhile may have been about this person.
+        if not kept.public and visitor is not None and parts.rights.changes == changes:
+            self._forget_old(parts)
+            self._believe(parts, proof, _Believed(visitor.person.id, asked + KNOWN_S))
+
+    def _knows(self, proof: bytes) -> bool:
+        found = self._believed.get(proof)
+        return found is not None and time.monotonic() < found.until
+
+    def _believe(self, parts: Parts, proof: bytes, believed: _Believed) -> None:
+        self._drop(parts, proof)
+        self._believed[proof] = believed
+        user = believed.user
+        if user not in self._of:
+            watcher = partial(self._forget, parts, user)
+            self._of[user] = (watcher, set())
+            parts.rights.watch(user, watcher)
+        self._of[user][1].add(proof)
+
+    def _forget_old(self, parts: Parts) -> None:
+        now = time.monotonic()
+        while self._believed:
+            proof = next(iter(self._believed))
+            if self._believed[proof].until > now:
+                return
+            self._drop(parts, proof)
+
+    def _drop(self, parts: Parts, proof: bytes) -> None:
+        found = self._believed.pop(proof, None)
+        if found is None:
+            return
+        watcher, proofs = self._of[found.user]
+        proofs.discard(proof)
+        if not proofs:
+            del self._of[found.user]
+            parts.rights.unwatch(found.user, watcher)
+
+    def _forget(self, parts: Parts, user: str) -> None:
+        """Believe nothing of a person any more."""
+        for proof in tuple(self._of[user][1]):
+            self._drop(parts, proof)
+
+
+def _proof(scope: Scope) -> bytes:
+    """What a request says about who sends it."""
+    return b"\n".join(
+        name + b":" + value for name, value in scope["headers"] if name in (b"cookie", b"authorization")
+    )
