@@ -175,7 +175,7 @@ async def _draw(options: argparse.Namespace, settings: Settings) -> int:
     if options.machine:
         if not options.email:
             raise CommandFailed("--machine asks the server: tell with --email whose account may see it")
-        async with await _login(options, settings) as client:
+        async with await login(options, settings) as client:
             machine = await client.request("GET", f"/api/machines/{quote(options.machine)}")
         active += machine["configuration"]
     print(draw(options.kind, options.format, active), end="")
