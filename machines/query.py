@@ -236,6 +236,7 @@ class QueryChart(WorkChart):
     """Three legs at once, then rank, then answer; votes move the order from `ranking` on."""
 
     kind: ClassVar[str] = "query"
+    version = 2
     context_type = QueryContext
     spawn_event = QuerySpawned
     spawn_topics = ("case",)

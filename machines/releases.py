@@ -29,10 +29,6 @@ class Migration:
     change: Callable[[Snapshot], Snapshot]
 
 
-MIGRATIONS: dict[tuple[str, str], Migration] = {}
-"""By kind and hash of the earlier definition."""
-
-
 def as_it_is(snapshot: Snapshot) -> Snapshot:
     """For a definition that only gained: events, states, context fields with a default."""
     return snapshot
@@ -59,6 +55,13 @@ def with_states_renamed(snapshot: Snapshot, names: Mapping[str, str]) -> Snapsho
         # The keys stay: the durable timers are kept under them.
         timers={key: now(state) for key, state in snapshot.timers.items()},
     )
+
+
+MIGRATIONS: dict[tuple[str, str], Migration] = {
+    # Version 2 refuses votes on nodes that the query has not found.
+    ("query", "75b29a2c07e8baf2"): Migration("b19dbf638c38837a", 2, as_it_is),
+}
+"""By kind and hash of the earlier definition."""
 
 
 def leads(kind: str, chart_hash: str, present: str) -> bool:
