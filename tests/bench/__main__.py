@@ -11,6 +11,8 @@ BENCHES = (
     "bench_step",
     "bench_commit",
     "bench_memory",
+    "bench_push",
+    "bench_inspect",
     "bench_engine",
     "bench_main",
     "bench_retrieval",

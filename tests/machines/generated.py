@@ -179,6 +179,10 @@ class GeneratedChart(Chart):
         self.log("bit1", source, data)
         return self.context.bits & 2
 
+    def odd_time(self) -> bool:
+        """What was refused at rest may be granted at the next event."""
+        return int(self.at) % 2 == 1
+
     @property
     def bits(self) -> int:
         return self.context.bits
@@ -340,6 +344,10 @@ class _Making:
                 asked = f"In('{chance.choice(self.ids)}')"
                 callbacks[each] = [chance.choice((*GUARDS, asked)) for _ in range(chance.randint(1, 2))]
         event = chance.choice((*"aaaabbbbcc", "a b", "answered", "", "", "*"))
+        if not event and self.once_in(2):
+            callbacks["cond"] = ["odd_time", *callbacks.get("cond", [])]
+        if not targets and self.once_in(2):
+            callbacks["after"] = ["configurations"]
         internal = bool(targets) and targets[0] in self.below[source] and self.once_in(2)
         return TransitionSpec(source, targets, event, internal, callbacks)
 
