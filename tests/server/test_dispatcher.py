@@ -16,6 +16,7 @@ from handlers.notify import deliver_toast, notify
 from machines.notification import DeliverToast, Notify, WentOut
 from server import dispatcher as dispatching
 from server.dispatcher import Dispatcher
+from server.ending import end
 from server.queues import JobQueues
 from server.services import Services
 from tests.server.runtime_parts import Parts, parts_of, until
@@ -33,8 +34,7 @@ async def dispatching_with(dispatcher: Dispatcher) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
 
 
 def toasts(parts: Parts) -> Handlers:
