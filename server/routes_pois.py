@@ -42,7 +42,7 @@ async def add_poi(request: Request) -> Response:
     visitor, _ = await require_role(request, f"case:{case}", "editor", "case")
     body = await read(request, PoiBody)
     parts = parts_of(request)
-    poi, _ = await parts.pois.add(
+    poi = await parts.pois.add(
         case, body.name, body.aliases, body.note, request=repeatable(request, visitor.person.id, body)
     )
     # Told for a repeat too: the first request may have ended before it came so far.

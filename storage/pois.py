@@ -50,8 +50,8 @@ class Pois:
 
     async def add(
         self, case: str, name: str, aliases: Sequence[str], note: str, *, request: Once | None = None
-    ) -> tuple[PoiRow, bool]:
-        """Enter a person; a repeated `request` enters none and gets the first one's row, and True.
+    ) -> PoiRow:
+        """Enter a person; a repeated `request` enters none and gets the row of the first one.
 
         Raises:
             KeyReused: The key of `request` stands for another one.
@@ -63,8 +63,8 @@ class Pois:
                 row = (await connection.execute(insert(POIS).values(values).returning(*_COLUMNS))).one()
                 return asdict(PoiRow(*row)) | {"created_at": row.created_at.isoformat()}
 
-            made, repeated = await once(connection, request, make)
-        return PoiRow(**made | {"created_at": datetime.fromisoformat(made["created_at"])}), repeated
+            made, _ = await once(connection, request, make)
+        return PoiRow(**made | {"created_at": datetime.fromisoformat(made["created_at"])})
 
     async def change(self, case: str, poi: int, name: str, aliases: Sequence[str], note: str) -> PoiRow:
         """Replace what is known of a person.

@@ -54,7 +54,7 @@ async def _new_upload(world: World) -> dict[str, Any]:
 
 
 async def _new_poi(world: World) -> dict[str, Any]:
-    poi, _ = await world.live.parts.pois.add(world.contents.ids["case"], "Eve Example", [], "")
+    poi = await world.live.parts.pois.add(world.contents.ids["case"], "Eve Example", [], "")
     return {"poi": poi.id}
 
 
