@@ -12,7 +12,7 @@ BENCHES = (
     "bench_commit",
     "bench_memory",
     "bench_push",
-    "bench_inspect",
+    "bench_inspector",
     "bench_engine",
     "bench_main",
     "bench_retrieval",

@@ -159,7 +159,7 @@ async def small_case(
 ) -> SmallCase:
     """Store documents, each passage a chunk, and every literal occurrence of an entity as a mention."""
     await new_case(database, case)
-    poi_ids = {name: (await Pois(database).add(case, name, a, ""))[0].id for name, a in (pois or {}).items()}
+    poi_ids = {name: (await Pois(database).add(case, name, a, "")).id for name, a in (pois or {}).items()}
     store, chunks, ids = EvidenceStore(database), {}, {}
     for name, passages in documents.items():
         row = await store.register(new_evidence(case, f"{case}-{name}"))

@@ -117,7 +117,7 @@ async def test_a_poi_added_later_is_found_and_takes_the_persons_place(place: Pla
     second = await store(place.engine, place.case, "note", "So said Marta Quills: nothing.")
     for evidence in (first, second):
         await place.link(evidence)
-    poi, _ = await place.pois.add(place.case, "Quill, Martha", [], "")
+    poi = await place.pois.add(place.case, "Quill, Martha", [], "")
     assert await place.relink(poi.id) == 2
     rows = await place.rows()
     assert [row[3] for row in rows if row[0] == "poi"] == ["Martha Quill", "Mr. Quill"]
@@ -128,7 +128,7 @@ async def test_a_poi_added_later_is_found_and_takes_the_persons_place(place: Pla
 
 async def test_a_renamed_poi_is_found_under_its_new_name_only(place: Place) -> None:
     evidence = await store(place.engine, place.case, "memo", MEMO)
-    poi, _ = await place.pois.add(place.case, "Ellen Wharton", [], "")
+    poi = await place.pois.add(place.case, "Ellen Wharton", [], "")
     await place.link(evidence)
     await place.pois.change(place.case, poi.id, "Martha Quill", ["Marty"], "")
     await place.relink(poi.id)
@@ -140,7 +140,7 @@ async def test_a_renamed_poi_is_found_under_its_new_name_only(place: Place) -> N
 
 async def test_a_poi_that_is_gone_leaves_the_graph(place: Place) -> None:
     evidence = await store(place.engine, place.case, "memo", MEMO)
-    poi, _ = await place.pois.add(place.case, "Ellen Wharton", [], "")
+    poi = await place.pois.add(place.case, "Ellen Wharton", [], "")
     await place.link(evidence)
     await place.pois.remove(place.case, poi.id)
     assert await place.relink(poi.id) == 0
@@ -151,7 +151,7 @@ async def test_a_nearly_right_spelling_is_the_poi(place: Place) -> None:
     evidence = await store(
         place.engine, place.case, "memo", "To: Martha Quilling <mq@acme.example>\n\nHello."
     )
-    poi, _ = await place.pois.add(place.case, "Martha Quillinng", [], "")
+    poi = await place.pois.add(place.case, "Martha Quillinng", [], "")
     await place.link(evidence)
     assert [row[0] for row in await place.rows()] == ["poi", "email"]
     await place.relink(poi.id)

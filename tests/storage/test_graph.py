@@ -154,7 +154,7 @@ async def test_equal_tables_give_equal_arrays_in_whatever_order_the_seeds_come(e
 
 async def test_a_person_of_interest_joins_entities_and_lends_them_every_name(engine: AsyncEngine) -> None:
     case = await new_case(engine)
-    poi = (await Pois(engine).add(case, "Ann Lee", ["The Owl"], ""))[0].id
+    poi = (await Pois(engine).add(case, "Ann Lee", ["The Owl"], "")).id
     chunks = await add(engine, case, "a", [["Ann Lee"], []], poi=poi)
     graph = GraphPostgres(engine)
     names = await graph.names(case)

@@ -127,7 +127,7 @@ async def test_persons_of_interest_stay_within_their_case(tables: AsyncEngine) -
     pois = Pois(tables)
     ann = await _person(tables, "ann")
     one, other = await _case(tables, ann, "one"), await _case(tables, ann, "other")
-    made, _ = await pois.add(one, "Ada Example", ["A. Example"], "")
+    made = await pois.add(one, "Ada Example", ["A. Example"], "")
     changed = await pois.change(one, made.id, "Ada B. Example", [], "signed")
     assert (changed.id, changed.name, changed.note) == (made.id, "Ada B. Example", "signed")
     assert changed.aliases == []
