@@ -262,15 +262,11 @@ async def serve(settings: Settings) -> None:
         ServicesError: The address or a service cannot be used; its text says what to do.
     """
     configure_logging(settings.log_level, settings.log_format)
-    end_tracing = tracing.start(settings, "server")
-    try:
-        # Bound before anything is started, so that a taken port is told at once.
-        with bind(settings) as listener:
-            async with running_services(settings) as services:
-                await prepare(settings, services)
-                await serve_on(listener, settings, services)
-    finally:
-        await asyncio.to_thread(end_tracing)
+    # Bound before anything is started, so that a taken port is told at once.
+    with bind(settings) as listener:
+        async with running_services(settings) as services:
+            await prepare(settings, services)
+            await serve_on(listener, settings, services)
 
 
 def bind(settings: Settings, *, shared: bool = False) -> socket.socket:
@@ -311,5 +307,9 @@ async def serve_on(
     async def send_elsewhere() -> None:
         await app.state.parts.sockets.close_all(Close.SHUTDOWN, within_s=CLOSING_S)
 
-    logger.info("Serving.", extra={"action": "serve", "address": settings.address})
-    await server_of(app, settings, send_elsewhere).serve(sockets=[listener])
+    end_tracing = tracing.start(settings, "server")
+    try:
+        logger.info("Serving.", extra={"action": "serve", "address": settings.address})
+        await server_of(app, settings, send_elsewhere).serve(sockets=[listener])
+    finally:
+        await asyncio.to_thread(end_tracing)
