@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 from statemachine import State, StateChart
@@ -23,8 +23,7 @@ class Context(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=False)
 
 
-@dataclass(frozen=True)
-class Emitted:
+class Emitted(NamedTuple):
     """An effect on its way out, with the state whose entry issued it ("" when none awaits it)."""
 
     effect: Effect
@@ -133,9 +132,11 @@ class Chart(StateChart[Any]):
         """End what the left state had waited for."""
         left = state.id
         if left in self.awaiting.values():
-            self.awaiting = {effect: owner for effect, owner in self.awaiting.items() if owner != left}
-        if self.emitted:
-            self.emitted = [e if e.state != left else Emitted(e.effect, "") for e in self.emitted]
+            for effect in [effect for effect, owner in self.awaiting.items() if owner == left]:
+                del self.awaiting[effect]
+        for place, emitted in enumerate(self.emitted):
+            if emitted.state == left:
+                self.emitted[place] = Emitted(emitted.effect, "")
         if left in self.timers_set.values():
             for key in [key for key, owner in self.timers_set.items() if owner == left]:
                 self.clear_timer(key)
