@@ -312,6 +312,8 @@ def _problem(tables: Tables, configuration: tuple[str, ...]) -> str:
         return f"no such states: {sorted(active - nodes.keys())}"
     tops = [name for name in active if nodes[name].parent is None]
     problems = [] if len(tops) == 1 else [f"{len(tops)} top states"]
+    if len(active) < len(configuration):
+        problems.append("a state twice")
     for name in configuration:
         node = nodes[name]
         if node.parent is not None and node.parent.id not in active:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from statemachine import State
+from statemachine import HistoryState, State
 
 from machines import step as stepping
-from machines.errors import NotAllowed
+from machines.errors import BrokenSnapshot, NotAllowed
 from machines.snapshot import Snapshot
 from machines.step import Incoming, Step
 from tests.machines import oracle
@@ -99,3 +100,18 @@ def test_states_of_one_document_order_keep_the_order_of_the_configuration() -> N
     orders = {name: state.document_order for name, state in both.chart.states_map.items()}
     assert orders["one"] == orders["right"]
     assert both.spawn().snapshot.configuration == ["whole", "left", "one", "right", "three"]
+
+
+def test_a_history_of_a_state_that_is_not_there_is_refused() -> None:
+    back = HistoryState(type="deep")._set_id("back")
+    inner = named("inner", initial=True)
+    inside = State(initial=True, states=[inner], history=[back])
+    outside = State()
+    inside.to(outside, event="a")
+    outside.to(back, event="a")
+    both = Both(inside=inside, outside=outside)
+    left = both.step(both.spawn().snapshot, "a", 1001.0).snapshot
+    assert left.history == {"back": ["inner"]}
+    assert both.step(left, "a", 1002.0).snapshot.configuration == ["inside", "inner"]
+    with pytest.raises(BrokenSnapshot, match="nowhere"):
+        both.step(replace(left, history={"back": ["nowhere"]}), "a", 1002.0)

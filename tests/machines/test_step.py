@@ -51,6 +51,7 @@ def test_a_snapshot_of_another_definition_is_never_loaded() -> None:
         ["analysing"],
         ["vectors", "embedding"],
         ["nowhere"],
+        ["ready", "ready"],
         [
             "analysing",
             "vectors",
