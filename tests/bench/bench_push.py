@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
+import select
 import socket
 import statistics
 import subprocess
@@ -18,15 +20,31 @@ from contextlib import ExitStack, contextmanager
 
 import orjson
 import psutil
+import uvloop
 from redis import Redis
 
-from tests.bench.push_crowd import Crowd, Result, connect, opening, text_frame
+from server.auth import COOKIE
+from tests.bench.push_crowd import (
+    Crowd,
+    Result,
+    connect,
+    opening,
+    read_frame,
+    requests_per_s,
+    text_frame,
+)
+from tests.bench.push_latency import LOADERS, BarePublish, Event, Load, Published, spread_ms
 from tests.bench.push_peers import TEXT
+from tests.bench.push_returning import come_back
 from tests.bench.push_stage import Stage, stage
 from tests.bench.serving import free_port
 
 ROUNDS = 3
 ROUND_S = 1.0
+RETURNING = 9_500
+RETURNING_CASES = 100
+RETURNING_ENTRIES = 50
+JSON_PATH = "/api/charts/case.json"
 PEERS = ("starlette", "websockets", "socketify")
 
 
@@ -166,9 +184,132 @@ async def memory() -> None:
             sock.close()
 
 
+async def reconnect() -> None:
+    """Everybody comes back at once with the position they had."""
+    print("| sockets | back after | recovered | snapshots | refused | entries | server CPU |")
+    print("|---|---|---|---|---|---|---|")
+    async with stage(people=RETURNING, cases=RETURNING_CASES) as of:
+        for _ in range(RETURNING_ENTRIES):
+            await asyncio.gather(
+                *(
+                    of.engine.send(machine, "rename", {"title": "Again"}, source="client", role="owner")
+                    for machine in of.machines
+                )
+            )
+        dice = random.Random(1)
+        topics = [f"case:{case}" for case in of.cases]
+        positions = [await of.store.position(topic) for topic in topics]
+        visits = []
+        for person in range(RETURNING):
+            case = person % RETURNING_CASES
+            epoch, offset = positions[case]
+            visits.append((of.request(person), topics[case], epoch, dice.randrange(1, offset + 1)))
+        before = of.process.cpu_times()
+        began = time.monotonic()
+        async with asyncio.timeout(60):
+            returned, transports = await come_back(of.server.port, visits)
+        took = time.monotonic() - began
+        after = of.process.cpu_times()
+        spent = after.user + after.system - before.user - before.system
+        print(
+            f"| {RETURNING:,} | {took:.1f} s | {returned.recovered:,} | {returned.snapshots} "
+            f"| {returned.refused} | {returned.entries:,} | {spent:.1f} s |"
+        )
+        for transport in transports:
+            transport.abort()
+        if returned.wrong:
+            raise RuntimeError(f"{len(returned.wrong)} recoveries had holes: {returned.wrong[:3]}")
+
+
+def _latency(of: Stage) -> list[str]:
+    loaders = LOADERS
+    machines = of.machines[1 : loaders + 1]
+    load = Load(of.server.port, [of.request(i + 1) for i in range(loaders)], machines)
+    cases = len(of.cases)
+    listener, other = _listeners(of, 1)[0], _listeners(of, 1, first_person=cases)[0]
+    [(sender, _)] = connect(of.server.port, [of.request(2 * cases)])
+    message = next(_messages(of))
+    ways = {
+        "bare PUBLISH → subscriber": BarePublish(of.redis_url, message),
+        "PUBLISH → websocket": Published(of.redis_url, of.channel(0), message, other),
+        "event → another's websocket": Event(of.machines[0], sender, listener),
+    }
+    rows = []
+    try:
+        most = load.most_per_s()
+        for name, rate in (("idle", 0.0), (f"half load, {most / 2:.0f} events/s", most / 2)):
+            if rate:
+                load.begin(rate, 60)
+                time.sleep(0.5)
+            found = {}
+            for way, round_trip in ways.items():
+                found[way] = spread_ms(round_trip)
+                while select.select([other], [], [], 0)[0]:
+                    read_frame(other)  # entries of the events
+                while select.select([listener], [], [], 0)[0]:
+                    read_frame(listener)
+            bare = found["bare PUBLISH → subscriber"]
+            rows += [
+                f"| {name} | {way} | {p50:.2f} | {p99:.2f} | {p50 / bare[0]:.1f} × | {p99 / bare[1]:.1f} × |"
+                for way, (p50, p99) in found.items()
+            ]
+    finally:
+        load.close()
+    return rows
+
+
+async def latency() -> None:
+    """One event at a time to another socket, on a quiet and on a busy server."""
+    print("| server | way | p50 ms | p99 ms | p50 beside bare | p99 beside bare |")
+    print("|---|---|---|---|---|---|")
+    async with stage(people=60, cases=20) as of:
+        for row in await asyncio.to_thread(_latency, of):
+            print(row, flush=True)
+
+
+def _json(of: Stage) -> list[str]:
+    cookie = f"Cookie: {COOKIE}={of.tokens[0]}\r\n"
+    ours = f"GET {JSON_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookie}\r\n".encode()
+    stock = b"GET /json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    rates: dict[str, list[float]] = {"stock": [], "ours": [], "ordinary": []}
+    sizes = {}
+    with peer("json") as (port, _):
+        for _ in range(ROUNDS):
+            for name, where, request in (
+                ("stock", port, stock),
+                ("ours", of.server.port, ours),
+                ("ordinary", of.server.port, ours.replace(b" HTTP", b"?none HTTP", 1)),
+            ):
+                rate, sizes[name] = requests_per_s(where, request, connections=32, seconds=1.5)
+                rates[name].append(rate)
+    base = statistics.median(rates["stock"])
+    names = {
+        "stock": "uvicorn + Starlette + orjson, no login",
+        "ours": f"Casewire, {JSON_PATH}, with a login",
+        "ordinary": "the same the ordinary way, through the router",
+    }
+    return [
+        f"| {names[name]} | {sizes[name]:,} | {statistics.median(found):,.0f} "
+        f"| {statistics.median(found) / base:.1f} × |"
+        for name, found in rates.items()
+    ]
+
+
+async def json() -> None:
+    """A small JSON answer over 32 kept connections."""
+    print("| server | bytes with headers | requests/s | beside stock |")
+    print("|---|---|---|---|")
+    async with stage(people=1) as of:
+        for row in await asyncio.to_thread(_json, of):
+            print(row, flush=True)
+
+
 PARTS: dict[str, Callable[[], Awaitable[None]]] = {
     "broadcast": broadcast,
     "memory": memory,
+    "reconnect": reconnect,
+    "latency": latency,
+    "json": json,
 }
 
 
@@ -179,4 +320,4 @@ async def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    uvloop.run(main(sys.argv[1:]))

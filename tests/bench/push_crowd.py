@@ -28,6 +28,7 @@ _word = types.intp
 _int = types.int32
 _epoll_wait: Any = types.ExternalFunction("epoll_wait", _int(_int, _word, _int, _int))
 _recv: Any = types.ExternalFunction("recv", _word(_int, _word, _word, _int))
+_send: Any = types.ExternalFunction("send", _word(_int, _word, _word, _int))
 _clock: Any = types.ExternalFunction("clock_gettime", _int(_int, _word))
 
 
@@ -73,6 +74,30 @@ def _read(
         if _now(clock) > until_ns:
             break
     return got
+
+
+@njit
+def _ask(
+    epoll: int, events: Any, buffer: Any, clock: Any, left: Any, size: int, request: Any, until_ns: int
+) -> int:
+    """Send a request whenever an answer of `size` bytes has come, until a time; returns how many have.
+
+    `left` counts by descriptor the bytes that are still to come.
+    """
+    answers = 0
+    while _now(clock) < until_ns:
+        count = _epoll_wait(epoll, events.ctypes.data, 1024, 20)
+        for i in range(count):
+            fd = events[3 * i + 1]
+            taken = _recv(fd, buffer.ctypes.data, buffer.shape[0], 64)
+            if taken <= 0:
+                continue
+            left[fd] -= taken
+            if left[fd] <= 0:
+                left[fd] = size
+                answers += 1
+                _send(fd, request.ctypes.data, request.shape[0], 0x4000)
+    return answers
 
 
 def text_frame(text: bytes) -> bytes:
@@ -238,4 +263,44 @@ class Crowd:
         """Close every socket."""
         self._epoll.close()
         for sock in self.sockets:
+            sock.close()
+
+
+def requests_per_s(port: int, request: bytes, *, connections: int, seconds: float) -> tuple[float, int]:
+    """HTTP requests over kept connections, one at a time on each: answers a second, and their bytes."""
+    sockets = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(connections)]
+    try:
+        sockets[0].sendall(request)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += sockets[0].recv(1 << 16)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if b" 200 " not in head.split(b"\r\n")[0]:
+            raise ConnectionError(answer.decode())
+        [length] = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        missing = int(length.split(b":")[1]) - len(body)
+        _exactly(sockets[0], missing)
+        size = len(answer) + missing
+        epoll = select.epoll()
+        left = np.full(max(sock.fileno() for sock in sockets) + 1, size, dtype=np.int64)
+        for sock in sockets:
+            sock.setblocking(False)
+            epoll.register(sock.fileno(), select.EPOLLIN)
+            sock.send(request)
+        began = time.monotonic_ns()
+        answers = _ask(
+            epoll.fileno(),
+            np.zeros(3 * 1024, dtype=np.int32),
+            np.zeros(1 << 18, dtype=np.uint8),
+            np.zeros(2, dtype=np.int64),
+            left,
+            size,
+            np.frombuffer(request, dtype=np.uint8).copy(),
+            began + int(seconds * 1e9),
+        )
+        took = time.monotonic_ns() - began
+        epoll.close()
+        return answers / took * 1e9, size
+    finally:
+        for sock in sockets:
             sock.close()

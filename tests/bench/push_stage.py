@@ -39,7 +39,7 @@ class Stage:
     """A running server, and what stands behind it.
 
     Attributes:
-        tokens: Cookie of each person, who are owners of all cases.
+        tokens: Cookie of each person; person n owns case n modulo the number of cases.
         cases: Ids; each case has its machine.
     """
 
@@ -77,7 +77,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(*, people: int, cases: int = 1) -> AsyncIterator[Stage]:
-    """Start the stores and a server, with so many people who have a role in each of so many cases."""
+    """Start the stores and a server, with so many people, who take turns in owning so many cases."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="casewire-"))
         settings = Settings(
@@ -124,10 +124,11 @@ async def stage(*, people: int, cases: int = 1) -> AsyncIterator[Stage]:
                     for name, machine in zip(names, machines, strict=True)
                 ],
             )
-        for name in names:
-            async with database.begin() as connection:
-                rows = [{"case_id": name, "user_id": i, "role": "owner"} for i in ids]
-                await connection.execute(insert(MEMBERS), rows)
+        rows = [
+            {"case_id": names[n % cases], "user_id": person, "role": "owner"} for n, person in enumerate(ids)
+        ]
+        async with database.begin() as connection:
+            await connection.execute(insert(MEMBERS), rows)
         tokens = []
         for start in range(0, people, 100):
             begun = await asyncio.gather(*(sessions.begin(i) for i in ids[start : start + 100]))

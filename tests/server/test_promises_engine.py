@@ -150,7 +150,8 @@ async def test_4_a_subscriber_sees_every_entry_once_in_order_through_gaps_and_re
             if number % 60 == 0:
                 await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
 
-    async with Hub(store, check_s=0.2) as hub:
+    # No comparison of positions helps: gaps and reconnects show what is missing.
+    async with Hub(store, check_s=3600) as hub:
         steady = await hub.subscribe(TOPIC)
         steady_view = View(steady.first)
         coming_and_going = View(steady.first)
