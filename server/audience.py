@@ -25,7 +25,7 @@ from server.rights import KNOWN_S, Rights
 
 logger = logging.getLogger(__name__)
 
-_ASK_AGAIN_S = 0.5 * KNOWN_S
+_ASK_AGAIN_S = 0.6 * KNOWN_S
 """Roles that are older are asked for while they still hold, so that no message waits for them."""
 _TURN = 500
 """Followers that are looked at before somebody else has a turn."""
@@ -85,6 +85,8 @@ class Audience:
         self._aside.discard(follower)
         follower.backlog = None
         follower.audience = None
+        if self._asking is not None and not len(self):
+            self._asking.cancel()
 
     def step_aside(self, follower: Follower) -> None:
         """Take a follower out of its lane, at the position that the lane has reached."""

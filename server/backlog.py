@@ -25,10 +25,11 @@ class Backlog:
 
     Attributes:
         position: Epoch and offset up to which the reader has, or will find here, every entry.
+        bytes: What waits, about.
         slow: Durable messages did not fit: the reader has to resume from the last offset it read.
     """
 
-    __slots__ = ("_bytes", "_limit_bytes", "_limit_messages", "_passing", "_queue", "position", "slow")
+    __slots__ = ("_limit_bytes", "_limit_messages", "_passing", "_queue", "bytes", "position", "slow")
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class Backlog:
         self._limit_messages = limit_messages
         self._queue: deque[_Slot] = deque()
         self._passing: dict[str, dict[str, _Slot]] = {}
-        self._bytes = 0
+        self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -72,7 +73,7 @@ class Backlog:
         if message["type"] == "passing":
             self._passing.setdefault(message["machine"], {})[message["what"]] = slot
         self._queue.append(slot)
-        self._bytes += message.size
+        self.bytes += message.size
         self._make_room()
 
     def take(self) -> Published | None:
@@ -82,7 +83,7 @@ class Backlog:
             message = slot.message
             if message is None:
                 continue
-            self._bytes -= message.size
+            self.bytes -= message.size
             if message["type"] == "passing":
                 queued = self._passing.get(message["machine"], {})
                 if queued.get(message["what"]) is slot:
@@ -100,7 +101,7 @@ class Backlog:
         new = _merge(slot.message, message)
         if new is None:
             return False
-        self._bytes += new.size - slot.message.size
+        self.bytes += new.size - slot.message.size
         slot.message = new
         return True
 
@@ -112,7 +113,7 @@ class Backlog:
             message = slot.message
             # Tokens stay: a hole in the text would show.
             if message is not None and message["type"] == "passing" and message["what"] != "token":
-                self._bytes -= message.size
+                self.bytes -= message.size
                 slot.message = None
         self._queue = deque(slot for slot in self._queue if slot.message is not None)
         if self._is_full():
@@ -121,13 +122,13 @@ class Backlog:
 
     def _is_full(self) -> bool:
         return len(self._queue) > 1 and (
-            self._bytes > self._limit_bytes or len(self._queue) > self._limit_messages
+            self.bytes > self._limit_bytes or len(self._queue) > self._limit_messages
         )
 
     def _drop_all(self) -> None:
         self._queue.clear()
         self._passing.clear()
-        self._bytes = 0
+        self.bytes = 0
 
 
 def _merge(old: Published, new: Published) -> Published | None:

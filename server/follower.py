@@ -100,7 +100,8 @@ class Follower:
 
     def offer(self, message: Published) -> None:
         """Put a message into the backlog; a reader that cannot keep up is sent away."""
-        assert self.backlog is not None
+        if self.backlog is None:  # an earlier one was too much already
+            return
         self.backlog.offer(message)
         if self.backlog.slow:
             self.session.line.end(Close.SLOW)

@@ -22,6 +22,8 @@ from storage.people import Person
 logger = logging.getLogger(__name__)
 
 MOST_TOPICS = 100
+MOST_BYTES = 8 * 2**20
+"""Of all topics together that wait for one socket."""
 
 Roles = Callable[[str], Awaitable[Role | None]]
 
@@ -157,6 +159,11 @@ class Following:
         if follower not in self._pending:
             self._pending.append(follower)
         self._drain()
+        if len(self._pending) > 1 and self._bytes() > MOST_BYTES:
+            self.line.end(Close.SLOW)
+
+    def _bytes(self) -> int:
+        return sum(each.backlog.bytes for each in self._topics.values() if each.backlog is not None)
 
     def _begin(self, follower: Follower, role: Role, doubts: int) -> None:
         if self._over:

@@ -98,7 +98,7 @@ class SocketLine(WebSocketsSansIOProtocol):
         self.transport.set_write_buffer_limits(high=0)
         peer = self.transport.get_extra_info("socket")
         plain = peer is not None and self.transport.get_extra_info("ssl_object") is None
-        if plain and peer.type == socket.SOCK_STREAM and not self.blocked:
+        if plain and peer.type == socket.SOCK_STREAM:
             self.fd = peer.fileno()
         waiting, self.queue = self.queue, cast(Any, _NOWHERE)
         self.scope = self.request = self.response = cast(Any, None)

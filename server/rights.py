@@ -23,6 +23,8 @@ KNOWN_S = 1.0
 _KNOWN_TOPICS = 1000
 """Of one user; whoever asks for made-up topics shall not fill the memory."""
 
+_FEW = 16
+
 _CHANNEL = "user-rights:"
 
 Watcher = Callable[[], None]
@@ -81,7 +83,12 @@ class Rights:
             return
         known = {user: self._known.setdefault(user, {}) for user in users}
         asked = time.monotonic()
-        roles = await self._cases.roles(name, list(known))
+        roles: dict[str, Role | None]
+        if len(known) <= _FEW:  # together with those of other topics
+            found = await asyncio.gather(*(self._cases.role(name, user) for user in known))
+            roles = dict(zip(known, found, strict=True))
+        else:
+            roles = {**await self._cases.roles(name, list(known))}
         for user, topics in known.items():
             self._note(user, topics, topic, asked, roles.get(user))
 
