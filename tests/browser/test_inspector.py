@@ -50,10 +50,10 @@ async def test_an_upload_is_found_and_stepped_through_with_the_drawing_lit(
     machines = page.get_by_test_id("machine")
     await expect(machines.filter(has_text="The inspected bridge").first).to_be_visible(timeout=20_000)
     everything = await machines.count()
-    await page.get_by_label("Kind").select_option("upload")
+    await page.get_by_label("Kind", exact=True).select_option("upload")
     await expect(machines).to_have_count(1, timeout=20_000)
     assert everything > 1
-    await page.get_by_label("State").select_option("ready")
+    await page.get_by_label("State", exact=True).select_option("ready")
     await expect(page).to_have_url(re.compile("kind=upload&state=ready"))
     await page.get_by_label("Name or id").fill("no such file")
     await expect(page.get_by_text("No machine fits.")).to_be_visible()
@@ -121,14 +121,15 @@ async def test_what_happens_while_one_looks_is_followed_until_one_steps_back(
         )
         assert answer.status == 201, await answer.text()
 
+    # Each is a change of the persons and, once they are looked for, of the entities.
     await add_person("Ada Example")
-    await expect(step).to_have_attribute("data-revision", "2")
+    await expect(step).to_have_attribute("data-revision", "3", timeout=20_000)
     await page.keyboard.press("ArrowLeft")
     await add_person("Bob Example")
-    await expect(page.get_by_test_id("entry")).to_have_count(3)
-    await expect(step).to_have_attribute("data-revision", "1")
+    await expect(page.get_by_test_id("entry")).to_have_count(5, timeout=20_000)
+    await expect(step).to_have_attribute("data-revision", "2")
     await page.get_by_role("button", name="Newest step").click()
-    await expect(step).to_have_attribute("data-revision", "3")
+    await expect(step).to_have_attribute("data-revision", "5")
 
 
 async def test_what_is_stuck_stands_out_with_the_reason(page: Page, address: str) -> None:
