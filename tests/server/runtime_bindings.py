@@ -37,6 +37,9 @@ async def bindings(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 while not await setup.redis.exists(GO):
                     await job.check()
                     await asyncio.sleep(0.05)
+            case "late":  # its result comes whether it is awaited or not
+                while not await setup.redis.exists(GO):  # noqa: ASYNC110 - another process sets it
+                    await asyncio.sleep(0.05)
             case "deaf":
                 while not await setup.redis.exists(GO):
                     time.sleep(0.2)  # noqa: ASYNC251 - holds up the loop on purpose
