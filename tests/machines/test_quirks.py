@@ -14,7 +14,7 @@ from machines.errors import BrokenSnapshot, NotAllowed
 from machines.snapshot import Snapshot
 from machines.step import Incoming, Step
 from tests.machines import oracle
-from tests.machines.generated import KIND, GeneratedChart
+from tests.machines.logged import KIND, LoggedChart
 
 
 def named(name: str, **keywords: Any) -> State:
@@ -30,7 +30,7 @@ class Both:
         for name in ("a", "b", "c", "answered"):
             idle.to(None, event=name)
         body = {"idle": idle, **body, "__module__": __name__}
-        self.chart = type(GeneratedChart)("Small", (GeneratedChart,), body)
+        self.chart = type(LoggedChart)("Small", (LoggedChart,), body)
         stepping.CHARTS[KIND] = self.chart
 
     def spawn(self, at: float = 1000.0) -> Step:

@@ -21,7 +21,8 @@ from machines.snapshot import Snapshot
 from machines.step import Incoming, Step
 from machines.tables import EVENTLESS, Tables, tables_of
 from tests.machines import oracle
-from tests.machines.generated import KIND, Boom, build, chart_from
+from tests.machines.generated import build, chart_from
+from tests.machines.logged import KIND, Boom
 
 CHARTS = range(int(os.environ.get("TEST_CHARTS", "150")))
 """Seeds of the charts that are always tried."""
