@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from server.ending import end
 from server.services import Services
 from server.settings import Settings
 from server.supervisor import Supervisor
@@ -42,9 +43,7 @@ async def supervised(parts: Parts, settings: Settings, *, grace_s: float = 10.0)
     try:
         yield supervisor
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 async def runs(parts: Parts) -> list[list[str]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
-import orjson
 import pytest_asyncio
 from redis.asyncio import Redis
 
@@ -13,6 +13,8 @@ from handlers.job import Job, Temporary
 from machines.upload_events import Recognised, VerifyUpload
 from server.services import Services
 from server.timers import Timers
+from storage.keys import shard_keys
+from storage.packing_redis import packed_machine
 from tests.server.runtime_parts import Parts, now, parts_of, until
 
 DAY_S = 86_400.0
@@ -99,8 +101,9 @@ async def test_a_timer_of_another_release_is_kept_and_not_asked_all_the_time(par
     fired: list[int] = []
 
     async def overrun(effect: VerifyUpload, job: Job) -> Recognised:
-        snapshot = (await parts.snapshot(machine)).to_json() | {"chart_hash": "of another release"}
-        await parts.redis.hset(f"{{{item.shard}}}:snapshots", machine, orjson.dumps(snapshot))
+        before = await parts.snapshot(machine)
+        theirs = replace(before, revision=before.revision + 1, chart_hash="of another release")
+        await parts.redis.set(shard_keys(item.shard).machine + machine, packed_machine(theirs))
         timers = a_day_later(parts)
         fired.extend([await timers.fire_due(), await timers.fire_due()])
         raise Temporary("over")
