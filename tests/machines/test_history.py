@@ -68,6 +68,12 @@ def test_a_revision_reached_twice_starts_from_the_one_before_it() -> None:
     assert now.context == {"a": 1, "c": 1}
 
 
+def test_a_key_that_a_migration_took_away_is_gone() -> None:
+    one = {"revision": 1, "from": [], "to": ["s"], "context": {"a": 1, "b": 2}, "removed": [], "at": 1.0}
+    two = one | {"revision": 2, "context": {"c": 3}, "removed": ["a"]}
+    assert fold(entry | {"terminated": False} for entry in (one, two))[-1][1].context == {"b": 2, "c": 3}
+
+
 def test_states_remember_since_when_they_are_active() -> None:
     first, last = verified_upload().last, extracted_upload().last
     before, now = fold([entry_of(first), entry_of(last) | {"revision": first.snapshot.revision + 1}])[-1]
