@@ -114,17 +114,29 @@ async def test_an_inline_effect_that_another_server_took_over_tells_once(parts: 
     assert [event for _, event in log].count("spawn") == 1
 
 
-async def test_the_result_of_a_worker_whose_job_was_taken_over_is_refused(parts: Parts) -> None:
-    machine = await parts.upload("late.pdf")
-    effect = next(iter((await parts.snapshot(machine)).awaiting))
-    item = (await parts.claimed())[0]
+async def begun(parts: Parts, times: int) -> bool:
+    return bool(await parts.redis.llen(RUNS) == times)
+
+
+async def ended(parts: Parts, worker: str) -> bool:
+    """Whether a worker has come to the end of a job."""
+    state = await parts.records.worker(worker)
+    return state is not None and state.jobs >= 1
+
+
+async def queue_what_is_asked_for(parts: Parts) -> str:
+    """Take the one job out of the outbox and queue it; its effect id."""
+    (item,) = [item for item in await parts.claimed() if item.queue == "cpu"]
+    await parts.store.acknowledge(item)
     await asyncio.to_thread(parts.queues.enqueue, item)
+    return item.effect_id
 
-    async def begun(times: int) -> bool:
-        return bool(await parts.redis.llen(RUNS) == times)
 
+async def test_a_job_that_was_taken_over_from_a_stopped_worker_has_one_result(parts: Parts) -> None:
+    machine = await parts.upload("late.pdf")
+    effect = await queue_what_is_asked_for(parts)
     async with worker_process(parts.services, "first") as first:
-        await until(lambda: begun(1))
+        await until(lambda: begun(parts, 1))
         os.kill(first.pid, signal.SIGSTOP)
         await until(lambda: stopped(first.pid))
         lease = f"{{{machine.split('-')[1]}}}:lease:{effect}"
@@ -134,7 +146,7 @@ async def test_the_result_of_a_worker_whose_job_was_taken_over_is_refused(parts:
         await sweeper.sweep()
         await sweeper.sweep()
         async with worker_process(parts.services, "second"):
-            await until(lambda: begun(2))
+            await until(lambda: begun(parts, 2))
             await parts.redis.set(GO, 1)
 
             async def done() -> bool:
@@ -143,12 +155,39 @@ async def test_the_result_of_a_worker_whose_job_was_taken_over_is_refused(parts:
             await until(done)
         before = await entries(parts, machine)
         os.kill(first.pid, signal.SIGCONT)
-
-        async def dropped() -> bool:
-            return (await parts.records.counts()).get("results.dropped", 0) >= 1
-
-        await until(dropped)
+        await until(lambda: ended(parts, "first"))
         assert first.poll() is None
     assert [event for _, event in before].count("recognised") == 1
     assert await entries(parts, machine) == before
-    assert (await parts.snapshot(machine)).context["title"] == "late.pdf"
+
+
+async def test_the_result_of_a_stopped_worker_is_refused_when_the_work_was_asked_for_anew(
+    parts: Parts,
+) -> None:
+    machine = await parts.upload("late.pdf")
+    old = await queue_what_is_asked_for(parts)
+    async with worker_process(parts.services, "first") as first:
+        await until(lambda: begun(parts, 1))
+        os.kill(first.pid, signal.SIGSTOP)
+        await until(lambda: stopped(first.pid))
+        for wanted in ("deadline", "again"):  # the time of these timers has come
+            due = await parts.store.due_timers(1e12, limit=9)
+            await parts.engine.fire(next(timer for timer in due if timer.event == wanted))
+        assert await queue_what_is_asked_for(parts) != old
+        await parts.redis.set(GO, 1)
+        before = await entries(parts, machine)
+        os.kill(first.pid, signal.SIGCONT)
+
+        async def dropped() -> bool:
+            return (await parts.records.counts()).get("results.dropped", 0) == 1
+
+        await until(dropped)
+        await until(lambda: begun(parts, 2))  # and then it does what is asked for now
+
+        async def done() -> bool:
+            return await parts.state(machine) == ["duplicate"]
+
+        await until(done)
+    after = await entries(parts, machine)
+    assert after[: len(before)] == before
+    assert [event for _, event in after[len(before) :]] == ["started", "recognised"]
