@@ -1,7 +1,7 @@
 """Machines found for a visitor: the archive in PostgreSQL, overlaid with what Redis knows better.
 
-The archive follows within about a second, so the `FRESH` machines that changed last in the whole
-instance are read from Redis and take the place of their archived rows.
+The archive follows within about a second, so the `FRESH` machines that changed last within
+`FRESH_S` are read from Redis and take the place of their archived rows.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from storage.machine_search import MOST_COUNTED, Criteria, FoundMachine, Machine
 from storage.machine_store import DueTimer, MachineStore
 
 FRESH = 50
+FRESH_S = 15.0
 _OVERDUE_TIMERS = 500
 
 Cursor = tuple[float, str]
@@ -123,9 +124,8 @@ class Inspector:
     async def _found(
         self, topics: Sequence[str], criteria: Criteria, after: Cursor | None, limit: int
     ) -> list[FoundMachine]:
-        visible = set(topics)
-        newest = await self._store.machines(criteria.kind, limit=FRESH)
-        fresh = {s.id: _of_snapshot(s) for s in newest if s.topic in visible}
+        newest = await self._store.changed_lately(topics, after=time.time() - FRESH_S, limit=FRESH)
+        fresh = {s.id: _of_snapshot(s) for s in newest if criteria.kind in (None, s.kind)}
         archived, known = await asyncio.gather(
             self._search.page(topics, criteria, before=after, without=list(fresh), limit=limit),
             self._search.spawners(list(fresh)),

@@ -232,6 +232,12 @@ class MachineStore(Protocol):
     async def machines(self, kind: str | None = None, limit: int = 200) -> list[Snapshot]:
         """Machines across all shards, most recently changed first."""
 
+    async def changed_lately(self, topics: Sequence[str], *, after: float, limit: int) -> list[Snapshot]:
+        """Machines on `topics` with entries later than a Unix time, the last change first.
+
+        Of each topic the newest `limit` entries are looked at, of all machines `limit` are answered.
+        """
+
     async def topics(self, *, changed_after: float = 0.0) -> list[tuple[str, float]]:
         """Topics with entries later than a Unix time, and the time of their last entry, oldest first."""
 

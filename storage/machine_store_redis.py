@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -200,6 +201,27 @@ class RedisMachineStore(RedisOutbox):
             found.sort(key=lambda machine: (-machine.updated_at, machine.id))
             del found[limit:]
         return found
+
+    async def changed_lately(self, topics: Sequence[str], *, after: float, limit: int) -> list[Snapshot]:
+        """See `MachineStore.changed_lately`."""
+        placed = [(shard_of(topic, self._shards), topic) for topic in topics]
+        times = await self._each([("HGET", topic_keys(*each).position, "at") for each in placed])
+        lately = [
+            each for each, at in zip(placed, times, strict=True) if at is not None and float(at) > after
+        ]
+        logs = await self._each(
+            [("XREVRANGE", topic_keys(*each).log, "+", "-", "COUNT", limit) for each in lately]
+        )
+        changed: dict[str, tuple[float, int]] = {}
+        for (shard, _), found in zip(lately, logs, strict=True):
+            for entry in (orjson.loads(fields[b"entry"]) for _, fields in found):
+                if entry["at"] > after:
+                    changed.setdefault(entry["machine"], (entry["at"], shard))
+        newest = sorted(changed, key=lambda machine: (-changed[machine][0], machine))[:limit]
+        packed = await self._each(
+            [("GET", shard_keys(changed[machine][1]).machine + machine) for machine in newest]
+        )
+        return [machine_in(machine) for machine in packed if machine is not None]
 
     async def topics(self, *, changed_after: float = 0.0) -> list[tuple[str, float]]:
         """See `MachineStore.topics`."""

@@ -360,3 +360,14 @@ async def test_the_era_ends_every_epoch_and_a_new_one_holds_at_once(
     assert await store.position(TOPIC) == (epoch.removesuffix("e0") + "e1", 1)
     assert await store.read_log(TOPIC, epoch, 0) is None
     assert (await store.read_topic(TOPIC)).epoch.endswith(".e1")
+
+
+async def test_what_changed_lately_is_found_on_the_topics_asked_for_alone(store: MachineStore) -> None:
+    first = made("case:1", "case", updated_at=10.0)
+    others = [made(f"case:{n}", "query", updated_at=float(n)) for n in (2, 11, 12)]
+    for step in (first, *others):
+        await store.commit(step, event_id="a", actor="u1")
+    asked = ["case:1", "case:2", "case:12", "case:99"]
+    found = await store.changed_lately(asked, after=9.0, limit=5)
+    assert [machine.updated_at for machine in found] == [12.0, 10.0]
+    assert [m.updated_at for m in await store.changed_lately(asked, after=9.0, limit=1)] == [12.0]
