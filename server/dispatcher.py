@@ -19,6 +19,7 @@ from handlers.job import Cancelled, Handlers, Permanent
 from machines.effect import effect_from
 from machines.errors import StepError, Unsteppable
 from server import watching
+from server.ending import pass_on_cancellation
 from server.engine import Engine
 from server.queues import JobQueues
 from server.results import Results
@@ -83,6 +84,7 @@ class Dispatcher:
         """
         try:
             while True:
+                pass_on_cancellation()
                 if len(self._in_hand) >= _MOST_INLINE:
                     await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                     continue
@@ -133,6 +135,7 @@ class Dispatcher:
         lane = self._lanes[machine]
         try:
             while lane:
+                pass_on_cancellation()
                 item = lane.popleft()
                 try:
                     async with self._turns:

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from server.ending import pass_on_cancellation
 from storage.archive import archive, finished_archived
 from storage.custody_heads import CustodyHeads
 from storage.journal import CustodyJournal, transition
@@ -60,6 +61,7 @@ class Journalist:
             RedisError, SQLAlchemyError, Unavailable: A store does not answer; nothing is lost.
         """
         while True:
+            pass_on_cancellation()
             if not await self.carry():
                 await asyncio.sleep(EVERY_S)
 
@@ -77,6 +79,7 @@ class Journalist:
             while True:
                 await asyncio.sleep(SIGN_EVERY_S)
                 await self.sign()
+                pass_on_cancellation()
         finally:
             try:
                 await self.sign()
@@ -103,6 +106,7 @@ class Journalist:
         """Let machines leave that finished a day ago and that Postgres has."""
         while True:
             await self.evict(before=time.time() - KEEP_FINISHED_S)
+            pass_on_cancellation()
             await asyncio.sleep(EVICT_EVERY_S)
 
     async def evict(self, *, before: float) -> int:

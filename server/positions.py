@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
+from server.ending import pass_on_cancellation
 from server.engine import Engine
 from server.queues import JOB_QUEUES, JobQueues
 
@@ -36,6 +37,7 @@ class Positions:
             Unavailable: The machines' Redis does not answer.
         """
         while True:
+            pass_on_cancellation()
             if not await self._engine.store.take_lease(_TURN, self._holder, ttl_s=3 * EVERY_S):
                 await asyncio.sleep(EVERY_S)
                 continue

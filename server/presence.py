@@ -11,6 +11,7 @@ import time
 import psutil
 from redis.exceptions import RedisError
 
+from server.ending import pass_on_cancellation
 from server.sockets import Sockets
 from storage.runtime_records import RuntimeRecords, ServerState
 
@@ -36,6 +37,7 @@ class Presence:
             while True:
                 with contextlib.suppress(RedisError):  # nobody sees it meanwhile, and nothing is lost
                     await self._records.report_server(self._state())
+                pass_on_cancellation()
                 await asyncio.sleep(EVERY_S)
         finally:
             with contextlib.suppress(RedisError):

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Handlers
 from server.dispatcher import IDLE_S, Dispatcher
-from server.ending import end
+from server.ending import end, pass_on_cancellation
 from server.engine import Engine
 from server.journalist import Journalist
 from server.positions import Positions
@@ -179,6 +179,7 @@ async def mark_era(redis: Redis, database: AsyncEngine, *, shards: int, writer: 
     """
     while True:
         await advance_marker(redis, database, shards=shards, writer=writer)
+        pass_on_cancellation()
         await asyncio.sleep(ERA_EVERY_S)
 
 
@@ -216,15 +217,9 @@ async def _keep(name: str, part: Callable[[], Awaitable[None]]) -> None:
                     "A part of the server failed and is started again.",
                     extra={"action": "part.failed", "part": name},
                 )
-            _end_if_cancelled()
+        # It can also arrive as another error, when closing a connection fails on its way out.
+        pass_on_cancellation()
         if loop.time() - since > 2 * _LONGEST_PAUSE_S:
             pause_s = _FIRST_PAUSE_S
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-
-
-def _end_if_cancelled() -> None:
-    """A cancellation can arrive as another error, when closing a connection fails on its way out."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

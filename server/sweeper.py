@@ -15,6 +15,7 @@ import time
 
 from machines.effect import Queue
 from machines.errors import StepError, Unsteppable
+from server.ending import pass_on_cancellation
 from server.engine import Engine
 from server.holding import HOLD_S, check_steppable
 from server.queues import JOB_QUEUES, JobQueues
@@ -72,6 +73,7 @@ class Sweeper:
             Unavailable, RedisError: The store or the queue does not answer.
         """
         while True:
+            pass_on_cancellation()
             if await self._engine.store.take_lease(_TURN, self._holder, ttl_s=4 * self._every_s):
                 await self.sweep()
             await asyncio.sleep(self._every_s)

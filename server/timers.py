@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from machines.errors import StepError, Unsteppable
 from server import tracing, watching
+from server.ending import pass_on_cancellation
 from server.engine import Busy, Engine, MachineMissing
 from server.holding import HOLD_S, Holding
 from storage.machine_store import DueTimer
@@ -51,6 +52,7 @@ class Timers:
             Unavailable: The store does not answer.
         """
         while True:
+            pass_on_cancellation()
             if await self.fire_due() < _BATCH:
                 await asyncio.sleep(self._every_s)
 

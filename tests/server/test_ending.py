@@ -1,27 +1,53 @@
-"""Background tasks end even where one cancellation was swallowed."""
+"""Tasks end although something they call takes their cancellation for its own."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
-from server.ending import end
+import pytest
+from redis.asyncio import Redis
+
+from server.ending import end, pass_on_cancellation
+from server.services import Services
 
 
-async def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
-    swallowed = asyncio.Event()
+async def swallow() -> None:
+    """Waits like a library that goes on when it is cancelled."""
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        return
 
-    async def stubborn() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        swallowed.set()
-        await asyncio.Event().wait()
 
-    task = asyncio.create_task(stubborn())
+async def test_a_part_that_asks_ends_although_its_cancellation_was_swallowed() -> None:
+    cleaned: list[bool] = []
+
+    async def part() -> None:
+        try:
+            while True:
+                pass_on_cancellation()
+                await swallow()
+        finally:
+            await asyncio.sleep(0.05)  # must not be cancelled a second time
+            cleaned.append(True)
+
+    task = asyncio.create_task(part())
     await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(task), 5)
+    assert cleaned == [True]
+
+
+async def test_a_task_that_does_not_ask_is_cancelled_again() -> None:
+    async def part() -> None:
+        await swallow()
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(part())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
         await end([task], again_s=0.05)
-    assert swallowed.is_set()
     assert task.cancelled()
 
 
@@ -33,3 +59,26 @@ async def test_a_task_that_has_failed_or_ended_needs_no_waiting() -> None:
     await asyncio.sleep(0.01)
     await end(tasks)
     await end([])
+
+
+async def test_a_part_that_talks_to_redis_all_the_time_ends_at_its_first_cancellation(
+    services: Services,
+) -> None:
+    redis = Redis.from_url(services.redis_url)
+
+    async def part() -> None:
+        while True:
+            pass_on_cancellation()
+            await redis.ping()
+
+    try:
+        for turns in [*range(1, 9)] * 30:
+            await redis.ping()  # from here on a connection is there
+            task = asyncio.create_task(part())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            ended, _ = await asyncio.wait({task}, timeout=10)
+            assert ended, f"cancelled after {turns} turns of the loop, it goes on"
+    finally:
+        await redis.aclose()

@@ -30,12 +30,12 @@ async def test_a_part_that_fails_is_started_again_and_ends_when_it_is_cancelled(
         well.set()
         await asyncio.Event().wait()
 
-    task = runtime._start("part", part)
+    task = runtime.keep("part", part)
     await asyncio.wait_for(well.wait(), 10)
     await end([task])
     assert task.cancelled()
     assert len(starts) == 4
-    assert caplog.text.count("A part of the server failed") == 3
+    assert caplog.text.count("A part of the server waits") == 3
 
 
 async def test_a_redis_that_is_gone_at_the_end_does_not_keep_a_server_from_ending_well(
@@ -46,7 +46,7 @@ async def test_a_redis_that_is_gone_at_the_end_does_not_keep_a_server_from_endin
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def gone(_: Redis) -> None:
+    async def gone(_: Redis, writer: str) -> None:
         raise LostConnection("Redis went first")
 
     monkeypatch.setattr("server.runtime.close_era", gone)
@@ -65,7 +65,7 @@ async def test_a_part_whose_cancellation_turns_into_another_error_ends_neverthel
         finally:
             raise Unavailable("the connection could not be closed")
 
-    task = runtime._start("part", part)
+    task = runtime.keep("part", part)
     await began.wait()
     async with asyncio.timeout(5):
         await end([task])
