@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from server.hub import Hub
 from server.metrics import Tally, tally
 from server.sockets import Sockets
-from storage.metric_sums import MetricSums, ServerState
+from storage.metric_sums import MetricSums, OpenNow
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Reporter:
             await carry(self._sums)
         followed = self._hub.topics
         await self._sums.report(
-            ServerState(
+            OpenNow(
                 name=self._name,
                 pid=os.getpid(),
                 sockets=len(self._sockets),

@@ -14,13 +14,13 @@ import orjson
 from redis.asyncio import Redis
 
 SUMS_KEY = "runtime:metrics"
-PROCESSES_KEY = "runtime:servers"
+PROCESSES_KEY = "metrics:processes"
 SILENT_S = 10.0
 """A server that has not reported for so long is not counted."""
 
 
 @dataclass(frozen=True)
-class ServerState:
+class OpenNow:
     """What one server process has open now; `at` is Unix seconds."""
 
     name: str
@@ -52,7 +52,7 @@ class MetricSums:
         found = await self._redis.hgetall(SUMS_KEY)
         return {tuple(orjson.loads(series)): float(value) for series, value in found.items()}
 
-    async def report(self, state: ServerState) -> None:
+    async def report(self, state: OpenNow) -> None:
         """A server is alive."""
         await self._redis.hset(PROCESSES_KEY, state.name, orjson.dumps(asdict(state)))
 
@@ -60,9 +60,9 @@ class MetricSums:
         """A server has ended."""
         await self._redis.hdel(PROCESSES_KEY, name)
 
-    async def servers(self) -> list[ServerState]:
+    async def servers(self) -> list[OpenNow]:
         """Servers that have reported lately."""
-        found = [ServerState(**orjson.loads(v)) for v in (await self._redis.hgetall(PROCESSES_KEY)).values()]
+        found = [OpenNow(**orjson.loads(v)) for v in (await self._redis.hgetall(PROCESSES_KEY)).values()]
         silent = [state.name for state in found if state.at < time.time() - SILENT_S]
         if silent:
             await self._redis.hdel(PROCESSES_KEY, *silent)
