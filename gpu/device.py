@@ -39,6 +39,11 @@ def describe() -> Device:
     return Device("cuda", properties["name"].decode(), free, total, "")
 
 
+def main_memory() -> tuple[int, int]:
+    """Free and total bytes of main memory, within the limits of this process's control group."""
+    return _cpu_memory(Path("/"))
+
+
 def cuda_problem() -> str:
     """Say in a few words why CuPy cannot be used here; empty when it can."""
     try:

@@ -18,15 +18,20 @@ class Effect:
     Attributes:
         queue: Where it runs: `inline` in the dispatcher, else on that RQ queue.
         deadline_s: How long it may run once it has started, in seconds; waiting does not count.
+        memory_mb: Main memory that a worker should have free before it begins, in MiB; 0 for little.
     """
 
     queue: ClassVar[Queue] = "cpu"
     deadline_s: ClassVar[float] = 300.0
+    memory_mb: ClassVar[int] = 0
 
-    def __init_subclass__(cls, *, queue: Queue, deadline_s: float = 300.0, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, *, queue: Queue, deadline_s: float = 300.0, memory_mb: int = 0, **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
         cls.queue = queue
         cls.deadline_s = deadline_s
+        cls.memory_mb = memory_mb
         if cls.__name__ in _REGISTRY:
             raise TypeError(f"two effects are called {cls.__name__}; their names go on the wire, rename one")
         _REGISTRY[cls.__name__] = cls

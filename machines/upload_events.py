@@ -147,7 +147,7 @@ class VerifyUpload(Effect, queue="cpu", deadline_s=120):
 
 
 @dataclass(frozen=True)
-class ExtractText(Effect, queue="cpu", deadline_s=900):
+class ExtractText(Effect, queue="cpu", deadline_s=900, memory_mb=512):
     """Read text with positions and split it. Answered by extracted or needs_password."""
 
     evidence: int

@@ -23,6 +23,8 @@ import psutil
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gpu.device import main_memory
+from server.pinning import format_cores, own_cores
 from server.reporter import carry
 from server.runner import LEASE_S, Runner
 from storage.machine_store import Unavailable
@@ -57,6 +59,7 @@ class Place:
     redis_url: str
     shards: int
     parent: int | None
+    pinned: bool = False
 
 
 class Pulse(threading.Thread):
@@ -73,15 +76,16 @@ class Pulse(threading.Thread):
         self._runner: Runner | None = None
         self.stopping = False
         self._device = ""
+        self._gpu_memory_bytes = 0
 
     def run(self) -> None:
         """See `threading.Thread.run`."""
         asyncio.run(self._beat_on())
 
-    def ready(self, runner: Runner, device: str) -> None:
+    def ready(self, runner: Runner, device: str, gpu_memory_bytes: int = 0) -> None:
         """From now on the worker takes jobs; until then it is reported to be starting."""
         runner.on_start = self._wake.set
-        self._runner, self._device = runner, device
+        self._runner, self._device, self._gpu_memory_bytes = runner, device, gpu_memory_bytes
         self._wake.set()
 
     def stop(self) -> None:
@@ -142,6 +146,7 @@ class Pulse(threading.Thread):
         if state != self._was:
             self._was, self._since = state, now
         item = current.item if current is not None else None
+        free, total = main_memory()
         await records.report(
             WorkerState(
                 name=self._place.name,
@@ -157,5 +162,10 @@ class Pulse(threading.Thread):
                 device=self._device,
                 jobs=runner.ended if runner is not None else 0,
                 beat_at=now,
+                cores=format_cores(own_cores()),
+                pinned=self._place.pinned,
+                memory_free_bytes=free,
+                memory_bytes=total,
+                gpu_memory_bytes=self._gpu_memory_bytes,
             )
         )

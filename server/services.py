@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from server.pinning import can_pin
 from server.settings import Settings
 from storage.data_folder import DataFolder, DataFolderError, Owner, locked, read_owner
 from storage.embedded import EmbeddedError
@@ -98,6 +99,8 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         ServicesError: The folder is in use, a service does not start, or a configured one does
             not answer or cannot serve.
     """
+    if settings.pin != "no" and not can_pin():
+        raise ServicesError("This system does not let processes choose their cores: unset CASEWIRE_PIN.")
     folder = DataFolder(settings.data_dir)
     async with AsyncExitStack() as stack:
         try:

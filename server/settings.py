@@ -179,6 +179,12 @@ class Settings(BaseSettings):
         ge=0,
         le=64,
     )
+    pin: Literal["no", "cores", "numa"] = _setting(
+        "CASEWIRE_PIN",
+        "no",
+        "Whether each worker keeps to processor cores of its own, or to those of one memory node.",
+        "no, cores or numa",
+    )
     max_upload_bytes: int = _setting(
         "CASEWIRE_MAX_UPLOAD_BYTES", 2 << 30, "Largest file that is accepted, in bytes.", _whole(1), ge=1
     )

@@ -111,10 +111,7 @@ def format_status(status: Mapping[str, Any]) -> str:
         workers = [worker for worker in status["workers"] if worker["queue"] == queue]
         lines.append(f"queue {queue:<9} {waiting} waiting, {len(workers)} workers")
         for w in workers:
-            memory = w["rss_bytes"] / 2**20
-            lines.append(
-                f"{'':<15} {w['name']}: {w['state']} on {w['device']}, {memory:.0f} MiB, {w['jobs']} jobs"
-            )
+            lines.append(f"{'':<15} {_worker(w)}")
     if backlog := status["backlog"]:
         lines.append(
             f"{'on the way':<15} outbox {backlog['outbox']} (oldest {backlog['outbox_s']:.1f} s), "
@@ -191,6 +188,16 @@ def _watching(settings: Settings) -> dict[str, str]:
         else "in log lines; sent nowhere",
         "logs": f"{settings.log_format} on the standard error, from {settings.log_level} on",
     }
+
+
+def _worker(worker: Mapping[str, Any]) -> str:
+    own, free, total = (worker[key] >> 20 for key in ("rss_bytes", "memory_free_bytes", "memory_bytes"))
+    gpu = f" with {worker['gpu_memory_bytes'] >> 20} MiB" if worker["gpu_memory_bytes"] else ""
+    kept = " (pinned)" if worker["pinned"] else ""
+    return (
+        f"{worker['name']}: {worker['state']} on {worker['device']}{gpu}, cores {worker['cores']}{kept}, "
+        f"{own} MiB ({free} of {total} free), {worker['jobs']} jobs"
+    )
 
 
 def _service(one: ServiceHealth) -> dict[str, Any]:

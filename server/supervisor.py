@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from machines.effect import Queue
 from server.children import Pauses, child_environment, stop
+from server.pinning import format_cores, memory_nodes, own_cores, shares, thread_settings
 from server.queues import JobQueues
 from server.services import Services
 from server.settings import Settings
@@ -44,6 +45,8 @@ class Slot:
 
     queue: Queue
     number: int
+    cores: tuple[int, ...] = ()
+    """To which it keeps; empty for all."""
 
 
 class Supervisor:
@@ -69,7 +72,9 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._services = services
-        self._slots = [Slot(queue, number) for queue, count in workers.items() for number in range(count)]
+        places = [(queue, number) for queue, count in workers.items() for number in range(count)]
+        cores = shares(settings.pin, len(places), cores=own_cores(), nodes=memory_nodes())
+        self._slots = [Slot(*place, share) for place, share in zip(places, cores, strict=True)]
         self._store = store
         self._records = records
         self._queues = queues
@@ -120,7 +125,8 @@ class Supervisor:
             f"--name={name}",
             f"--bindings={self._bindings}",
             f"--parent={os.getpid()}",
-            env=self._environment(),
+            *([f"--cores={format_cores(slot.cores)}"] if slot.cores else []),
+            env=self._environment() | thread_settings(slot.cores),
             # Its own session: Ctrl-C at the terminal reaches this process, which then ends its workers.
             start_new_session=True,
         )

@@ -37,9 +37,11 @@ from machines.effect import Queue
 from server import tracing
 from server.engine import Busy, Engine
 from server.logs import configure_logging
+from server.pinning import keep_to, parse_cores
 from server.pulse import Place, Pulse, die_with
 from server.queues import JOB_QUEUES, JobQueues, item_in
 from server.results import Results
+from server.room import PAUSE_S, has_room
 from server.runner import Runner
 from server.services import WORKER_CONNECTIONS, Services, ServicesError, attached_services
 from server.settings import Settings, SettingsError, load_settings
@@ -178,7 +180,8 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
         self.prepare_job_execution(job, remove_from_intermediate_queue=True)
         job.started_at = now()
         item = item_in(job.kwargs)
-        given_back = self._run(item)
+        lacking = not has_room(item)
+        given_back = lacking or self._run(item)
         self.handle_execution_ended(job, queue, _KEEP_S)
         try:
             self.handle_job_success(job, queue, queue.started_job_registry)
@@ -189,7 +192,10 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
                 extra={"action": "job.envelope_gone", "effect": item.effect_id},
             )
         if given_back:
-            self._job_queues.enqueue(item, at_front=True)
+            # What does not fit goes behind what may fit, or to a worker that has the room.
+            self._job_queues.enqueue(item, at_front=not lacking)
+        if lacking:
+            time.sleep(PAUSE_S)
         return True
 
     def _run(self, item: OutboxItem) -> bool:
@@ -262,17 +268,19 @@ def work(
     name: str,
     bindings: Bindings,
     parent: int | None = None,
+    pinned: bool = False,
 ) -> None:
     """Work until SIGTERM or SIGINT; for the main thread of a process of its own.
 
     Args:
         name: Unique to this life of this process; it holds the leases.
         parent: Process id of the one that started this and that this must not outlive.
+        pinned: Whether this process was told which cores to keep to.
     """
     if parent is not None:
         die_with(parent)
     end_tracing = tracing.start(settings, "worker")
-    pulse = Pulse(Place(name, queue, services.redis_url, settings.shards, parent))
+    pulse = Pulse(Place(name, queue, services.redis_url, settings.shards, parent, pinned))
     pulse.start()
     queues = JobQueues(services.queue_url)
     connection = BlockingRedis.from_url(services.queue_url)
@@ -282,7 +290,7 @@ def work(
             stack = AsyncExitStack()
             try:
                 ready = loop.run_until_complete(_open(stack, settings, services, queue, name, bindings))
-                pulse.ready(ready, _device(queue))
+                pulse.ready(ready, *_device(queue))
                 EffectWorker(
                     queue,
                     name=name,
@@ -328,12 +336,16 @@ async def _open(
     )
 
 
-def _device(queue: Queue) -> str:
+def _device(queue: Queue) -> tuple[str, int]:
+    """What it computes on, and how much memory that has if it is a GPU."""
     if queue != "gpu":
-        return "cpu"
+        return "cpu", 0
     from gpu.device import describe
 
-    return describe().name
+    device = describe()
+    if device.kind == "cpu":
+        return f"{device.name}, CPU path ({device.why_cpu})", 0
+    return device.name, device.memory_total_bytes
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -343,7 +355,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--name", default=f"worker-{os.getpid()}", help="unique to this life of this process")
     parser.add_argument("--bindings", default=DEFAULT_BINDINGS, help="module:function, see `Bindings`")
     parser.add_argument("--parent", type=int, help="process id without which this worker ends")
+    parser.add_argument("--cores", type=parse_cores, default=(), help="processor cores to keep to: 0-3,8")
     options = parser.parse_args(arguments)
+    if options.cores:
+        keep_to(options.cores)
     try:
         settings = load_settings()
         services = attached_services(settings)
@@ -357,6 +372,7 @@ def main(arguments: list[str] | None = None) -> None:
         name=options.name,
         bindings=load_bindings(options.bindings),
         parent=options.parent,
+        pinned=bool(options.cores),
     )
 
 

@@ -35,6 +35,10 @@ class WorkerState:
         effect: Id of the effect it works on, "" while idle; `machine` awaits it.
         since: Unix seconds when that state began.
         device: What it computes on, such as `cpu` or a GPU's name.
+        cores: Processor cores that it may run on, such as `0-3,8`.
+        pinned: Whether it keeps to them because it was told to.
+        memory_free_bytes: Main memory that it may still take; `memory_bytes` is all there is for it.
+        gpu_memory_bytes: Of its GPU; 0 without one.
         jobs: How many it has ended.
         beat_at: Unix seconds of this report.
     """
@@ -52,6 +56,11 @@ class WorkerState:
     device: str
     jobs: int
     beat_at: float
+    cores: str = ""
+    pinned: bool = False
+    memory_free_bytes: int = 0
+    memory_bytes: int = 0
+    gpu_memory_bytes: int = 0
 
 
 @dataclass(frozen=True)
