@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from alembic.util import CommandError
+from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.services import Services, ServicesError
 from server.settings import Settings
 from storage.database import create_engine
+from storage.machine_store import Unavailable
 from storage.migrate import upgrade
+from storage.redis_client import connect
+from storage.relayout import relayout
 from storage.shards import ShardsChanged, hold_shards
 
 
 async def prepare(settings: Settings, services: Services) -> None:
-    """Bring the database to this release, and note or compare the number of shards.
+    """Bring database and Redis to this release, and note or compare the number of shards.
 
     Raises:
-        ServicesError: The database cannot be brought there, or holds data of other shards.
+        ServicesError: They cannot be brought there, or hold data of other shards.
     """
     try:
         await upgrade(services.database_url)
@@ -26,6 +30,17 @@ async def prepare(settings: Settings, services: Services) -> None:
             "use the release that wrote it or a newer one, and check that this user may create tables."
         ) from error
     await check_shards(settings, services)
+    try:
+        redis = await connect(services.redis_url)
+        try:
+            await relayout(redis, shards=settings.shards)
+        finally:
+            await redis.aclose()
+    except (Unavailable, RedisError) as error:
+        raise ServicesError(
+            f"The machines in Redis cannot be brought to this release ({error}): start again when Redis "
+            "answers; what has been done need not be done again."
+        ) from error
 
 
 async def check_shards(settings: Settings, services: Services) -> None:
