@@ -198,6 +198,6 @@ def _forget_charts() -> None:
     """What `machines` remembers of charts by their kind."""
     for name, module in list(sys.modules.items()):
         if name.startswith("machines."):
-            for value in vars(module).values():
+            for value in list(vars(module).values()):  # others import meanwhile
                 if callable(clear := getattr(value, "cache_clear", None)):
                     clear()
