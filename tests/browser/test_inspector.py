@@ -154,3 +154,4 @@ async def test_what_is_stuck_stands_out_with_the_reason(page: Page, address: str
     await alarm.click()
     await expect(alarm).to_have_attribute("aria-pressed", "true")
     await expect(page).to_have_url(re.compile("trouble=stuck"))
+    await page.unroute_all(behavior="ignoreErrors")
