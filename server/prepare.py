@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from server.services import Services, ServicesError
 from server.settings import Settings
 from storage.database import create_engine
+from storage.instance import OtherInstance, claim_redis, instance_of
 from storage.machine_store import Unavailable
 from storage.migrate import upgrade
 from storage.redis_client import connect
@@ -17,10 +18,11 @@ from storage.shards import ShardsChanged, hold_shards
 
 
 async def prepare(settings: Settings, services: Services) -> None:
-    """Bring database and Redis to this release, and note or compare the number of shards.
+    """Bring the stores to this release, compare the number of shards, and mark each Redis as its own.
 
     Raises:
-        ServicesError: They cannot be brought there, or hold data of other shards.
+        ServicesError: They cannot be brought there, hold data of other shards, or a Redis is another
+            instance's.
     """
     try:
         await upgrade(services.database_url)
@@ -30,6 +32,7 @@ async def prepare(settings: Settings, services: Services) -> None:
             "use the release that wrote it or a newer one, and check that this user may create tables."
         ) from error
     await check_shards(settings, services)
+    await _claim(services)
     try:
         redis = await connect(services.redis_url)
         try:
@@ -41,6 +44,31 @@ async def prepare(settings: Settings, services: Services) -> None:
             f"The machines in Redis cannot be brought to this release ({error}): start again when Redis "
             "answers; what has been done need not be done again."
         ) from error
+
+
+async def _claim(services: Services) -> None:
+    """Mark every Redis as this instance's.
+
+    Raises:
+        ServicesError: One is another's.
+    """
+    database = create_engine(services.database_url, pool_size=1)
+    try:
+        instance = await instance_of(database)
+    finally:
+        await database.dispose()
+    for setting, url in (("REDIS_URL", services.redis_url), ("CASEWIRE_QUEUE_URL", services.queue_url)):
+        redis = await connect(url)
+        try:
+            await claim_redis(redis, instance)
+        except OtherInstance as error:
+            raise ServicesError(
+                f"The Redis of {setting} is used with another database than this one: give every instance "
+                "a Redis of its own, or a database number of its own (such as …/1), or use the database "
+                "that belongs to it."
+            ) from error
+        finally:
+            await redis.aclose()
 
 
 async def check_shards(settings: Settings, services: Services) -> None:

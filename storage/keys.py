@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+INSTANCE = "casewire:instance"
+"""String: the instance that this Redis belongs to, see `storage.instance`."""
+
 ERA = "casewire:era"
 """Hash `id`, `tick`, `run`, `closed`: see `storage.era`."""
 

@@ -14,6 +14,7 @@ import contextlib
 import random
 import signal
 import sys
+from collections.abc import Sequence
 
 import psutil
 
@@ -22,8 +23,8 @@ from tests.proof.load import Load
 from tests.proof.run import Outcome, progress, prove
 
 WEIGHTS = {"server": 6, "worker": 24, "parser": 34, "redis": 12, "postgres": 10, "postgres session": 14}
-_AT_ONCE, _AT_ONCE_WEIGHTS = (1, 2, 3), (5, 3, 2)
-"""Processes that die in the same moment."""
+AT_ONCE = (1, 1, 1, 1, 1, 2, 2, 2, 3, 3)
+"""How many processes die in the same moment; one of these is drawn."""
 _PROGRESS_S = 45.0
 
 
@@ -32,19 +33,28 @@ class Killer:
 
     Args:
         pause_s: Least and longest time between two bursts.
+        at_once: How many processes may die in one burst, each as likely as the others.
     """
 
-    def __init__(self, *, kills: int, seed: int, pause_s: tuple[float, float] = (0.2, 2.0)) -> None:
+    def __init__(
+        self,
+        *,
+        kills: int,
+        seed: int,
+        pause_s: tuple[float, float] = (0.2, 2.0),
+        at_once: Sequence[int] = AT_ONCE,
+    ) -> None:
         self._kills = kills
         self._random = random.Random(seed)
         self._pause_s = pause_s
+        self._at_once = at_once
 
     async def __call__(self, instance: Instance, load: Load, outcome: Outcome) -> None:
         """The attack."""
         while (before := outcome.kills.total()) < self._kills:
             await asyncio.sleep(self._random.uniform(*self._pause_s))
             outcome.stalls += not await _a_job_ended(load)
-            for _ in range(self._random.choices(_AT_ONCE, _AT_ONCE_WEIGHTS)[0]):
+            for _ in range(self._random.choice(self._at_once)):
                 await asyncio.to_thread(self._kill, instance, outcome)
             if outcome.kills.total() // 25 > before // 25:
                 progress(load, f"{outcome.kills.total()} kills")

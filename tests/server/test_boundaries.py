@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from time import time
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import text
 
 from server.app import INVITATION_FAILURES
@@ -145,13 +147,32 @@ async def test_a_finished_machine_that_left_redis_is_still_read_and_only_by_thos
 
 
 async def test_another_number_of_shards_is_refused_with_the_number_to_set(
-    settings: Settings, services: Services, database: str
+    settings: Settings, services: Services, database: str, redis_client: Redis
 ) -> None:
     await prepare(settings, services)
     await prepare(settings, services)
     with pytest.raises(ServicesError, match=f"written with {settings.shards}: set it to {settings.shards}"):
         await prepare(settings.model_copy(update={"shards": settings.shards + 1}), services)
     await prepare(settings, services)
+
+
+async def test_a_redis_of_another_instance_is_refused_and_left_as_it_is(
+    settings: Settings, services: Services, database: str, redis_client: Redis
+) -> None:
+    queue_url = services.queue_url.replace("db=0", "db=1")
+    queue = Redis.from_url(queue_url)
+    try:
+        await queue.flushdb()
+        mine = dataclasses.replace(services, queue_url=queue_url)
+        await prepare(settings, mine)
+        await prepare(settings, mine)
+        await queue.set("casewire:instance", "another")
+        with pytest.raises(ServicesError, match="CASEWIRE_QUEUE_URL is used with another database"):
+            await prepare(settings, mine)
+        assert await queue.get("casewire:instance") == b"another"
+    finally:
+        await queue.flushdb()
+        await queue.aclose()
 
 
 async def test_what_workers_do_and_what_was_given_up_is_for_the_administrator_alone(live: Live) -> None:
