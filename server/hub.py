@@ -169,7 +169,10 @@ class Hub:
     async def _join(self, topic: KnownTopic) -> None:
         try:
             async with asyncio.timeout(_JOIN_S):
-                await self._listener.join(topic.name)
+                if not topic.asked:
+                    # Once for a crowd: what is joined again may have missed something, and is read anew.
+                    topic.asked = True
+                    self._spawn(self._listener.join(topic.name))
                 await topic.joined.wait()
         except TimeoutError:
             raise Unavailable("the store does not let a topic be heard") from None

@@ -22,6 +22,7 @@ class KnownTopic:
     """Where a topic stands, what of it is in memory, and who follows it here.
 
     Attributes:
+        asked: Whether the listener was asked to join.
         epoch: Empty until the first read.
         offset: Of the last entry handed on.
         known: Whether the next entry can be handed on; else entries are held back.
@@ -32,6 +33,7 @@ class KnownTopic:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.asked = False
         self.joined = asyncio.Event()
         self.reading = asyncio.Lock()
         self.epoch = ""

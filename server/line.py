@@ -161,6 +161,8 @@ class SocketLine(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         """See uvicorn; what is attached stays open when the application returns."""
         cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
+        # As ASGI wants them; a parser of HTTP in front would have done it.
+        self.scope["headers"] = [(name.lower(), value) for name, value in self.scope["headers"]]
         try:
             await self.app(self.scope, self.receive, self.send)
         except ClientDisconnected:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
+from server.door import Door
 from server.front import Front
 from server.line import SocketLine
 from server.settings import Settings
@@ -68,6 +69,7 @@ def server_of(
         port=settings.port,
         log_config=None,
         access_log=False,
+        http=Door,
         ws=SocketLine,
         ws_max_size=WS_FRAME_BYTES,
         ws_ping_interval=ping_s,

@@ -16,8 +16,8 @@ MOST = 500
 class Batch(Generic[K, V]):
     """Collects keys while a look is under way, and asks for all of them in the next.
 
-    Nobody waits for company: the first question of a quiet moment is asked in the same turn of the
-    event loop. An answer is as fresh as if it had been asked for alone, since a look serves only
+    The first question of a quiet moment waits for the others of the same turn of the event loop, and
+    for nothing else. An answer is as fresh as if it had been asked for alone, since a look serves only
     those who came before it began.
 
     Args:
@@ -41,6 +41,7 @@ class Batch(Generic[K, V]):
     async def _ask(self) -> None:
         try:
             while self._waiting:
+                await asyncio.sleep(0)
                 keys = list(self._waiting)[:MOST]
                 asked = {key: self._waiting.pop(key) for key in keys}
                 try:

@@ -184,6 +184,16 @@ async def memory() -> None:
             sock.close()
 
 
+async def _quiet(of: Stage) -> None:
+    """Wait until the server has done what follows from earlier events, half a minute at most."""
+    for _ in range(30):
+        before = of.process.cpu_times()
+        await asyncio.sleep(1)
+        after = of.process.cpu_times()
+        if after.user + after.system - before.user - before.system < 0.1:
+            return
+
+
 async def reconnect() -> None:
     """Everybody comes back at once with the position they had."""
     print("| sockets | back after | recovered | snapshots | refused | entries | server CPU |")
@@ -204,6 +214,7 @@ async def reconnect() -> None:
             case = person % RETURNING_CASES
             epoch, offset = positions[case]
             visits.append((of.request(person), topics[case], epoch, dice.randrange(1, offset + 1)))
+        await _quiet(of)
         before = of.process.cpu_times()
         began = time.monotonic()
         async with asyncio.timeout(60):
