@@ -45,6 +45,8 @@ class Visitor(asyncio.Protocol):
         self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
+        if self.done.done():
+            return
         self._heard += data
         if not self._greeted:
             head, found, rest = self._heard.partition(b"\r\n\r\n")
@@ -52,6 +54,7 @@ class Visitor(asyncio.Protocol):
                 return
             self._greeted, self._heard = True, rest
             if b" 101 " not in head.split(b"\r\n")[0]:
+                self._into.wrong.append(head.decode(errors="replace"))
                 self._end(refused=True)
                 return
             assert self.transport is not None
@@ -65,11 +68,12 @@ class Visitor(asyncio.Protocol):
             if len(self._heard) < 10:
                 return
             start, size = 10, struct.unpack("!Q", self._heard[2:10])[0]
-        if len(self._heard) >= start + size and not self.done.done():
+        if len(self._heard) >= start + size:
             self._take(self._heard[0] & 15, self._heard[start : start + size])
 
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode != 1:
+            self._into.wrong.append(f"closed with {int.from_bytes(payload[:2], 'big')}")
             self._end(refused=True)
             return
         answer = orjson.loads(payload)
@@ -83,6 +87,7 @@ class Visitor(asyncio.Protocol):
             self._into.snapshots += 1
         else:
             self._into.refused += 1
+            self._into.wrong.append(str(answer))
         self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
