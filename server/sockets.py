@@ -54,6 +54,11 @@ class Sockets:
     def __len__(self) -> int:
         return len(self._turns)
 
+    @property
+    def streams(self) -> int:
+        """How many streams are open that are no sockets."""
+        return len(self._streams)
+
     def has_room(self, person: str) -> bool:
         """Whether somebody may open another one."""
         return self._of[person] < MOST_OF_ONE_PERSON

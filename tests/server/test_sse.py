@@ -282,7 +282,7 @@ async def test_a_reader_that_reads_too_slowly_is_told_to_resume_and_not_buffered
                 if not live.parts.hub.topics.get(topic):
                     break
             assert not live.parts.hub.topics.get(topic)
-            await until(lambda: not len(live.parts.sockets))
+            await until(lambda: not live.parts.sockets.streams)
 
 
 async def test_a_quiet_stream_says_that_it_is_there(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,8 +301,8 @@ async def test_a_reader_that_has_gone_leaves_nothing_behind(live: Live) -> None:
         _, topic = await a_case(ann)
         async with stream(ann, topic) as reader:
             await reader.until("snapshot")
-            assert len(live.parts.sockets) == 1
-        await until(lambda: not len(live.parts.sockets) and not live.parts.hub.topics)
+            assert live.parts.sockets.streams == 1
+        await until(lambda: not live.parts.sockets.streams and not live.parts.hub.topics)
 
 
 @pytest.mark.parametrize(

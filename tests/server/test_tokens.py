@@ -81,7 +81,9 @@ async def test_a_token_of_some_cases_reaches_no_other_and_nothing_else(live: Liv
         made = await make(ann, "read", "write", "admin", cases=[one["id"]])
         async with program(live, made["secret"]) as http:
             assert [case["id"] for case in (await http.get("/api/cases")).json()] == [one["id"]]
-            assert {m["topic"] for m in (await http.get("/api/machines")).json()["machines"]} == {f"case:{one['id']}"}
+            assert {m["topic"] for m in (await http.get("/api/machines")).json()["machines"]} == {
+                f"case:{one['id']}"
+            }
             assert (await http.get(f"/api/cases/{one['id']}")).status_code == 200
             assert (await http.get(f"/api/cases/{other['id']}")).status_code == 404
             assert (await http.get(f"/api/machines/{other['machine']}")).status_code == 404
