@@ -188,9 +188,10 @@ async def build(settings: Settings, services: Services, *, name: str, alone: boo
                 alone=alone,
             )
         )
-        await stack.enter_async_context(_following(Presence(name, running.records, sockets).run))
+        presence = Presence(name, running.records, hub, sockets)
+        await stack.enter_async_context(_following(presence.run))
         await stack.enter_async_context(_following(rights.follow))
-        reporter = Reporter(redis, hub=hub, sockets=sockets)
+        reporter = Reporter(redis)
         await stack.enter_async_context(_following(reporter.run))
         await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm)))
         yield Parts(
@@ -231,6 +232,7 @@ async def build(settings: Settings, services: Services, *, name: str, alone: boo
             inspector=Inspector(store, search, UsualTimes(machine_journals)),
             journals=Journals(store, machine_journals, search),
             reporter=reporter,
+            presence=presence,
         )
 
 

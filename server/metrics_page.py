@@ -72,7 +72,8 @@ async def _from_redis(parts: Parts) -> list[Metric]:
     sums, records = MetricSums(parts.redis), RuntimeRecords(parts.redis)
     try:
         await parts.reporter.report()
-        series, servers = await sums.read(), await sums.servers()
+        await parts.presence.report()
+        series, servers = await sums.read(), await records.servers()
         counts, workers = await records.counts(), await records.workers()
         backlog = await Backlogs(parts.redis, shards=parts.settings.shards).read()
         queued = await asyncio.to_thread(queue_lengths, parts.services.queue_url)

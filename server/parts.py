@@ -14,6 +14,7 @@ from server.hub import Hub
 from server.inspect_journal import Journals
 from server.inspect_search import Inspector
 from server.passwords import Passwords
+from server.presence import Presence
 from server.receiving import Receiving
 from server.reporter import Reporter
 from server.rights import Rights
@@ -83,6 +84,7 @@ class Parts:
     inspector: Inspector
     journals: Journals
     reporter: Reporter
+    presence: Presence
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

@@ -12,6 +12,7 @@ import psutil
 from redis.exceptions import RedisError
 
 from server.ending import pass_on_cancellation
+from server.hub import Hub
 from server.sockets import Sockets
 from storage.runtime_records import RuntimeRecords, ServerState
 
@@ -25,9 +26,10 @@ class Presence:
         name: Unique to this life of this process.
     """
 
-    def __init__(self, name: str, records: RuntimeRecords, sockets: Sockets) -> None:
+    def __init__(self, name: str, records: RuntimeRecords, hub: Hub, sockets: Sockets) -> None:
         self._name = name
         self._records = records
+        self._hub = hub
         self._sockets = sockets
         self._since = time.time()
 
@@ -36,19 +38,30 @@ class Presence:
         try:
             while True:
                 with contextlib.suppress(RedisError):  # nobody sees it meanwhile, and nothing is lost
-                    await self._records.report_server(self._state())
+                    await self.report()
                 pass_on_cancellation()
                 await asyncio.sleep(EVERY_S)
         finally:
             with contextlib.suppress(RedisError):
                 await self._records.forget_server(self._name)
 
+    async def report(self) -> None:
+        """Once.
+
+        Raises:
+            RedisError: Redis does not answer.
+        """
+        await self._records.report_server(self._state())
+
     def _state(self) -> ServerState:
+        followed = self._hub.topics
         return ServerState(
             name=self._name,
             host=socket.gethostname(),
             pid=os.getpid(),
             sockets=len(self._sockets),
+            topics=len(followed),
+            subscribers=sum(followed.values()),
             since=self._since,
             rss_bytes=psutil.Process().memory_info().rss,
             beat_at=time.time(),

@@ -1,22 +1,15 @@
-"""Carries what this process counts to the instance's sums, and says what it has open."""
+"""Carries what this process counts to the instance's sums."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import time
-from secrets import token_hex
 
-import psutil
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from server.hub import Hub
 from server.metrics import Tally, tally
-from server.sockets import Sockets
-from storage.metric_sums import MetricSums, OpenNow
+from storage.metric_sums import MetricSums
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +29,12 @@ async def carry(sums: MetricSums, counted: Tally = tally) -> None:
 class Reporter:
     """Reports for one server process, every second."""
 
-    def __init__(self, redis: Redis, *, hub: Hub, sockets: Sockets) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._sums = MetricSums(redis)
-        self._hub = hub
-        self._sockets = sockets
         self._turn = asyncio.Lock()
-        self._name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"
 
     async def run(self) -> None:
-        """Report until cancelled; the last report takes this server out."""
+        """Report until cancelled; once more at the end."""
         try:
             while True:
                 try:
@@ -57,9 +47,7 @@ class Reporter:
                 await asyncio.sleep(EVERY_S)
         finally:
             try:
-                async with self._turn:
-                    await carry(self._sums)
-                await self._sums.forget(self._name)
+                await self.report()
             except RedisError as error:
                 logger.warning(
                     "The last metrics of this server are lost.",
@@ -74,15 +62,3 @@ class Reporter:
         """
         async with self._turn:
             await carry(self._sums)
-        followed = self._hub.topics
-        await self._sums.report(
-            OpenNow(
-                name=self._name,
-                pid=os.getpid(),
-                sockets=len(self._sockets),
-                topics=len(followed),
-                subscribers=sum(followed.values()),
-                rss_bytes=psutil.Process().memory_info().rss,
-                at=time.time(),
-            )
-        )

@@ -57,7 +57,7 @@ async def gather_status(settings: Settings, services: Services, census: Census) 
     embedder = _embedder()
     problems = [f"{one.name} at {one.where}: {one.problem}" for one in healths if one.problem]
     if all(one.ok for one in healths):
-        problems += [*schema, *_worker_problems(settings, runtime), *_late(backlog)]
+        problems += [*schema, *_worker_problems(settings, runtime), *_late(backlog or {})]
     problems += [row["meaning"] for row in held]
     problems += [part["problem"] for part in (model, embedder) if part["problem"]]
     return {
@@ -154,15 +154,15 @@ async def _held(census: Census) -> list[dict[str, Any]]:
         return []  # told by the service's health
 
 
-async def _backlog(settings: Settings, services: Services) -> dict[str, Any]:
+async def _backlog(settings: Settings, services: Services) -> dict[str, Any] | None:
     try:
         redis = await connect(services.redis_url)
     except (RedisError, OSError):
-        return {}  # told by the service's health
+        return None  # told by the service's health
     try:
         return asdict(await Backlogs(redis, shards=settings.shards).read())
     except Unavailable:
-        return {}  # told by the service's health
+        return None  # told by the service's health
     finally:
         await redis.aclose()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from storage.runtime_records import WorkerState
+from storage.backlog import Backlog
+from storage.runtime_records import ServerState, WorkerState
 
 
 class ProcessView(TypedDict):
@@ -45,6 +46,16 @@ class GivenUp(TypedDict):
     at: float
 
 
+class HeldView(TypedDict):
+    """Machines of one definition that wait for a migration to this release."""
+
+    kind: str
+    version: int
+    chart_hash: str
+    machines: int
+    meaning: str
+
+
 class EmbedderView(TypedDict):
     """What turns text into vectors, and what is wrong with it."""
 
@@ -73,6 +84,7 @@ class DataView(TypedDict):
 class StatusView(TypedDict):
     """What runs where; `well` is true when `problems`, one sentence each, is empty.
 
+    `watching` says where metrics, traces and logs are; `backlog` is null while Redis does not answer.
     `given_up` is empty, and workers name no effect and no machine, for all but administrators.
     """
 
@@ -82,9 +94,13 @@ class StatusView(TypedDict):
     services: list[ServiceView]
     backends: dict[str, str]
     queues: dict[str, int]
+    servers: list[ServerState]
     workers: list[WorkerState]
     counts: dict[str, int]
     given_up: list[GivenUp]
+    backlog: Backlog | None
+    held: list[HeldView]
+    watching: dict[str, str]
     embedder: EmbedderView
     language_model: LanguageModelView
     data: DataView

@@ -1,35 +1,17 @@
-"""Counters of all processes of an instance, added up in Redis; and what each process is busy with.
+"""Counters of all processes of an instance, added up in Redis.
 
 They may be lost at any time: whoever reads counters copes with one that begins anew.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 
 SUMS_KEY = "runtime:metrics"
-PROCESSES_KEY = "metrics:processes"
-SILENT_S = 10.0
-"""A server that has not reported for so long is not counted."""
-
-
-@dataclass(frozen=True)
-class OpenNow:
-    """What one server process has open now; `at` is Unix seconds."""
-
-    name: str
-    pid: int
-    sockets: int
-    topics: int
-    subscribers: int
-    rss_bytes: int
-    at: float
 
 
 class MetricSums:
@@ -51,19 +33,3 @@ class MetricSums:
         """Every sum by its series."""
         found = await self._redis.hgetall(SUMS_KEY)
         return {tuple(orjson.loads(series)): float(value) for series, value in found.items()}
-
-    async def report(self, state: OpenNow) -> None:
-        """A server is alive."""
-        await self._redis.hset(PROCESSES_KEY, state.name, orjson.dumps(asdict(state)))
-
-    async def forget(self, name: str) -> None:
-        """A server has ended."""
-        await self._redis.hdel(PROCESSES_KEY, name)
-
-    async def servers(self) -> list[OpenNow]:
-        """Servers that have reported lately."""
-        found = [OpenNow(**orjson.loads(v)) for v in (await self._redis.hgetall(PROCESSES_KEY)).values()]
-        silent = [state.name for state in found if state.at < time.time() - SILENT_S]
-        if silent:
-            await self._redis.hdel(PROCESSES_KEY, *silent)
-        return [state for state in found if state.name not in silent]
