@@ -65,7 +65,6 @@ from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
-from server.watching import WatchedRequests
 from server.webhooks import deliverer_of
 from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
@@ -142,7 +141,7 @@ def create_app(settings: Settings, services: Services, *, name: str = "", alone:
 
     return Starlette(
         routes=ROUTES,
-        middleware=[Middleware(WatchedRequests), Middleware(SecurityHeaders, settings=settings)],
+        middleware=[Middleware(SecurityHeaders, settings=settings)],
         exception_handlers=problems.handlers(),
         lifespan=lifespan,
     )

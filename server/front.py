@@ -12,26 +12,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from machines.step import CHARTS
 from server.parts import Parts
 from server.rights import KNOWN_S, Watcher
+from server.routes_charts import ENDINGS
 
-PUBLIC = ("/healthz",)
+PUBLIC = ("/healthz", "/api/openapi.json", "/api/asyncapi.json")
 FOR_VISITORS = (
     "/api/charts",
-    *(f"/api/charts/{kind}.{suffix}" for kind in sorted(CHARTS) for suffix in ("dot", "json", "mmd")),
+    *(f"/api/charts/{kind}.{suffix}" for kind in sorted(CHARTS) for suffix in ENDINGS),
 )
 """Paths whose answers do not change while the process runs; without a query."""
 
 
 @dataclass
 class _Kept:
-    """One path: whom it is for, and the messages that answered it, empty until somebody asked."""
+    """One path: whom it is for, the messages that answered it, empty until somebody asked, and its route."""
 
     public: bool
     messages: list[Message] = field(default_factory=list)
+    route: BaseRoute | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Front:
             return
         proof = b"" if kept.public else _proof(scope)
         if kept.messages and (kept.public or self._knows(proof)):
+            scope["route"] = kept.route  # by which requests are counted
             for message in kept.messages:
                 await send(message)
             return
@@ -82,7 +86,7 @@ class Front:
         await self._app(scope, receive, noting)
         if not messages or messages[0].get("status") != 200:
             return
-        kept.messages = messages
+        kept.messages, kept.route = messages, scope["route"]
         visitor = scope["state"].get("visitor")
         # What was announced meanwhile may have been about this person.
         if not kept.public and visitor is not None and parts.rights.changes == changes:

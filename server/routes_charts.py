@@ -26,6 +26,9 @@ _DRAWN = {
 }
 """Ending of the address → format and media type; `.json` describes the chart as `/api/charts` does."""
 
+ENDINGS = ("json", *_DRAWN)
+"""All endings that an address may have."""
+
 
 class Lit(BaseModel):
     """`active`: states to light in a drawing, separated by commas; a document has nothing to light."""

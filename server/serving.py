@@ -16,6 +16,7 @@ from server.front import Front
 from server.line import SocketLine
 from server.settings import Settings
 from server.sockets import PING_S
+from server.watching import WatchedRequests
 
 WS_FRAME_BYTES = 1 << 20
 """Beyond it the connection fails; between the session's own bound and this, the client gets an error."""
@@ -64,7 +65,7 @@ def server_of(
 ) -> Server:
     """A server of the application, ready to `serve`."""
     config = uvicorn.Config(
-        Front(app),
+        WatchedRequests(Front(app)),
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -10,11 +10,12 @@ import pytest
 from redis.exceptions import ConnectionError as LostConnection
 
 from server.front import FOR_VISITORS, PUBLIC
+from server.metrics import tally
 from server.rights import KNOWN_S
 from tests.server.live import Live, Person
 
-ORDINARY = "?"
-"""With a query, even an empty name of one, a request is not answered in front."""
+ORDINARY = "?active="
+"""With a query, even one that asks for nothing, a request is not answered in front."""
 
 
 def told(response: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
@@ -26,7 +27,7 @@ def told(response: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], byte
 async def both(person: Person, path: str, **options: Any) -> tuple[httpx.Response, httpx.Response]:
     """The answer in front, where there is one, and the ordinary one."""
     in_front = await person.http.get(path, **options)
-    return in_front, await person.http.get(f"{path}{ORDINARY}none", **options)
+    return in_front, await person.http.get(f"{path}{ORDINARY}", **options)
 
 
 @pytest.fixture
@@ -92,6 +93,15 @@ async def test_a_login_that_ends_unannounced_is_believed_for_a_second_at_most(li
         await live.parts.sessions.end(login)
         await asyncio.sleep(KNOWN_S)
         assert (await ann.http.get("/api/charts")).status_code == 401
+
+
+async def test_what_is_answered_in_front_is_counted_by_its_route(live: Live) -> None:
+    series = ("casewire_http_requests", "GET", "/api/charts/{name}", "200")
+    async with live.person() as ann:
+        before = tally.sums.get(series, 0.0)
+        for _ in range(3):
+            await ann.http.get("/api/charts/case.dot")
+        assert tally.sums[series] == before + 3
 
 
 async def test_other_methods_and_queries_go_the_ordinary_way(live: Live) -> None:
