@@ -217,11 +217,13 @@ SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
         "origin.forbidden",
         "role.too_small",
         "scope.too_small",
+        "webhook.ended",
     ),
     Invalid: (
         "frame.invalid",
         "frame.not_json",
         "frame.not_text",
+        "position.invalid",
         "subprotocol.missing",
         "topic.too_many",
         "upload.empty",

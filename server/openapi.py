@@ -24,7 +24,7 @@ _REF = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 _NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
-_NUMBERS = frozenset({"evidence", "entity", "poi"})
+_NUMBERS = frozenset({"evidence", "entity", "letter", "poi"})
 """Path parameters that are whole numbers; all others are text."""
 
 _SECURITY: dict[Access, tuple[str, ...]] = {"public": (), "session": ("session",)}

@@ -27,7 +27,7 @@ _NOT_BUILT = Fault(
 async def page(request: Request) -> Response:
     """A file of the client, or its one page, which finds its way by the path."""
     path = request.path_params.get("path", "")
-    if path.partition("/")[0] in ("api", "ws", "healthz"):
+    if path.partition("/")[0] in ("api", "ws", "streams", "healthz", "metrics"):
         raise Missing("there is no such resource")
     if "." in path.rpartition("/")[2]:
         return FileResponse(_file(path), headers={"Cache-Control": _age(path)})

@@ -10,9 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.auth import require_visitor
+from server.auth import require_admin, require_visitor
 from server.bodies import Json
-from server.errors import Denied
 from server.metrics_page import render
 from server.operations import operation
 from server.parts import parts_of
@@ -48,9 +47,7 @@ async def metrics(request: Request) -> Response:
     parts = parts_of(request)
     token, given = parts.settings.metrics_token, request.headers.get("authorization", "")
     if token is None or not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
-        visitor = await require_visitor(request)
-        if not visitor.person.is_admin:
-            raise Denied("metrics are for administrators, and for the holder of the scrape token")
+        await require_admin(request)
     page, media_type = await render(parts, request.headers.get("accept", ""))
     return Response(page, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 

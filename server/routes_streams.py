@@ -37,7 +37,7 @@ class Wanted(BaseModel):
     passing: Literal["0", "1"] = "0"
 
 
-@operation("viewer", query=Wanted, answer=str, media=MEDIA_TYPE)
+@operation("viewer", query=Wanted, answer=str, media=MEDIA_TYPE, errors=(429,))
 async def stream(request: Request) -> Response:
     """Follow a topic: what was missed or a snapshot, then every entry as it comes, as CloudEvents."""
     topic = request.path_params["topic"]

@@ -117,7 +117,7 @@ class LetterView:
     at: datetime
 
 
-@operation("owner", body=NewWebhook, answer=WebhookWithSecret, status=201)
+@operation("owner", body=NewWebhook, answer=WebhookWithSecret, status=201, errors=(404, 409))
 async def create(request: Request) -> Response:
     """Deliver what happens on a topic from now on to an address; the answer holds the secret, once."""
     await require_visitor(request)
@@ -146,7 +146,7 @@ async def create(request: Request) -> Response:
     return Json(WebhookWithSecret(**_facts(hook, 0), secret=secret), 201)
 
 
-@operation("login", query=OfTopic, answer=list[WebhookView])
+@operation("login", query=OfTopic, answer=list[WebhookView], errors=(403, 404))
 async def list_webhooks(request: Request) -> Response:
     """The webhooks of a topic, or one's own."""
     visitor = await require_visitor(request)

@@ -98,7 +98,7 @@ async def test_metrics_are_for_administrators_and_the_holder_of_the_token(
     async with running(with_token, services) as live, live.person() as ann, live.person("bob") as bob:
         assert await read(ann)  # the first account administers
         refused = await bob.http.get("/metrics")
-        assert (refused.status_code, refused.json()["code"]) == (403, "access.denied")
+        assert (refused.status_code, refused.json()["code"]) == (403, "admin.needed")
         async with live.person("prometheus", login=False) as scraper:
             assert (await scraper.http.get("/metrics")).status_code == 401
             for wrong in ("Bearer", "Bearer a-token", token, f"Basic {token}"):
