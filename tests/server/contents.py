@@ -9,8 +9,13 @@ from typing import Any
 
 from sqlalchemy import text
 
+from server.settings import Settings
 from storage.evidence import ChunkDraft, NewEvidence
 from tests.server.live import Live, Person
+
+HOOK_HOST = "127.0.0.1:9"
+"""Where webhooks of these tests may go, and where nobody takes them."""
+HOOK_URL = f"http://{HOOK_HOST}/"
 
 CONTENT = b"Ada Example signed the contract on 3 May 2024."
 
@@ -28,9 +33,14 @@ class Contents:
         return {name: self.ids[name] for name in findall(r"\{(\w+)\}", path)}
 
 
+def with_webhooks(settings: Settings) -> Settings:
+    """Settings of a server on which `fill` can work."""
+    return settings.model_copy(update={"webhook_hosts": HOOK_HOST})
+
+
 async def fill(live: Live, owner: Person, other: Person) -> Contents:
     """A case of `owner`'s with evidence that has text and content, an entity, a person of interest,
-    one machine of every kind, and `other` as a viewer."""
+    one machine of every kind, a webhook with a dead letter, and `other` as a viewer."""
     case = await owner.case("Everything")
     await owner.invite(case, other, "viewer")
     poi = (await owner.call("POST", f"/api/cases/{case['id']}/pois", {"name": "Ada Example"})).json()
@@ -44,6 +54,8 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         made = await live.parts.engine.spawn(kind, topic, data, actor=owner.id)
         machines[kind] = made.machine
     evidence = await _evidence(live, case["id"], machines["upload"], owner.id)
+    topic = f"case:{case['id']}"
+    webhook = (await owner.call("POST", "/api/webhooks", {"topic": topic, "url": HOOK_URL})).json()["id"]
     ids = {
         "case": case["id"],
         "user": other.id,
@@ -52,10 +64,25 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         "evidence": evidence,
         "entity": await _entity(live, case["id"], evidence),
         "machine": machines["upload"],
-        "topic": f"case:{case['id']}",
+        "topic": topic,
+        "webhook": webhook,
+        "letter": await dead_letter(live, webhook),
         "name": "upload.dot",
     }
     return Contents(ids, machines, "Everything")
+
+
+async def dead_letter(live: Live, webhook: str) -> int:
+    """The number of a new dead letter of a webhook."""
+    async with live.parts.database.begin() as connection:
+        letter = await connection.scalar(
+            text(
+                "INSERT INTO webhook_letters (webhook_id, event_id, content_type, body, reason, tries)"
+                " VALUES (:webhook, 'e:1', 'application/cloudevents+json', '{}', 'HTTP 410', 1) RETURNING id"
+            ),
+            {"webhook": webhook},
+        )
+    return int(letter)
 
 
 async def _evidence(live: Live, case: str, upload: str, user: str) -> int:

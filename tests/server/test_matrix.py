@@ -24,6 +24,7 @@ from server.openapi import Described, described
 from server.services import Services
 from server.settings import Settings
 from tests.conftest import empty
+from tests.server.contents import HOOK_URL, dead_letter, with_webhooks
 from tests.server.live import PASSWORD, running
 from tests.server.visitors import KINDS, Kind, World, everybody
 
@@ -64,6 +65,16 @@ async def _new_member(world: World) -> dict[str, Any]:
     return {"user": leaver.id}
 
 
+async def _new_webhook(world: World) -> dict[str, Any]:
+    topic, url = world.contents.ids["topic"], HOOK_URL
+    made = await world.people["owner"].call("POST", "/api/webhooks", {"topic": topic, "url": url})
+    return {"webhook": made.json()["id"]}
+
+
+async def _new_letter(world: World) -> dict[str, Any]:
+    return {"letter": await dead_letter(world.live, world.contents.ids["webhook"])}
+
+
 async def _no_token(world: World) -> dict[str, Any]:
     return {"token": "0123456789abcdef"}
 
@@ -92,6 +103,10 @@ ASKS: dict[str, Ask] = {
     "PUT /api/uploads/{machine}/content": Ask(content=b"Something else.", prepare=_new_upload),
     # There is nothing to unlock, which is said to those alone who might.
     "POST /api/uploads/{machine}/unlock": Ask({"password": "sesame"}, refused=(409, "event.not_allowed")),
+    "POST /api/webhooks": Ask({"topic": "{topic}", "url": HOOK_URL}),
+    "DELETE /api/webhooks/{webhook}": Ask(prepare=_new_webhook),
+    "POST /api/webhooks/{webhook}/replay": Ask({"offset": 0}),
+    "DELETE /api/webhooks/{webhook}/dead-letters/{letter}": Ask(prepare=_new_letter),
     "DELETE /api/tokens/{token}": Ask(prepare=_no_token, refused=(404, "not_found")),
 }
 """By method and path; what is not here needs neither body nor preparation."""
@@ -142,7 +157,7 @@ async def world(services: Services, _migrated: str) -> AsyncIterator[World]:
     await redis.flushall()
     await redis.aclose()
     await empty(_migrated)
-    async with running(settings, services) as live, everybody(live) as made:
+    async with running(with_webhooks(settings), services) as live, everybody(live) as made:
         yield made
 
 
