@@ -151,6 +151,42 @@ async def test_a_membership_that_ended_unannounced_is_found_before_anything_is_s
                 assert await titles(wire, 3) == expected(3)
 
 
+async def test_what_waits_for_roles_reaches_also_those_whose_socket_stalls_meanwhile(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rights = live.parts.rights
+    asking, answered = asyncio.Event(), asyncio.Event()
+    ask = rights.ask
+
+    async def slowly(topic: str, users: Any) -> None:
+        asking.set()
+        await answered.wait()
+        await ask(topic, users)
+
+    async with live.person() as ann:
+        case = await ann.case()
+        async with crowd(ann, f"case:{case['id']}") as wires:
+            await rename(live, case["machine"], 1)
+            for wire in wires:
+                assert await titles(wire, 1) == expected(1)
+            await asyncio.sleep(KNOWN_S)
+            monkeypatch.setattr(rights, "ask", slowly)
+            await rename(live, case["machine"], 3, start=1)
+            async with asyncio.timeout(WITHIN_S):
+                await asking.wait()
+            stalled = lines_of(live)[:5]
+            for line in stalled:  # as their transports would
+                line.pause_writing()
+            await rename(live, case["machine"], 2, start=4)
+            await asyncio.sleep(0.1)
+            answered.set()
+            for line in stalled:
+                line.resume_writing()
+            await rename(live, case["machine"], 1, start=6)
+            for wire in wires:
+                assert await titles(wire, 7) == expected(7)
+
+
 async def test_each_role_sees_what_it_may_do(live: Live) -> None:
     async with live.person("ann") as ann, live.person("bob") as bob:
         case = await ann.case()
