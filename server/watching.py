@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -157,6 +157,7 @@ class WatchedRequests:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._took: dict[str, Callable[[float], None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -183,17 +184,20 @@ class WatchedRequests:
                 span.note("http.response.status_code", status)
                 tally.count("casewire_http_requests", method, route, str(status))
                 took = time.perf_counter() - began
-                tally.observe(took, "casewire_http_request_seconds", route)
-                logger.debug(
-                    "A request was answered.",
-                    extra={
-                        "action": "http.answered",
-                        "method": method,
-                        "route": route,
-                        "status": status,
-                        "seconds": round(took, 4),
-                    },
-                )
+                if route not in self._took:
+                    self._took[route] = tally.timing("casewire_http_request_seconds", route)
+                self._took[route](took)
+                if logger.isEnabledFor(logging.DEBUG):
+                    logger.debug(
+                        "A request was answered.",
+                        extra={
+                            "action": "http.answered",
+                            "method": method,
+                            "route": route,
+                            "status": status,
+                            "seconds": round(took, 4),
+                        },
+                    )
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
