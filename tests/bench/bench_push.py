@@ -290,7 +290,7 @@ def _json(of: Stage) -> list[str]:
             for name, where, process, request in (
                 ("stock", port, stock_process, stock),
                 ("ours", of.server.port, of.process, ours),
-                ("ordinary", of.server.port, of.process, ours.replace(b" HTTP", b"?none HTTP", 1)),
+                ("ordinary", of.server.port, of.process, ours.replace(b" HTTP", b"?active= HTTP", 1)),
             ):
                 before = process.cpu_times()
                 rate, sizes[name] = requests_per_s(where, request, connections=32, seconds=ROUND_S)
