@@ -24,7 +24,7 @@ from storage.machine_store import MachineStore
 
 logger = logging.getLogger(__name__)
 
-EVERY_S = 0.5
+EVERY_S = 0.25
 SIGN_EVERY_S = 20.0
 EVICT_EVERY_S = 300.0
 KEEP_FINISHED_S = 86_400.0
@@ -62,7 +62,8 @@ class Journalist:
         """
         while True:
             pass_on_cancellation()
-            if not await self.carry():
+            # A pause also while entries come: a few at a time would keep the process busy with PostgreSQL.
+            if await self.carry() < _BATCH:
                 await asyncio.sleep(EVERY_S)
 
     async def carry(self) -> int:
