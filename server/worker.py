@@ -136,7 +136,7 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
                         self.execute_job(*self.dequeue_job_and_maintain_ttl(self.dequeue_timeout))
                         self.heartbeat()
                 except RedisError as error:
-                    self._wait_for("queue", error)
+                    wait_for("queue", error)
         except StopRequested:
             pass
         finally:
@@ -154,7 +154,7 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
         try:
             super().execute_job(job, queue)
         except RedisError as error:
-            self._wait_for("queue", error)
+            wait_for("queue", error)
             self._put_back(item_in(job.kwargs))
         finally:
             self._occupied = False
@@ -166,14 +166,7 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
                 self._job_queues.requeue(item)
                 return
             except RedisError as error:
-                self._wait_for("queue", error)
-
-    def _wait_for(self, what: str, error: Exception) -> None:
-        logger.warning(
-            "A worker waits for a service that does not answer.",
-            extra={"action": "worker.waits", "service": what, "error": str(error)},
-        )
-        time.sleep(OUTAGE_PAUSE_S)
+                wait_for("queue", error)
 
     def perform_job(self, job: Any, queue: Any) -> bool:
         """Run the effect in the envelope `job` and put the envelope away."""
@@ -210,7 +203,7 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
             except Exception as error:
                 if not is_outage(error) and not isinstance(error, Busy):
                     raise
-                self._wait_for("store", error)
+                wait_for("store", error)
             finally:
                 self._task = None
         logger.info("A job was given back.", extra={"action": "job.given_back", "effect": item.effect_id})
@@ -238,6 +231,15 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
     def get_heartbeat_ttl(self, job: Any) -> int:
         """How long RQ remembers that the job is on, in seconds."""
         return _KEEP_S
+
+
+def wait_for(service: str, error: Exception) -> None:
+    """Say what this process waits for, and do so for a moment."""
+    logger.warning(
+        "A worker waits for a service that does not answer.",
+        extra={"action": "worker.waits", "service": service, "error": str(error)},
+    )
+    time.sleep(OUTAGE_PAUSE_S)
 
 
 def run_envelope(**_: Any) -> None:
@@ -291,14 +293,16 @@ def work(
             try:
                 ready = loop.run_until_complete(_open(stack, settings, services, queue, name, bindings))
                 pulse.ready(ready, *_device(queue))
-                EffectWorker(
-                    queue,
-                    name=name,
-                    connection=connection,
-                    queues=queues,
-                    loop=loop,
-                    runner=ready,
-                    pulse=pulse,
+                _through_outages(
+                    lambda: EffectWorker(
+                        queue,
+                        name=name,
+                        connection=connection,
+                        queues=queues,
+                        loop=loop,
+                        runner=ready,
+                        pulse=pulse,
+                    )
                 ).work_on()
             finally:
                 loop.run_until_complete(stack.aclose())
@@ -307,6 +311,15 @@ def work(
         end_tracing()
         connection.close()
         queues.close()
+
+
+def _through_outages(make: Callable[[], EffectWorker]) -> EffectWorker:
+    """The worker, made anew while Redis, which RQ asks for its version, does not answer."""
+    while True:
+        try:
+            return make()
+        except RedisError as error:
+            wait_for("queue", error)
 
 
 async def _open(

@@ -45,7 +45,7 @@ class Parts:
     records: RuntimeRecords
     results: Results
 
-    def runner(self, handlers: Handlers, holder: str = "worker") -> Runner:
+    def runner(self, handlers: Handlers, holder: str = "worker", **pace: float) -> Runner:
         return Runner(
             engine=self.engine,
             results=self.results,
@@ -53,6 +53,7 @@ class Parts:
             partials=Partials(self.redis),
             handlers=handlers,
             holder=holder,
+            **pace,
         )
 
     def dispatcher(self, inline: Handlers, consumer: str = "server", idle_s: float = 60.0) -> Dispatcher:

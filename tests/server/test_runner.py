@@ -73,6 +73,46 @@ async def test_a_temporary_failure_is_tried_again_by_the_chart(parts: Parts) -> 
     assert (work["status"], work["reason"]) == ("waiting", "the disk is full")
 
 
+async def test_a_store_that_is_away_for_a_while_costs_no_attempt(parts: Parts) -> None:
+    machine = await parts.upload("a.pdf")
+    runs: list[int] = []
+
+    async def meets_an_outage(effect: VerifyUpload, job: Job) -> Recognised:
+        runs.append(job.attempt)
+        if len(runs) < 3:
+            raise ConnectionError("the database does not answer")
+        return await recognise(effect, job)
+
+    assert await parts.runner({VerifyUpload: meets_an_outage}).run(await job_of(parts, machine)) == "done"
+    assert runs == [1, 1, 1]
+    assert await parts.state(machine) == ["duplicate"]
+
+
+async def test_a_job_that_is_cancelled_during_an_outage_does_not_begin_again(parts: Parts) -> None:
+    machine = await parts.upload("a.pdf")
+    runs: list[int] = []
+
+    async def meets_an_outage(effect: VerifyUpload, job: Job) -> Recognised:
+        runs.append(job.attempt)
+        await parts.engine.send(machine, "cancel", {}, source="client", role="owner")
+        raise ConnectionError("the database does not answer")
+
+    runner = parts.runner({VerifyUpload: meets_an_outage})
+    assert await runner.run(await job_of(parts, machine)) == "cancelled"
+    assert runs == [1]
+
+
+async def test_a_store_that_stays_away_fails_the_job_for_now(parts: Parts) -> None:
+    machine = await parts.upload("a.pdf")
+
+    async def meets_an_outage(effect: VerifyUpload, job: Job) -> Recognised:
+        raise ConnectionError("the database does not answer")
+
+    runner = parts.runner({VerifyUpload: meets_an_outage}, outage_s=0.3)
+    assert await runner.run(await job_of(parts, machine)) == "failed"
+    assert (await parts.snapshot(machine)).context["work"]["verifying"]["status"] == "waiting"
+
+
 async def test_a_permanent_failure_breaks_the_stage_at_once(parts: Parts) -> None:
     machine = await parts.upload("a.pdf")
 

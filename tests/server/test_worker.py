@@ -124,6 +124,39 @@ async def test_a_worker_that_is_ended_gives_its_job_back(parts: Parts) -> None:
         await until(done)
 
 
+async def test_a_worker_outlives_its_connections_idle_and_at_work(parts: Parts) -> None:
+    """Models take seconds to load, so an outage of Redis must not cost the process."""
+
+    async def cut() -> None:
+        await parts.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    async with worker_process(parts.services, "kept") as worker:
+
+        async def idle() -> bool:
+            state = await parts.records.worker("kept")
+            return state is not None and state.state == "idle"
+
+        await until(idle)
+        await cut()
+        machine = await parts.upload("waits.pdf")
+        await asyncio.to_thread(parts.queues.enqueue, (await parts.claimed())[0])
+
+        async def running() -> bool:
+            return bool(await parts.redis.llen(RUNS))
+
+        await until(running)
+        await cut()
+        await parts.redis.set(GO, 1)
+
+        async def done() -> bool:
+            return await parts.state(machine) == ["duplicate"]
+
+        await until(done)
+        await cut()
+        await until(idle)
+        assert worker.poll() is None
+
+
 async def test_an_idle_worker_ends_at_once(parts: Parts) -> None:
     async with worker_process(parts.services, "w1") as process:
 

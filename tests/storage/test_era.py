@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.database import create_engine
-from storage.era import advance_marker, close_era, settle_era
+from storage.era import WRITER_S, advance_marker, close_era, settle_era
 from storage.keys import ERA
 from storage.machine_store_redis import RedisMachineStore
 
@@ -84,3 +84,29 @@ async def test_running_stores_see_a_new_era_at_once(redis_client: Redis, postgre
     await redis_client.hdel(ERA, "id")
     second = await advance_marker(redis_client, postgres, shards=SHARDS)
     assert all([(await store.position(topic))[0].endswith(f".{second}") for topic in topics])
+
+
+async def test_the_last_writer_closes_the_era_and_no_other(
+    redis_client: Redis, postgres: AsyncEngine
+) -> None:
+    for writer in ("one", "two"):
+        era = await advance_marker(redis_client, postgres, shards=SHARDS, writer=writer)
+    assert not await close_era(redis_client, "one")
+    await restarted(redis_client)
+    lost = await advance_marker(redis_client, postgres, shards=SHARDS, writer="two")
+    assert lost != era  # Redis was restarted while somebody wrote
+    assert await close_era(redis_client, "two")
+    await restarted(redis_client)
+    assert await settle_era(redis_client, postgres, shards=SHARDS) == lost
+
+
+async def test_a_writer_that_was_killed_keeps_the_era_open_for_a_while_only(
+    redis_client: Redis, postgres: AsyncEngine
+) -> None:
+    for writer in ("killed", "other"):
+        await advance_marker(redis_client, postgres, shards=SHARDS, writer=writer)
+    assert not await close_era(redis_client, "other")
+    seconds, _ = await redis_client.time()
+    await redis_client.hset(ERA, "writer:killed", seconds - WRITER_S)
+    assert await close_era(redis_client, "other")
+    assert not await redis_client.hexists(ERA, "writer:killed")
