@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -262,6 +263,10 @@ def load_bindings(path: str) -> Bindings:
     return bindings
 
 
+def _end(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
 def work(
     settings: Settings,
     services: Services,
@@ -281,6 +286,8 @@ def work(
     """
     if parent is not None:
         die_with(parent)
+    # Until RQ has handlers of its own; a worker that is asked to end while it begins ends in order, too.
+    signal.signal(signal.SIGTERM, _end)
     end_tracing = tracing.start(settings, "worker")
     pulse = Pulse(Place(name, queue, services.redis_url, settings.shards, parent, pinned))
     pulse.start()
