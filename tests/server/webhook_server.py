@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from server import webhooks, webhooks_sending
 from server.app import build
@@ -22,7 +23,7 @@ def hurry() -> None:
 async def main() -> None:
     hurry()
     settings = load_settings()
-    async with build(settings, attached_services(settings)):
+    async with build(settings, attached_services(settings), name=f"webhooks-{os.getpid()}", alone=True):
         await asyncio.Event().wait()
 
 
