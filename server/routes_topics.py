@@ -16,7 +16,7 @@ from server.operations import operation
 from server.pages import cursor_of, next_page, page_of, values_of
 from server.parts import Parts, parts_of
 from server.views import MachineView, machine_view
-from storage.archive import finished_page
+from storage.archive import finished_of, place
 
 
 class Wanted(BaseModel):
@@ -40,7 +40,7 @@ async def list_topic(request: Request) -> Response:
     before = None if wanted.before is None else values_of(wanted.before, float, str)
     machines = await _machines(parts_of(request), topic, before, wanted.limit + 1)
     page, more = page_of(machines, wanted.limit)
-    cursor = cursor_of(*_place(page[-1])) if more else None
+    cursor = cursor_of(float(page[-1].updated_at), page[-1].id) if more else None
     return Json(
         [machine_view(machine, role) for machine in page], headers=next_page(request, "before", cursor)
     )
@@ -50,15 +50,11 @@ async def _machines(parts: Parts, topic: str, before: tuple[float, str] | None, 
     # Redis first: a machine that is evicted between the two reads is then in both, not in neither.
     state = await parts.store.read_topic(topic)
     async with parts.database.connect() as connection:
-        ended = await finished_page(connection, topic, before, limit)
+        ended = await finished_of(parts.store, connection, topic, before, limit)
     # Where both have a machine, Redis may be ahead; what it tells of one decides where that stands.
     found = {machine.id: machine for machine in ended} | {machine.id: machine for machine in state.machines}
-    behind = [machine for machine in found.values() if before is None or _place(machine) < before]
-    return sorted(behind, key=_place, reverse=True)[:limit]
-
-
-def _place(machine: Snapshot) -> tuple[float, str]:
-    return float(machine.updated_at), machine.id
+    behind = [machine for machine in found.values() if before is None or place(machine) < before]
+    return sorted(behind, key=place, reverse=True)[:limit]
 
 
 routes = [Route("/api/topics/{topic}/machines", list_topic, methods=["GET"])]
