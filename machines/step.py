@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from statemachine.exceptions import TransitionNotAllowed
@@ -42,8 +42,7 @@ for _chart in CHARTS.values():
 _ABSENT = object()
 
 
-@dataclass(frozen=True)
-class Incoming:
+class Incoming(NamedTuple):
     """An event as it arrives.
 
     Attributes:

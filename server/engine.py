@@ -16,9 +16,8 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from machines.errors import Stale, StepError
 from machines.event import Role, Source
@@ -26,6 +25,7 @@ from machines.snapshot import Snapshot
 from machines.step import Incoming, Step, spawn, step
 from server import watching
 from server.latest import Latest
+from server.turns import Turns
 from storage.machine_store import (
     Committed,
     Conflict,
@@ -38,8 +38,6 @@ from storage.machine_store import (
 )
 
 _TRIES = 20
-_LONGEST_QUEUE = 1000
-"""Events of one machine that may wait in this process."""
 
 
 class EngineError(Exception):
@@ -91,8 +89,7 @@ class Busy(EngineError):
         super().__init__(machine, f"too many events reach {machine} at once; try again")
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What an event did.
 
     Attributes:
@@ -109,35 +106,6 @@ class Outcome:
     snapshot: Snapshot | None
 
 
-class _Turn:
-    """Who may step a machine in this process; `async with` waits for it."""
-
-    __slots__ = ("_lock", "_machine", "_turns", "waiting")
-
-    def __init__(self, machine: str, turns: dict[str, _Turn]) -> None:
-        self._machine = machine
-        self._turns = turns
-        self._lock = asyncio.Lock()
-        self.waiting = 0
-
-    async def __aenter__(self) -> None:
-        self.waiting += 1
-        try:
-            await self._lock.acquire()
-        except BaseException:
-            self._leave()
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._lock.release()
-        self._leave()
-
-    def _leave(self) -> None:
-        self.waiting -= 1
-        if not self.waiting:
-            del self._turns[self._machine]
-
-
 class Engine:
     """The one way by which anything happens to a machine.
 
@@ -150,7 +118,7 @@ class Engine:
         self.store = store
         self._shards = shards
         self._clock = clock
-        self._turns: dict[str, _Turn] = {}
+        self._turns = Turns()
         self._latest = Latest()
 
     async def load(self, machine: str) -> Snapshot | None:
@@ -188,7 +156,9 @@ class Engine:
             )
         event_id = event_id or token_hex(16)
         incoming = Incoming("spawn", data, source, self._clock(), actor, role)
-        async with self._turn(machine):
+        if not self._turns.take(machine):
+            await self._wait(machine)
+        try:
             with watching.event(machine, "spawn", source):
                 try:
                     done = spawn(kind, machine, topic, incoming)
@@ -206,6 +176,8 @@ class Engine:
                         raise MachineExists(machine) from None
                     return Outcome(machine, there.revision, "spawn", there.configuration, True, None)
                 return self._done(machine, "spawn", committed, done)
+        finally:
+            self._turns.leave(machine)
 
     async def send(
         self,
@@ -235,7 +207,9 @@ class Engine:
         # A random one where the caller has none: redis-py sends a commit again when its reply was
         # lost, and would else meet a conflict with itself.
         event_id = event_id or token_hex(16)
-        async with self._turn(machine):
+        if not self._turns.take(machine):
+            await self._wait(machine)
+        try:
             with watching.event(machine, event, source):
                 before = self._latest.take(machine)
                 read = False
@@ -263,6 +237,8 @@ class Engine:
                         before, read = conflict.there, True
                         continue
                     return self._done(machine, event, committed, done)
+        finally:
+            self._turns.leave(machine)
         raise Busy(machine)
 
     async def _commit(
@@ -318,13 +294,10 @@ class Engine:
         first = await self.store.outcome_of(machine, event_id)
         return None if first is None else _outcome(machine, event, first, None)
 
-    def _turn(self, machine: str) -> _Turn:
-        turn = self._turns.get(machine)
-        if turn is None:
-            turn = self._turns[machine] = _Turn(machine, self._turns)
-        elif turn.waiting >= _LONGEST_QUEUE:
+    async def _wait(self, machine: str) -> None:
+        if self._turns.crowded(machine):
             raise Busy(machine)
-        return turn
+        await self._turns.wait(machine)
 
     def _done(self, machine: str, event: str, committed: Committed, done: Step) -> Outcome:
         if not committed.repeated:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from machines.effect import Queue
 from machines.snapshot import Snapshot
@@ -58,8 +58,7 @@ class TimerGone(StoreError):
     """The timer that fired was cleared or set anew meanwhile; its event must not happen."""
 
 
-@dataclass(frozen=True)
-class Committed:
+class Committed(NamedTuple):
     """How a commit ended.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from secrets import token_hex
 from typing import Any
 
@@ -92,25 +93,13 @@ class RedisMachineStore(RedisOutbox):
 
     def packed(
         self, step: Step, *, event_id: str, actor: str, timer: DueTimer | None = None
-    ) -> tuple[list[str], list[Any]]:
+    ) -> tuple[tuple[str, ...], list[Any]]:
         """Keys and arguments of `commit.lua` for a step."""
         after = step.snapshot
         shard = shard_of_machine(after.id)
         keys, topic = shard_keys(shard), topic_keys(shard, after.topic)
         configuration = packed_configuration(after.configuration)
-        names = [
-            *keys.events_of(after.id),
-            keys.machine + after.id,
-            topic.position,
-            topic.log,
-            keys.journal,
-            topic.live,
-            topic.finished,
-            keys.finished,
-            keys.topics,
-            keys.era,
-            keys.configurations,
-        ]
+        names = _names(shard, after.id, after.topic)
         args: list[Any] = [
             after.revision - 1,
             after.revision,
@@ -133,13 +122,13 @@ class RedisMachineStore(RedisOutbox):
         if not (step.timers or step.effects or step.settled or timer):
             args += (0, 0, 0)
             return names, args
-        names += (keys.timers, keys.timer_events)
+        names = (*names, keys.timers, keys.timer_events)
         args += packed_timers(step)
         args += packed_effects(step)
         args.append(len(step.settled))
         args += step.settled
         if step.effects or step.settled:
-            names += (keys.pending, keys.pending_at, keys.tries, keys.outbox)
+            names = (*names, keys.pending, keys.pending_at, keys.tries, keys.outbox)
         return names, args
 
     async def read_topic(self, topic: str) -> TopicState:
@@ -324,6 +313,25 @@ class RedisMachineStore(RedisOutbox):
         found = await self._each([("ZRANGEBYSCORE", key, low, high, "WITHSCORES", *bound) for key in keys])
         members = [(member.decode(), float(at)) for of_shard in found for member, at in of_shard]
         return sorted(members, key=lambda each: (each[1], each[0]))[:limit]
+
+
+@lru_cache(maxsize=4096)
+def _names(shard: int, machine: str, topic: str) -> tuple[str, ...]:
+    """The keys of every commit of a machine."""
+    keys, of_topic = shard_keys(shard), topic_keys(shard, topic)
+    return (
+        *keys.events_of(machine),
+        keys.machine + machine,
+        of_topic.position,
+        of_topic.log,
+        keys.journal,
+        of_topic.live,
+        of_topic.finished,
+        keys.finished,
+        keys.topics,
+        keys.era,
+        keys.configurations,
+    )
 
 
 def _first_outcome(found: list[bytes | None]) -> Committed:

@@ -14,9 +14,10 @@ from machines.snapshot import Snapshot
 from machines.step import Step
 from storage import trace
 from storage.batches_redis import Part
+from storage.deflating import deflated, inflated
 
-_WORTH_BYTES = 1024
-"""A machine that awaits nothing and takes more than this is compressed: it may rest for long."""
+_WORTH_BYTES = 512
+"""A machine that takes more than this is deflated."""
 
 _INLINE_BYTES = 36
 """A longer configuration is kept once a shard instead of with every event id.
@@ -26,17 +27,23 @@ So every field stays below 64 bytes, up to which Redis keeps a small hash in one
 
 
 def packed_machine(after: Snapshot) -> bytes:
-    """`<revision> <JSON>`, or `<revision> z<JSON deflated>`."""
+    """`<revision> <JSON>`, or `<revision> y<JSON deflated>`."""
     json = orjson.dumps(after)
-    if len(json) > _WORTH_BYTES and not after.awaiting:
-        return b"%d z%b" % (after.revision, zlib.compress(json, 1))
+    if len(json) > _WORTH_BYTES:
+        return b"%d y%b" % (after.revision, deflated(json))
     return b"%d %b" % (after.revision, json)
 
 
 def machine_in(packed: bytes) -> Snapshot:
-    """The inverse of `packed_machine`."""
+    """The inverse of `packed_machine`; earlier releases deflated without a dictionary, as `z`."""
     at = packed.index(b" ") + 1
-    json = zlib.decompress(packed[at + 1 :]) if packed[at : at + 1] == b"z" else packed[at:]
+    match packed[at : at + 1]:
+        case b"y":
+            json = inflated(packed[at + 1 :])
+        case b"z":
+            json = zlib.decompress(packed[at + 1 :])
+        case _:
+            json = packed[at:]
     return Snapshot.from_json(orjson.loads(json))
 
 

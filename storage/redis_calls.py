@@ -42,6 +42,7 @@ _DOWN = (
     TryAgainError,
     OSError,
 )
+_MAY_BE_DOWN = (*_DOWN, RuntimeError)
 
 
 @cache
@@ -56,12 +57,19 @@ def _answered() -> Iterator[None]:
     """A Redis that does not answer, or takes no writes, is `Unavailable`."""
     try:
         yield
-    except _DOWN as error:
-        raise Unavailable(f"Redis does not answer: {error}") from error
-    except RuntimeError as error:
-        if not met_closed_transport(error):
+    except _MAY_BE_DOWN as error:
+        if (told := _no_answer(error)) is None:
             raise
-        raise Unavailable("Redis does not answer: the connection ended") from error
+        raise told from error
+
+
+def _no_answer(error: Exception) -> Unavailable | None:
+    """What an outage is told as; None for an error that is none."""
+    if isinstance(error, _DOWN):
+        return Unavailable(f"Redis does not answer: {error}")
+    if isinstance(error, RuntimeError) and met_closed_transport(error):
+        return Unavailable("Redis does not answer: the connection ended")
+    return None
 
 
 class RedisCalls:
@@ -81,10 +89,13 @@ class RedisCalls:
         """Run a script by its digest like a command, giving it to a Redis that does not know it."""
         digest, source = _script(name)
         try:
-            with _answered():
-                return await self._calls.call(keys[0], "EVALSHA", digest, len(keys), *keys, *args)
+            return await self._calls.call(keys[0], "EVALSHA", digest, len(keys), *keys, *args)
         except NoScriptError:
             return await self._call(keys[0], "EVAL", source, len(keys), *keys, *args)
+        except _MAY_BE_DOWN as error:
+            if (told := _no_answer(error)) is None:
+                raise
+            raise told from error
 
     async def _run_apart(self, name: str, keys: Sequence[str], args: Sequence[Part]) -> Any:
         """Run a script whose reply may be large."""

@@ -87,7 +87,7 @@ async def by_script(store: RedisMachineStore, machines: list[str]) -> Callable[[
             calls.append(store.packed(done, event_id=f"{snapshot.revision} bare", actor="u"))
         packed.append(calls)
 
-    async def keep_busy(calls: list[tuple[list[str], list[str | bytes | int | float]]]) -> None:
+    async def keep_busy(calls: list[tuple[tuple[str, ...], list[str | bytes | int | float]]]) -> None:
         for keys, args in calls:
             reply = await store._run("commit", keys, args)
             assert reply[0] == b"done"

@@ -86,7 +86,7 @@ class Life:
         noted, done = outcome_of(
             None if self._last is None else self._last.snapshot, incoming, self.machine, self.topic
         )
-        self.steps.append({"event": asdict(incoming), **noted})
+        self.steps.append({"event": incoming._asdict(), **noted})
         if done is not None:
             self._last = done
             self._effects.update(done.effects)
