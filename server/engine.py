@@ -38,6 +38,8 @@ from storage.machine_store import (
 )
 
 _TRIES = 20
+_KNOWN_TOPICS = 10_000
+"""Machines whose topic is remembered."""
 
 
 class EngineError(Exception):
@@ -120,10 +122,25 @@ class Engine:
         self._clock = clock
         self._turns = Turns()
         self._latest = Latest()
+        self._topics: dict[str, str] = {}
 
     async def load(self, machine: str) -> Snapshot | None:
         """The latest snapshot; None when there is no such machine."""
         return await self.store.load(machine) if self._may_be(machine) else None
+
+    async def topic_of(self, machine: str) -> str | None:
+        """The topic on which a machine was spawned, which it keeps; None when there is no such machine.
+
+        Of one that has left it may still be known.
+        """
+        topic = self._topics.get(machine)
+        if topic is None:
+            snapshot = await self.load(machine)
+            if snapshot is None:
+                return None
+            topic = snapshot.topic
+            self._know(machine, topic)
+        return topic
 
     async def spawn(
         self,
@@ -273,6 +290,11 @@ class Engine:
         """Send a passing message to whoever listens to the topic now."""
         message = {"type": "passing", "topic": topic, "machine": machine, "what": what, "data": dict(data)}
         await self.store.publish(topic, message)
+
+    def _know(self, machine: str, topic: str) -> None:
+        if len(self._topics) >= _KNOWN_TOPICS:
+            del self._topics[next(iter(self._topics))]
+        self._topics[machine] = topic
 
     def _may_be(self, machine: str) -> bool:
         """Whether it has the form of an id, of a shard that there is."""

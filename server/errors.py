@@ -175,7 +175,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     chart_errors.NotAllowed: Answer(409),
     chart_errors.Stale: Answer(409),
     EngineError: Answer(409),
-    MachineMissing: Answer(404, detail="there is no such machine"),
+    MachineMissing: Answer(404, code=Missing.code, detail="there is no such machine"),
     Busy: Answer(503, temporary=True),
     StoreError: _DOWN,
     redis_errors.ConnectionError: _DOWN,

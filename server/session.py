@@ -217,10 +217,10 @@ class Session:
 
     async def _send(self, request: Send) -> None:
         require_writing(self._visitor)
-        snapshot = await self._engine.load(request.machine)
-        if snapshot is None:
+        topic = await self._engine.topic_of(request.machine)
+        if topic is None:
             raise Missing("there is no such machine")
-        role = await self._role(snapshot.topic, "machine")
+        role = await self._role(topic, "machine")
         outcome = await self._engine.send(
             request.machine,
             request.event,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import select
 import socket
 import statistics
 import subprocess
@@ -17,23 +16,37 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import orjson
 import psutil
 import uvloop
 from redis import Redis
 
+from machines.snapshot import Snapshot
+from machines.step import Step, chart_of, hash_of
 from server.auth import COOKIE
+from storage import machine_store_redis
 from tests.bench.push_crowd import (
     Crowd,
     Result,
     connect,
     opening,
-    read_frame,
     requests_per_s,
     text_frame,
 )
-from tests.bench.push_latency import LOADERS, BarePublish, Event, Load, Published, spread_ms
+from tests.bench.push_latency import (
+    LOADERS,
+    BareCommit,
+    BarePublish,
+    Event,
+    Forwarded,
+    Load,
+    Published,
+    spreads_ms,
+)
 from tests.bench.push_peers import TEXT
 from tests.bench.push_returning import come_back
 from tests.bench.push_stage import Stage, stage
@@ -49,10 +62,10 @@ PEERS = ("starlette", "websockets", "socketify")
 
 
 @contextmanager
-def peer(name: str) -> Iterator[tuple[int, psutil.Process]]:
+def peer(name: str, *arguments: str) -> Iterator[tuple[int, psutil.Process]]:
     """A peer in a process of its own; its port and process."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.push_peers", name, str(port)])
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.push_peers", name, str(port), *arguments])
     try:
         deadline = time.monotonic() + 20
         while True:
@@ -232,6 +245,32 @@ async def reconnect() -> None:
             raise RuntimeError(f"{len(returned.wrong)} went wrong: {returned.wrong[:3]}")
 
 
+def _commits(of: Stage, case: int) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+    """Keys and arguments of one commit of a case after another; the first one begins what there is."""
+    topic = f"case:{of.cases[case]}"
+    snapshot = bare_case(of.machines[case], topic)
+    for number in itertools.count():
+        yield of.store.packed(Step(snapshot, changed=snapshot.context), event_id=f"bare {number}", actor="u")
+        context = {"title": f"title {number}"}
+        snapshot = replace(snapshot, revision=snapshot.revision + 1, context=context, updated_at=time.time())
+
+
+def bare_case(machine: str, topic: str) -> Snapshot:
+    """The second revision of a case, as it would be renamed."""
+    chart = chart_of("case")
+    return Snapshot(
+        id=machine,
+        kind="case",
+        chart_version=chart.version,
+        chart_hash=hash_of("case"),
+        topic=topic,
+        revision=2,
+        configuration=["open"],
+        context={"title": "title"},
+        updated_at=time.time(),
+    )
+
+
 def _latency(of: Stage) -> list[str]:
     loaders = LOADERS
     machines = of.machines[1 : loaders + 1]
@@ -240,39 +279,40 @@ def _latency(of: Stage) -> list[str]:
     listener, other = _listeners(of, 1)[0], _listeners(of, 1, first_person=cases)[0]
     [(sender, _)] = connect(of.server.port, [of.request(2 * cases)])
     message = next(_messages(of))
-    ways = {
-        "bare PUBLISH → subscriber": BarePublish(of.redis_url, message),
-        "PUBLISH → websocket": Published(of.redis_url, of.channel(0), message, other),
-        "event → another's websocket": Event(of.machines[0], sender, listener),
-    }
-    rows = []
-    try:
-        most = load.most_per_s()
-        for name, rate in (("idle", 0.0), (f"half load, {most / 2:.0f} events/s", most / 2)):
-            if rate:
-                load.begin(rate, 60)
-                time.sleep(0.5)
-            found = {}
-            for way, round_trip in ways.items():
-                found[way] = spread_ms(round_trip)
-                while select.select([other], [], [], 0)[0]:
-                    read_frame(other)  # entries of the events
-                while select.select([listener], [], [], 0)[0]:
-                    read_frame(listener)
-            bare = found["bare PUBLISH → subscriber"]
-            rows += [
-                f"| {name} | {way} | {p50:.2f} | {p99:.2f} | {p50 / bare[0]:.1f} × | {p99 / bare[1]:.1f} × |"
-                for way, (p50, p99) in found.items()
-            ]
-    finally:
-        load.close()
+    bare_case = cases - 1
+    with Redis.from_url(of.redis_url) as redis, peer("pubsub", of.redis_url) as (port, _):
+        digest = redis.script_load((Path(machine_store_redis.__file__).parent / "commit.lua").read_text())
+        ways: dict[str, Callable[[], None]] = {
+            "bare PUBLISH → subscriber": BarePublish(of.redis_url, message),
+            "PUBLISH → websocket": Published(of.redis_url, of.channel(0), message, other),
+            "PUBLISH → redis-py → uvicorn’s websocket": Forwarded(of.redis_url, port, message),
+            "bare commit → subscriber": BareCommit(
+                of.redis_url, digest, of.channel(bare_case), _commits(of, bare_case)
+            ),
+            "event → another’s websocket": Event(of.machines[0], sender, listener),
+        }
+        rows = []
+        try:
+            most = load.most_per_s()
+            for name, rate in (("idle", 0.0), (f"half load, {most / 2:.0f} events/s", most / 2)):
+                if rate:
+                    load.begin(rate, 60)
+                    time.sleep(0.5)
+                found = spreads_ms(ways)
+                bare, commit = found["bare PUBLISH → subscriber"], found["bare commit → subscriber"]
+                for way, (p50, p99) in found.items():
+                    beside = (p50 / bare[0], p99 / bare[1], p50 / commit[0], p99 / commit[1])
+                    times = " | ".join(f"{each:.1f} ×" for each in beside)
+                    rows.append(f"| {name} | {way} | {p50:.2f} | {p99:.2f} | {times} |")
+        finally:
+            load.close()
     return rows
 
 
 async def latency() -> None:
     """One event at a time to another socket, on a quiet and on a busy server."""
-    print("| server | way | p50 ms | p99 ms | p50 beside bare | p99 beside bare |")
-    print("|---|---|---|---|---|---|")
+    print("| server | way | p50 ms | p99 ms | p50 beside PUBLISH | p99 | p50 beside the commit | p99 |")
+    print("|---|---|---|---|---|---|---|---|")
     async with stage(people=60, cases=20) as of:
         for row in await asyncio.to_thread(_latency, of):
             print(row, flush=True)

@@ -1,4 +1,4 @@
-"""How long an event takes to reach another socket, beside a bare PUBLISH to a subscriber."""
+"""How long an event takes to reach another socket, beside what its parts take bare."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import itertools
 import multiprocessing
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median, quantiles
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+from hiredis import pack_command
 
-from tests.bench.push_crowd import connect, read_frame, text_frame
+from tests.bench.push_crowd import connect, opening, read_frame, text_frame
 
-ROUNDS = 300
+ROUNDS = 50
+"""Of each way in one turn; the ways take turns."""
+TURNS = 6
 PAUSE_S = 0.004
 LOADERS = 16
 
@@ -35,16 +40,17 @@ def command(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
-def spread_ms(round_trip: Callable[[], None]) -> tuple[float, float]:
-    """p50 and p99 of some rounds with pauses, in milliseconds."""
-    took = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        round_trip()
-        took.append((time.perf_counter() - began) * 1000)
-        time.sleep(PAUSE_S)
-    took.sort()
-    return took[len(took) // 2], took[int(len(took) * 0.99)]
+def spreads_ms(ways: dict[str, Callable[[], None]]) -> dict[str, tuple[float, float]]:
+    """p50 and p99 of each way, in milliseconds, of rounds with pauses."""
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(TURNS):
+        for name, round_trip in ways.items():
+            for _ in range(ROUNDS):
+                began = time.perf_counter()
+                round_trip()
+                took[name].append((time.perf_counter() - began) * 1000)
+                time.sleep(PAUSE_S)
+    return {name: (median(each), quantiles(each, n=100)[98]) for name, each in took.items()}
 
 
 class BarePublish:
@@ -62,6 +68,47 @@ class BarePublish:
         got = 0
         while got < self._size:
             got += len(self._listener.recv(1 << 16))
+        self._publisher.recv(1 << 16)
+
+
+class BareCommit:
+    """The script of a commit on one connection, which syncs the file; its entry heard on another.
+
+    Args:
+        calls: Keys and arguments of one commit after another.
+    """
+
+    def __init__(
+        self, url: str, digest: str, channel: str, calls: Iterator[tuple[Sequence[str], Sequence[Any]]]
+    ) -> None:
+        self._caller, self._listener = redis_socket(url), redis_socket(url)
+        self._digest = digest
+        self._calls = calls
+        self._listener.sendall(command(b"SUBSCRIBE", channel.encode()))
+        self._listener.recv(1 << 16)
+
+    def __call__(self) -> None:
+        keys, args = next(self._calls)
+        self._caller.sendall(pack_command(("EVALSHA", self._digest, len(keys), *keys, *args)))
+        heard = b""
+        while not heard.endswith(b"}\r\n"):
+            heard += self._listener.recv(1 << 16)
+        answer = self._caller.recv(1 << 16)
+        if b"done" not in answer:
+            raise RuntimeError(f"the script did not commit: {answer!r}")
+
+
+class Forwarded:
+    """PUBLISH on a channel, heard on a websocket to which another server forwards it."""
+
+    def __init__(self, url: str, port: int, payload: bytes) -> None:
+        self._publisher = redis_socket(url)
+        [(self._socket, _)] = connect(port, [opening(port, "/")])
+        self._command = command(b"PUBLISH", b"forwarded", payload)
+
+    def __call__(self) -> None:
+        self._publisher.sendall(self._command)
+        read_frame(self._socket)
         self._publisher.recv(1 << 16)
 
 

@@ -81,6 +81,26 @@ def json(port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
 
 
+def pubsub(port: int) -> None:
+    """uvicorn, Starlette and redis-py (its URL comes last): what is published goes to each socket."""
+    import uvicorn
+    from redis.asyncio import Redis
+    from starlette.applications import Starlette
+    from starlette.routing import WebSocketRoute
+    from starlette.websockets import WebSocket
+
+    async def listen(websocket: WebSocket) -> None:
+        async with Redis.from_url(sys.argv[3]) as redis, redis.pubsub() as channel:
+            await channel.subscribe("forwarded")
+            await websocket.accept()
+            async for message in channel.listen():
+                if message["type"] == "message":
+                    await websocket.send_text(message["data"].decode())
+
+    app = Starlette(routes=[WebSocketRoute("/", listen)])
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", ws_ping_interval=None)
+
+
 def websockets(port: int) -> None:
     """The library `websockets` alone, on uvloop, with its own `broadcast`."""
     from websockets.asyncio.server import ServerConnection, broadcast, serve
@@ -126,5 +146,5 @@ def socketify(port: int) -> None:
 
 
 if __name__ == "__main__":
-    peers = {"starlette": starlette, "websockets": websockets, "socketify": socketify, "json": json}
+    peers = {each.__name__: each for each in (starlette, websockets, socketify, pubsub, json)}
     peers[sys.argv[1]](int(sys.argv[2]))

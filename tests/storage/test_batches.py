@@ -107,3 +107,25 @@ async def test_a_redis_that_stops_answering_is_given_up(services: Services) -> N
         await batches.call("BLPOP", "nothing:is:pushed:here", 5)
     assert await batches.call("ECHO", "b") == b"b"
     await client.aclose()
+
+
+async def test_a_lane_keeps_its_connection_for_the_next(services: Services) -> None:
+    client = await connect(services.redis_url)
+    batches = batches_of(client)
+    ids = {await batches.call("CLIENT", "ID") for _ in range(20)}
+    assert len(ids) == 1
+    await asyncio.gather(*(batches.call("ECHO", f"{n}") for n in range(500)))
+    assert len({await batches.call("CLIENT", "ID") for _ in range(20)}) <= MOST_LANES
+    await client.aclose()
+    assert await batches.call("ECHO", "again") == b"again"
+    await client.aclose()
+
+
+async def test_a_kept_connection_that_redis_has_closed_is_made_anew(services: Services) -> None:
+    client = await connect(services.redis_url)
+    batches = batches_of(client, retries=1)
+    for _ in range(3):
+        mine = await batches.call("CLIENT", "ID")
+        assert await client.client_kill_filter(_id=str(mine)) == 1
+        assert await batches.call("CLIENT", "ID") != mine
+    await client.aclose()
