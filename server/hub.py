@@ -12,7 +12,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -216,12 +215,8 @@ class Hub:
         while True:
             began = time.monotonic()
             try:
-                # A new iteration joins every topic anew, and each is then read again.
-                async with aclosing(aiter(self._listener)) as hearing:
-                    async for heard in hearing:
-                        topic = self._topics.get(heard.topic)
-                        if topic is not None:
-                            self._take(topic, heard)
+                # Begun anew, it joins every topic anew, and each is then read again.
+                await self._listener.hear(self._take)
                 return
             except Exception:
                 logger.exception(
@@ -232,7 +227,10 @@ class Hub:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2.0, pause_s * 2)
 
-    def _take(self, topic: KnownTopic, heard: Heard) -> None:
+    def _take(self, heard: Heard) -> None:
+        topic = self._topics.get(heard.topic)
+        if topic is None:
+            return
         match heard.what:
             case "joined":
                 if topic.joined.is_set():

@@ -7,19 +7,18 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
+from storage.ear_redis import Ear
 from storage.keys import topic_keys
 from storage.machine_store import Heard, shard_of
-from storage.outage import met_closed_transport
 from storage.redis_client import to_any
 
 logger = logging.getLogger(__name__)
@@ -43,10 +42,11 @@ class RedisListener:
         self._shards = shards
         self._channels: dict[str, str] = {}
         self._topics: dict[str, str] = {}
-        self._connection: AbstractConnection | None = None
+        self._ear: Ear | None = None
         self._unconfirmed: Counter[str] = Counter()
+        self._heard_at = 0.0
+        self._take: Callable[[Heard], None] | None = None
         self._wanted = asyncio.Event()
-        self._sending = asyncio.Lock()
         self._ended = asyncio.Event()
 
     async def join(self, topic: str) -> None:
@@ -54,32 +54,31 @@ class RedisListener:
         channel = topic_keys(shard_of(topic, self._shards), topic).channel
         self._channels[topic], self._topics[channel] = channel, topic
         self._wanted.set()
-        await self._send("SUBSCRIBE", [channel])
+        self._ask("SUBSCRIBE", [channel])
 
     async def leave(self, topic: str) -> None:
         """Hear a topic no longer."""
         channel = self._channels.pop(topic, None)
         if channel is not None:
             del self._topics[channel]
-            await self._send("UNSUBSCRIBE", [channel])
+            self._ask("UNSUBSCRIBE", [channel])
 
     async def aclose(self) -> None:
-        """End the connection; the iteration ends."""
+        """End the connection; `hear` returns."""
         self._ended.set()
         self._wanted.set()
         await self._drop()
 
-    async def __aiter__(self) -> AsyncGenerator[Heard, None]:
-        """What is published on the joined topics, as `Listener` promises."""
+    async def hear(self, take: Callable[[Heard], None]) -> None:
+        """Hand on what is published on the joined topics, as `Listener` promises."""
         pause_s = 0.0
+        self._take = take
         try:
             while not self._ended.is_set():
                 await self._wanted.wait()
+                began = time.monotonic()
                 try:
-                    await self._connect()
-                    async for heard in self._read():
-                        pause_s = 0.0
-                        yield heard
+                    await self._listen()
                 except (RedisError, RedisClusterException, OSError, orjson.JSONDecodeError) as error:
                     if self._ended.is_set():
                         break
@@ -88,12 +87,20 @@ class RedisListener:
                         extra={"action": "listener.lost", "error": str(error)},
                     )
                     await self._drop()
+                    if self._heard_at >= began:
+                        pause_s = 0.0
                     pause_s = min(_LONGEST_PAUSE_S, pause_s * 2 or 0.05)
                     await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
         finally:
+            self._take = None
             await self._drop()
 
-    async def _connect(self) -> None:
+    async def _listen(self) -> None:
+        """Hear until the connection breaks.
+
+        Raises:
+            redis.RedisError, OSError: How it broke, or that it could not be made.
+        """
         make: Any
         make, settings = await to_any(self._redis)
         settings = {k: v for k, v in settings.items() if not k.startswith("maint_notifications")}
@@ -102,57 +109,41 @@ class RedisListener:
             "retry": Retry(NoBackoff(), 0),
             "health_check_interval": 0,
         }
-        connection = make(**settings | quiet)
-        async with self._sending:
-            self._unconfirmed.clear()
-            self._connection = connection
-            await connection.connect()
-        # A topic joined since has sent its own; a second confirmation does no harm.
+        ear = await Ear.connected(make(**settings | quiet), self._understand)
+        if self._ended.is_set():
+            await ear.aclose()
+            return
+        self._ear = ear
+        self._unconfirmed.clear()
+        connected_at = time.monotonic()
         if self._channels:
-            await self._send("SUBSCRIBE", list(self._channels.values()))
+            self._ask("SUBSCRIBE", list(self._channels.values()))
+        while not await ear.lost_within(_LOOK_S):
+            quiet_s = time.monotonic() - max(self._heard_at, connected_at)
+            if quiet_s > _DEAD_S:
+                raise ConnectionError(f"no sign of life for {quiet_s:.0f} s")
+            if quiet_s > _QUIET_S:
+                self._ask("PING", [])
 
     async def _drop(self) -> None:
-        async with self._sending:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            await ear.aclose()
 
-    async def _send(self, command: str, channels: list[str]) -> None:
-        async with self._sending:
-            if self._connection is None:
-                return  # whoever connects asks for every wanted channel
-            if command == "SUBSCRIBE":
-                self._unconfirmed.update(channels)
-            try:
-                await self._connection.send_command(command, *channels)
-            except (RedisError, OSError, RuntimeError) as error:
-                if isinstance(error, RuntimeError) and not met_closed_transport(error):
-                    raise
-                # The reader meets the same broken connection, and asks for all channels again.
-                await self._connection.disconnect(nowait=True)
+    def _ask(self, command: str, channels: list[str]) -> None:
+        if self._ear is None:
+            return  # whoever connects asks for every wanted channel
+        if command == "SUBSCRIBE":
+            self._unconfirmed.update(channels)
+        self._ear.ask(command, *channels)
 
-    async def _read(self) -> AsyncIterator[Heard]:
-        heard_at = time.monotonic()
-        while not self._ended.is_set():
-            connection = self._connection
-            if connection is None or not connection.is_connected:
-                raise ConnectionError("the connection is closed")
-            reply = await connection.read_response(
-                timeout=_LOOK_S, disable_decoding=True, disconnect_on_error=False
-            )
-            if reply is None:
-                quiet_s = time.monotonic() - heard_at
-                if quiet_s > _DEAD_S:
-                    raise ConnectionError(f"no sign of life for {quiet_s:.0f} s")
-                if quiet_s > _QUIET_S:
-                    await self._send("PING", [])
-                continue
-            heard_at = time.monotonic()
-            heard = self._understand(reply)
-            if heard is not None:
-                yield heard
+    def _understand(self, reply: Any) -> None:
+        self._heard_at = time.monotonic()
+        heard = self._heard_in(reply)
+        if heard is not None and self._take is not None:
+            self._take(heard)
 
-    def _understand(self, reply: Any) -> Heard | None:
+    def _heard_in(self, reply: Any) -> Heard | None:
         if not isinstance(reply, list):
             return None  # a pong while no channel is joined
         what, channel = reply[0], reply[1].decode()

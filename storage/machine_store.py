@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Literal, NamedTuple, Protocol
@@ -158,10 +158,7 @@ class Heard:
 
 
 class Listener(Protocol):
-    """One connection that hears any number of topics, and is renewed by itself when it breaks.
-
-    Iterate it in one task; join and leave from any.
-    """
+    """One connection that hears any number of topics, and is renewed by itself when it breaks."""
 
     async def join(self, topic: str) -> None:
         """Ask to hear a topic; `Heard(topic, "joined")` tells when that has begun."""
@@ -169,11 +166,15 @@ class Listener(Protocol):
     async def leave(self, topic: str) -> None:
         """Hear a topic no longer."""
 
-    def __aiter__(self) -> AsyncGenerator[Heard, None]:
-        """What is published on the joined topics: at most once each, in order within a topic."""
+    async def hear(self, take: Callable[[Heard], None]) -> None:
+        """Hand on what is published on the joined topics, at most once each, in order within a topic.
+
+        It returns after `aclose`. What `take` raises ends it, too: `hear` again, and all topics are
+        joined anew.
+        """
 
     async def aclose(self) -> None:
-        """End the connection; the iteration ends."""
+        """End the connection; `hear` returns."""
 
 
 class MachineStore(Protocol):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import Any
 
 from storage.machine_store import Heard, Listener
@@ -38,8 +37,9 @@ class _Lossy:
     async def aclose(self) -> None:
         await self._listener.aclose()
 
-    async def __aiter__(self) -> AsyncGenerator[Heard, None]:
-        async with aclosing(aiter(self._listener)) as hearing:
-            async for heard in hearing:
-                if self._fate(heard):
-                    yield heard
+    async def hear(self, take: Callable[[Heard], None]) -> None:
+        def put_before_fate(heard: Heard) -> None:
+            if self._fate(heard):
+                take(heard)
+
+        await self._listener.hear(put_before_fate)

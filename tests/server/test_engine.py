@@ -16,7 +16,7 @@ from machines.step import Step
 from server.engine import Busy, Engine, MachineExists, MachineMissing, RevisionConflict
 from server.services import Services
 from storage.keys import shard_keys
-from storage.machine_store import Committed, DueTimer, shard_of
+from storage.machine_store import Committed, DueTimer, Heard, shard_of
 from storage.machine_store_redis import RedisMachineStore
 from tests.server.conftest import SHARDS, TOPIC
 
@@ -231,10 +231,11 @@ async def test_a_passing_message_reaches_listeners_and_leaves_no_trace(
 ) -> None:
     listener = engine.store.listen()
     await listener.join(TOPIC)
-    hearing = aiter(listener)
-    assert (await anext(hearing)).what == "joined"
+    queue: asyncio.Queue[Heard] = asyncio.Queue()
+    hearing = asyncio.create_task(listener.hear(queue.put_nowait))
+    assert (await asyncio.wait_for(queue.get(), 5)).what == "joined"
     await engine.publish(TOPIC, "m", "progress", {"done": 1})
-    heard = await anext(hearing)
+    heard = await asyncio.wait_for(queue.get(), 5)
     assert heard.message == {
         "type": "passing",
         "topic": TOPIC,
@@ -243,6 +244,7 @@ async def test_a_passing_message_reaches_listeners_and_leaves_no_trace(
         "data": {"done": 1},
     }
     await listener.aclose()
+    await asyncio.wait_for(hearing, 5)
     assert await redis_client.keys("*") == []
 
 

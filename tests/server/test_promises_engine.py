@@ -124,8 +124,8 @@ class LossyListener(RedisListener):
 
     heard = 0
 
-    def _understand(self, reply: Any) -> Heard | None:
-        found = super()._understand(reply)
+    def _heard_in(self, reply: Any) -> Heard | None:
+        found = super()._heard_in(reply)
         self.heard += found is not None and found.what == "entry"
         return None if found is not None and found.what == "entry" and self.heard % 5 == 0 else found
 

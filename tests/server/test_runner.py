@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from handlers.job import Job, Permanent, Temporary
 from machines.upload_events import Recognised, VerifyUpload
 from server.services import Services
-from storage.machine_store import OutboxItem
+from storage.machine_store import Heard, OutboxItem
 from storage.partials import Partials
 from tests.server.runtime_parts import TOPIC, Parts, parts_of, until
 
@@ -218,14 +218,13 @@ async def test_tokens_are_shown_with_their_position_and_kept_for_later_pages(par
     joined = asyncio.Event()
     tokens: list[dict[str, object]] = []
 
-    async def hear() -> None:
-        async for heard in listener:
-            if heard.what == "joined":
-                joined.set()
-            elif heard.what == "passing":
-                tokens.append(heard.message["data"])
+    def take(heard: Heard) -> None:
+        if heard.what == "joined":
+            joined.set()
+        elif heard.what == "passing":
+            tokens.append(heard.message["data"])
 
-    hearing = asyncio.create_task(hear())
+    hearing = asyncio.create_task(listener.hear(take))
     await joined.wait()
 
     async def stream(effect: VerifyUpload, job: Job) -> Recognised:

@@ -286,11 +286,7 @@ async def heard(store: RedisMachineStore) -> AsyncIterator[tuple[Any, asyncio.Qu
     listener = store.listen()
     queue: asyncio.Queue[Heard] = asyncio.Queue()
 
-    async def listen() -> None:
-        async for each in listener:
-            queue.put_nowait(each)
-
-    task = asyncio.create_task(listen())
+    task = asyncio.create_task(listener.hear(queue.put_nowait))
     yield listener, queue
     await listener.aclose()
     await asyncio.wait_for(task, 5)
@@ -319,21 +315,19 @@ async def test_a_listener_hears_entries_and_passing_messages_of_its_topics(
 
 
 async def test_a_topic_left_and_joined_again_at_once_is_heard_from_the_last_joining_on(
-    store: RedisMachineStore,
+    store: RedisMachineStore, heard: tuple[Any, asyncio.Queue[Heard]]
 ) -> None:
-    listener = store.listen()
+    listener, queue = heard
     await listener.join("user:u1")
-    hearing = aiter(listener)
-    assert (await asyncio.wait_for(anext(hearing), 5)).topic == "user:u1"
+    assert (await asyncio.wait_for(queue.get(), 5)).topic == "user:u1"
     # Nothing is read meanwhile, so that all confirmations come after the last request. What was
     # published between the first and the last of them was not heard.
     await listener.join(TOPIC)
     await listener.leave(TOPIC)
     await listener.join(TOPIC)
     await store.publish(TOPIC, {"type": "passing", "topic": TOPIC, "machine": "m", "what": "x", "data": {}})
-    heard = [await asyncio.wait_for(anext(hearing), 5) for _ in range(2)]
-    assert [(each.topic, each.what) for each in heard] == [(TOPIC, "joined"), (TOPIC, "passing")]
-    await listener.aclose()
+    told = [await asyncio.wait_for(queue.get(), 5) for _ in range(2)]
+    assert [(each.topic, each.what) for each in told] == [(TOPIC, "joined"), (TOPIC, "passing")]
 
 
 async def test_a_listener_whose_connection_is_killed_joins_again_and_says_so(
