@@ -47,6 +47,8 @@ METRICS: dict[str, Counter | Histogram] = {
     "casewire_socket_closes": Counter("Websockets that have ended, by the name of the close code.", ("why",)),
     "casewire_http_requests": Counter("Requests by route, never by path.", ("method", "route", "status")),
     "casewire_http_request_seconds": Histogram("From the request to the end of the response.", ("route",)),
+    "casewire_webhook_requests": Counter("Requests to webhooks, by how they ended.", ("result",)),
+    "casewire_webhook_seconds": Histogram("One request to a webhook."),
     "casewire_jobs": Counter("Jobs that have ended in a worker, and how.", ("effect", "result")),
     "casewire_job_seconds": Histogram("One job in its worker.", ("effect",)),
     "casewire_timer_late_seconds": Histogram("By how much a timer fired after it was due."),

@@ -82,6 +82,7 @@ async def _from_redis(parts: Parts) -> list[Metric]:
     plain = {
         "casewire_servers": len(servers),
         "casewire_sockets": sum(server.sockets for server in servers),
+        "casewire_streams": sum(server.streams for server in servers),
         "casewire_topics": sum(server.topics for server in servers),
         "casewire_subscribers": sum(server.subscribers for server in servers),
         "casewire_outbox_effects": backlog.outbox,
@@ -112,6 +113,7 @@ async def _from_redis(parts: Parts) -> list[Metric]:
 _PLAIN = {
     "casewire_servers": "Server processes.",
     "casewire_sockets": "Open websockets.",
+    "casewire_streams": "Open event streams over HTTP.",
     "casewire_topics": "Topics that are followed, counted by each server that does.",
     "casewire_subscribers": "Subscriptions to topics.",
     "casewire_outbox_effects": "Effects that have not reached their queue.",

@@ -65,4 +65,5 @@ class Presence:
             since=self._since,
             rss_bytes=psutil.Process().memory_info().rss,
             beat_at=time.time(),
+            streams=self._sockets.streams,
         )

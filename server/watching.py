@@ -102,6 +102,14 @@ def timer_fired(late_s: float) -> None:
     tally.observe(max(0.0, late_s), "casewire_timer_late_seconds")
 
 
+def delivered(status: int, seconds: float) -> None:
+    """A request to a webhook has ended: with an HTTP status, or with 0 where no answer came."""
+    answered = "delivered" if 200 <= status < 300 else "refused"
+    result = answered if status else "unanswered"
+    tally.count("casewire_webhook_requests", result)
+    tally.observe(seconds, "casewire_webhook_seconds")
+
+
 class Job:
     """How a piece of work ended; `ended` is told before the block ends."""
 

@@ -13,6 +13,7 @@ from types import TracebackType
 
 import httpcore
 
+from server import watching
 from server.webhooks_hosts import TargetRefused
 from server.webhooks_signing import headers
 from server.webhooks_targets import CheckedNetwork, Targets
@@ -73,8 +74,9 @@ class Sender:
             now = datetime.now(UTC)
             began = time.perf_counter()
             status, error, wait_s = await self._post(hook, parcel, now)
-            duration_ms = (time.perf_counter() - began) * 1e3
-        attempt = Attempt(parcel.message, parcel.events, status, duration_ms, error, now)
+            took = time.perf_counter() - began
+        watching.delivered(status, took)
+        attempt = Attempt(parcel.message, parcel.events, status, took * 1e3, error, now)
         return Sent(attempt, wait_s)
 
     async def _post(self, hook: Hook, parcel: Parcel, now: datetime) -> tuple[int, str, float]:

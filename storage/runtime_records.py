@@ -70,6 +70,7 @@ class ServerState:
     Attributes:
         name: Unique to one life of one process.
         sockets: Websockets that are open on it.
+        streams: Event streams over HTTP that are open on it.
         topics: Topics that are followed on it, by so many subscribers.
         since: Unix seconds when it started.
         beat_at: Unix seconds of this report.
@@ -84,6 +85,7 @@ class ServerState:
     since: float
     rss_bytes: int
     beat_at: float
+    streams: int = 0
 
 
 class RuntimeRecords:
