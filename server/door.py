@@ -1,7 +1,7 @@
 """A new connection goes to whom its first bytes ask for: a websocket is not parsed as HTTP first.
 
 uvicorn parses the request of a handshake, writes it anew and has `websockets` parse it again, which
-is a quarter of what a crowd costs that comes back at once.
+is a quarter of what a crowd costs that comes back at once. Everything else is for `ready`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import asyncio
 from typing import Any, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.server import ServerState
 
 from server.line import SocketLine
+from server.ready import ReadyLine
+from server.repeats import Repeats
 
 _REQUEST = b"GET /ws HTTP/1.1\r\n"
 _UPGRADE = b"\r\nupgrade: websocket\r\n"
@@ -24,6 +25,7 @@ class Door(asyncio.Protocol):
 
     def __init__(
         self,
+        repeats: Repeats,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -35,6 +37,7 @@ class Door(asyncio.Protocol):
             "app_state": app_state,
             "_loop": _loop,
         }
+        self._repeats = repeats
         self._connections = cast(set[Any], server_state.connections)
         self._transport: asyncio.Transport | None = None
 
@@ -47,8 +50,11 @@ class Door(asyncio.Protocol):
         """Let whoever is asked for take over, first of all these bytes."""
         assert self._transport is not None
         self._connections.discard(self)
-        asked: Any = SocketLine if _is_handshake(data) else AutoHTTPProtocol
-        protocol = asked(**self._arguments)
+        protocol: SocketLine | ReadyLine
+        if _is_handshake(data):
+            protocol = SocketLine(**self._arguments)
+        else:
+            protocol = ReadyLine(self._repeats, **self._arguments)
         protocol.connection_made(self._transport)
         self._transport.set_protocol(protocol)
         protocol.data_received(data)

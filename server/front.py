@@ -2,7 +2,8 @@
 
 What is kept is what the ordinary way answered, to the byte. Whoever was given such an answer a moment
 ago is believed to be the same for a second, or until something is announced about that person; all
-others, and every refusal, go the ordinary way.
+others, and every refusal, go the ordinary way. A request that repeats such a one to the byte does not
+even come here (`ready`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from machines.step import CHARTS
 from server.parts import Parts
+from server.repeats import Answer, Belief, Repeats
 from server.rights import KNOWN_S, Watcher
 from server.routes_charts import ENDINGS
+from server.watching import route_of
 
 PUBLIC = ("/healthz", "/api/openapi.json", "/api/asyncapi.json")
 FOR_VISITORS = (
@@ -30,23 +33,20 @@ FOR_VISITORS = (
 
 @dataclass
 class _Kept:
-    """One path: whom it is for, the messages that answered it, empty until somebody asked, and its route."""
+    """One path: whom it is for, and once somebody has asked, what was answered and by which route."""
 
     public: bool
     messages: list[Message] = field(default_factory=list)
+    answer: Answer | None = None
     route: BaseRoute | None = None
 
 
-@dataclass(frozen=True)
-class _Believed:
-    """Somebody who was let in, and until when on the monotonic clock that holds."""
-
-    user: str
-    until: float
-
-
 class Front:
-    """ASGI application before the application."""
+    """ASGI application before the application.
+
+    Attributes:
+        repeats: Requests that it answered a moment ago.
+    """
 
     def __init__(
         self, app: ASGIApp, *, public: Iterable[str] = PUBLIC, for_visitors: Iterable[str] = FOR_VISITORS
@@ -54,7 +54,8 @@ class Front:
         self._app = app
         self._kept = {path: _Kept(public=True) for path in public}
         self._kept |= {path: _Kept(public=False) for path in for_visitors}
-        self._believed: dict[bytes, _Believed] = {}
+        self.repeats = Repeats(self._kept)
+        self._believed: dict[bytes, Belief] = {}
         self._of: dict[str, tuple[Watcher, set[bytes]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,12 +68,14 @@ class Front:
             await self._app(scope, receive, send)
             return
         proof = b"" if kept.public else _proof(scope)
-        if kept.messages and (kept.public or self._knows(proof)):
-            scope["route"] = kept.route  # by which requests are counted
-            for message in kept.messages:
-                await send(message)
+        belief = _anybody() if kept.public else self._believed.get(proof)
+        if kept.answer is None or belief is None or time.monotonic() >= belief.until:
+            await self._ask(kept, proof, scope, receive, send)
             return
-        await self._ask(kept, proof, scope, receive, send)
+        scope["route"] = kept.route  # by which requests are counted
+        for message in kept.messages:
+            await send(message)
+        self.repeats.learn(scope, kept.answer, belief)
 
     async def _ask(self, kept: _Kept, proof: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         parts: Parts = scope["state"]["parts"]
@@ -86,18 +89,21 @@ class Front:
         await self._app(scope, receive, noting)
         if not messages or messages[0].get("status") != 200:
             return
-        kept.messages, kept.route = messages, scope["route"]
+        if kept.answer is None:
+            kept.messages, kept.route = messages, scope["route"]
+            kept.answer = Answer(messages, route_of(scope))
+        if kept.public:
+            self.repeats.learn(scope, kept.answer, _anybody())
+            return
         visitor = scope["state"].get("visitor")
         # What was announced meanwhile may have been about this person.
-        if not kept.public and visitor is not None and parts.rights.changes == changes:
+        if visitor is not None and parts.rights.changes == changes:
             self._forget_old(parts)
-            self._believe(parts, proof, _Believed(visitor.person.id, asked + KNOWN_S))
+            belief = Belief(visitor.person.id, asked + KNOWN_S)
+            self._believe(parts, proof, belief)
+            self.repeats.learn(scope, kept.answer, belief)
 
-    def _knows(self, proof: bytes) -> bool:
-        found = self._believed.get(proof)
-        return found is not None and time.monotonic() < found.until
-
-    def _believe(self, parts: Parts, proof: bytes, believed: _Believed) -> None:
+    def _believe(self, parts: Parts, proof: bytes, believed: Belief) -> None:
         self._drop(parts, proof)
         self._believed[proof] = believed
         user = believed.user
@@ -119,6 +125,7 @@ class Front:
         found = self._believed.pop(proof, None)
         if found is None:
             return
+        found.until = 0.0
         watcher, proofs = self._of[found.user]
         proofs.discard(proof)
         if not proofs:
@@ -129,6 +136,11 @@ class Front:
         """Believe nothing of a person any more."""
         for proof in tuple(self._of[user][1]):
             self._drop(parts, proof)
+
+
+def _anybody() -> Belief:
+    """What is public may be repeated as long as what is not."""
+    return Belief("", time.monotonic() + KNOWN_S)
 
 
 def _proof(scope: Scope) -> bytes:

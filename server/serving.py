@@ -7,6 +7,8 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -64,13 +66,14 @@ def server_of(
     ping_s: float = PING_S,
 ) -> Server:
     """A server of the application, ready to `serve`."""
+    front = Front(app)
     config = uvicorn.Config(
-        WatchedRequests(Front(app)),
+        WatchedRequests(front),
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,
-        http=Door,
+        http=cast(type[asyncio.Protocol], partial(Door, front.repeats)),
         ws=SocketLine,
         ws_max_size=WS_FRAME_BYTES,
         ws_ping_interval=ping_s,

@@ -186,7 +186,7 @@ class WatchedRequests:
             try:
                 await self._app(scope, receive, noting)
             finally:
-                route = _route(scope)
+                route = route_of(scope)
                 span.rename(f"{method} {route}")
                 span.note("http.route", route)
                 span.note("http.response.status_code", status)
@@ -211,6 +211,24 @@ class WatchedRequests:
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The template of the route that was found, such as `/api/cases/{case}`; paths hold ids."""
     return str(getattr(scope.get("route"), "path", "none"))
+
+
+def repeated(route: str) -> Callable[[float], None]:
+    """What counts, with its seconds, a GET request of a route that is answered with 200 outside of ASGI."""
+    series = ("casewire_http_requests", "GET", route, "200")
+    took = tally.timing("casewire_http_request_seconds", route)
+    sums = tally.sums
+
+    def count(seconds: float) -> None:
+        sums[series] = sums.get(series, 0.0) + 1.0
+        took(seconds)
+
+    return count
+
+
+def watches_each() -> bool:
+    """Whether of each request more is told than that it was: a span or a line of the log."""
+    return tracing.sender is not None or logger.isEnabledFor(logging.DEBUG)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from redis import Redis
 from machines.snapshot import Snapshot
 from machines.step import Step, chart_of, hash_of
 from server.auth import COOKIE
+from server.front import PUBLIC
 from storage import machine_store_redis
 from tests.bench.push_crowd import (
     Crowd,
@@ -57,7 +59,7 @@ ROUND_S = 1.0
 RETURNING = 9_500
 RETURNING_CASES = 100
 RETURNING_ENTRIES = 50
-JSON_PATH = "/api/charts/case.json"
+JSON_PATHS = ("/api/charts/case.json", "/healthz")
 PEERS = ("starlette", "websockets", "socketify")
 
 
@@ -65,7 +67,8 @@ PEERS = ("starlette", "websockets", "socketify")
 def peer(name: str, *arguments: str) -> Iterator[tuple[int, psutil.Process]]:
     """A peer in a process of its own; its port and process."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.push_peers", name, str(port), *arguments])
+    command = [sys.executable, "-m", "tests.bench.push_peers", name, str(port), *arguments]
+    process = subprocess.Popen(command)
     try:
         deadline = time.monotonic() + 20
         while True:
@@ -318,34 +321,53 @@ async def latency() -> None:
             print(row, flush=True)
 
 
+def _get(path: str, cookie: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookie}\r\n".encode()
+
+
+def _body(port: int, request: bytes) -> bytes:
+    """What is answered, without headers."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        sock.sendall(request)
+        answer = HTTPResponse(sock)
+        answer.begin()
+        return answer.read()
+
+
 def _json(of: Stage) -> list[str]:
-    cookie = f"Cookie: {COOKIE}={of.tokens[0]}\r\n"
-    ours = f"GET {JSON_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookie}\r\n".encode()
-    stock = b"GET /json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    rates: dict[str, list[float]] = {"stock": [], "ours": [], "ordinary": []}
-    per_cpu: dict[str, list[float]] = {"stock": [], "ours": [], "ordinary": []}
+    login = f"Cookie: {COOKIE}={of.tokens[0]}\r\n"
+    bodies = [_body(of.server.port, _get(path, login)) for path in JSON_PATHS]
+    rows = []
+    with peer("json", *(body.decode() for body in bodies)) as (port, stock):
+        for n, (path, body) in enumerate(zip(JSON_PATHS, bodies, strict=True)):
+            if _body(port, _get(f"/{n}")) != body:
+                raise RuntimeError(f"not the same answer: {path}")
+            cookie, whose = ("", "public") if path in PUBLIC else (login, "with a login")
+            asked = {
+                "uvicorn + Starlette + orjson, no login": (port, stock, _get(f"/{n}")),
+                f"Casewire, {path}, {whose}": (of.server.port, of.process, _get(path, cookie)),
+                "the same through the router": (of.server.port, of.process, _get(f"{path}?active=", cookie)),
+            }
+            rows += _compared(asked, len(body))
+    return rows
+
+
+def _compared(asked: dict[str, tuple[int, psutil.Process, bytes]], body_bytes: int) -> list[str]:
+    """Each in turn, round by round; the first is what the others stand beside."""
+    rates: dict[str, list[float]] = {name: [] for name in asked}
+    per_cpu: dict[str, list[float]] = {name: [] for name in asked}
     sizes = {}
-    with peer("json") as (port, stock_process):
-        for _ in range(ROUNDS):
-            for name, where, process, request in (
-                ("stock", port, stock_process, stock),
-                ("ours", of.server.port, of.process, ours),
-                ("ordinary", of.server.port, of.process, ours.replace(b" HTTP", b"?active= HTTP", 1)),
-            ):
-                before = process.cpu_times()
-                rate, sizes[name] = requests_per_s(where, request, connections=32, seconds=ROUND_S)
-                after = process.cpu_times()
-                spent = after.user + after.system - before.user - before.system
-                rates[name].append(rate)
-                per_cpu[name].append(rate * ROUND_S / max(spent, 0.01))
-    base, base_cpu = statistics.median(rates["stock"]), statistics.median(per_cpu["stock"])
-    names = {
-        "stock": "uvicorn + Starlette + orjson, no login",
-        "ours": f"Casewire, {JSON_PATH}, with a login",
-        "ordinary": "the same the ordinary way, through the router",
-    }
+    for _ in range(ROUNDS):
+        for name, (port, process, request) in asked.items():
+            before = process.cpu_times()
+            rate, sizes[name] = requests_per_s(port, request, connections=32, seconds=ROUND_S)
+            after = process.cpu_times()
+            spent = after.user + after.system - before.user - before.system
+            rates[name].append(rate)
+            per_cpu[name].append(rate * ROUND_S / max(spent, 0.01))
+    base, base_cpu = (statistics.median(next(iter(found.values()))) for found in (rates, per_cpu))
     return [
-        f"| {names[name]} | {sizes[name]:,} | {statistics.median(found):,.0f} "
+        f"| {name} | {body_bytes:,} | {sizes[name]:,} | {statistics.median(found):,.0f} "
         f"| {statistics.median(per_cpu[name]):,.0f} | {statistics.median(found) / base:.1f} × "
         f"| {statistics.median(per_cpu[name]) / base_cpu:.1f} × |"
         for name, found in rates.items()
@@ -353,9 +375,11 @@ def _json(of: Stage) -> list[str]:
 
 
 async def json() -> None:
-    """A small JSON answer over 32 kept connections."""
-    print("| server | bytes with headers | requests/s | for each second of its CPU | beside stock | by CPU |")
-    print("|---|---|---|---|---|---|")
+    """A small JSON answer over 32 kept connections, the same body from both servers."""
+    print(
+        "| server | bytes | with headers | requests/s | for each second of its CPU | beside stock | by CPU |"
+    )
+    print("|---|---|---|---|---|---|---|")
     async with stage(people=1) as of:
         for row in await asyncio.to_thread(_json, of):
             print(row, flush=True)

@@ -1,12 +1,14 @@
 """Servers that do nothing but broadcast, to compare with: `python -m tests.bench.push_peers NAME PORT`.
 
-A message on `/control` has each of them send the same text to every socket on `/`.
+A message on `/control` has each of them send the same text to every socket on `/`. `json PORT VALUE …`
+answers requests instead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -64,25 +66,32 @@ def starlette(port: int) -> None:
     )
 
 
-def json(port: int) -> None:
-    """uvicorn, Starlette and orjson with one route, its answer of about 1 KB encoded each time."""
+def json(port: int, *values: str) -> None:
+    """uvicorn, Starlette and orjson: `/0` answers the first value, encoded each time, `/1` the second."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
 
-    value = [{"id": f"machine-{n}", "state": "open", "at": 1_700_000_000.5 + n} for n in range(20)]
+    def answering(value: Any) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            return Response(orjson.dumps(value), media_type="application/json")
 
-    async def endpoint(request: Request) -> Response:
-        return Response(orjson.dumps(value), media_type="application/json")
+        return endpoint
 
-    app = Starlette(routes=[Route("/json", endpoint)])
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
+    routes = [Route(f"/{n}", answering(orjson.loads(value))) for n, value in enumerate(values)]
+    uvicorn.run(
+        Starlette(routes=routes),
+        host="127.0.0.1",
+        port=port,
+        log_level="error",
+        access_log=False,
+    )
 
 
-def pubsub(port: int) -> None:
-    """uvicorn, Starlette and redis-py (its URL comes last): what is published goes to each socket."""
+def pubsub(port: int, redis_url: str) -> None:
+    """uvicorn, Starlette and redis-py: what is published goes to each socket."""
     import uvicorn
     from redis.asyncio import Redis
     from starlette.applications import Starlette
@@ -90,7 +99,7 @@ def pubsub(port: int) -> None:
     from starlette.websockets import WebSocket
 
     async def listen(websocket: WebSocket) -> None:
-        async with Redis.from_url(sys.argv[3]) as redis, redis.pubsub() as channel:
+        async with Redis.from_url(redis_url) as redis, redis.pubsub() as channel:
             await channel.subscribe("forwarded")
             await websocket.accept()
             async for message in channel.listen():
@@ -146,5 +155,11 @@ def socketify(port: int) -> None:
 
 
 if __name__ == "__main__":
-    peers = {each.__name__: each for each in (starlette, websockets, socketify, pubsub, json)}
-    peers[sys.argv[1]](int(sys.argv[2]))
+    peers: dict[str, Callable[..., None]] = {
+        "starlette": starlette,
+        "websockets": websockets,
+        "socketify": socketify,
+        "pubsub": pubsub,
+        "json": json,
+    }
+    peers[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])
