@@ -1,74 +1,118 @@
-"""A request that is sent again with the same key does nothing, and is answered as the first time."""
+"""What is remembered of requests says by itself who asked for what, for a second and within bounds."""
 
 from __future__ import annotations
 
-import asyncio
+import time
 from typing import Any
 
-import httpx
-from sqlalchemy import text
+import pytest
 
-from tests.server.live import Live, Person
+from server import repeats, tracing
+from server.repeats import HEAD, Answer, Belief, Repeats
 
-
-async def post(person: Person, path: str, body: Any, key: str) -> httpx.Response:
-    return await person.call("POST", path, body, headers={"Idempotency-Key": key})
-
-
-async def test_a_case_is_opened_once_however_often_it_is_asked_for(live: Live) -> None:
-    async with live.person() as ann, ann.socket() as wire:
-        body = {"title": "A bridge", "description": "over the river"}
-        first, second = await asyncio.gather(*(post(ann, "/api/cases", body, "k1") for _ in range(2)))
-        assert (first.status_code, second.status_code) == (201, 201)
-        assert first.json() == second.json()
-        machine = first.json()["machine"]
-        await wire.ask("send", machine=machine, event="rename", data={"title": "Two bridges"})
-        assert (await post(ann, "/api/cases", body, "k1")).json() == first.json()
-        assert len((await ann.http.get("/api/cases")).json()) == 1
-        assert (await post(ann, "/api/cases", body, "k2")).json()["id"] != first.json()["id"]
+PATH = "/api/charts"
+ASKED = b"GET /api/charts HTTP/1.1\r\nHost: x\r\nCookie: c=1\r\n\r\n"
+HEADERS = [(b"host", b"x"), (b"cookie", b"c=1")]
 
 
-async def test_a_person_of_interest_is_entered_once(live: Live) -> None:
-    async with live.person() as ann:
-        path = f"/api/cases/{(await ann.case())['id']}/pois"
-        answers = await asyncio.gather(*(post(ann, path, {"name": "Ada Example"}, "k") for _ in range(4)))
-        assert len({answer.text for answer in answers}) == 1
-        assert len((await ann.http.get(path)).json()) == 1
-        assert (await ann.call("DELETE", f"{path}/{answers[0].json()['id']}")).status_code == 204
-        assert (await post(ann, path, {"name": "Ada Example"}, "k")).json() == answers[0].json()
-        assert (await ann.http.get(path)).json() == []
+def scope_of(head: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> dict[str, Any]:
+    """A request as a parser has understood it, and the bytes that it was taken from."""
+    return {
+        "raw_path": PATH.encode(),
+        "headers": HEADERS if headers is None else headers,
+        "extensions": {HEAD: head},
+    }
 
 
-async def test_an_upload_is_announced_once(live: Live) -> None:
-    async with live.person() as ann:
-        path = f"/api/cases/{(await ann.case())['id']}/uploads"
-        first, second = [await post(ann, path, {"filename": "a.txt"}, "k") for _ in range(2)]
-        assert (first.status_code, first.json()) == (201, second.json())
-        assert (await post(ann, path, {"filename": "a.txt"}, "l")).json() != first.json()
+def answer() -> Answer:
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"Content-Length", b"2")]}
+    return Answer([start, {"type": "http.response.body", "body": b"{}"}], PATH)
 
 
-async def test_a_key_stands_for_one_request_of_one_person(live: Live) -> None:
-    async with live.person("ann") as ann, live.person("bob") as bob:
-        mine = (await post(ann, "/api/cases", {"title": "Mine"}, "k")).json()
-        other = await post(ann, "/api/cases", {"title": "Another"}, "k")
-        assert (other.status_code, other.json()["code"]) == (409, "idempotency.reused")
-        elsewhere = await post(ann, f"/api/cases/{mine['id']}/pois", {"name": "Ada Example"}, "k")
-        assert elsewhere.json()["code"] == "idempotency.reused"
-        assert (await post(bob, "/api/cases", {"title": "Mine"}, "k")).json()["id"] != mine["id"]
-        for wrong in ("", "x" * 201, "a\tb"):
-            assert (await post(ann, "/api/cases", {"title": "Mine"}, wrong)).status_code == 422, wrong
+def lasting(seconds: float = 60.0) -> Belief:
+    return Belief("ann", time.monotonic() + seconds)
 
 
-async def test_a_request_that_failed_may_be_made_again_with_its_key(live: Live) -> None:
-    async with live.person() as ann:
-        path = f"/api/cases/{(await ann.case())['id']}/pois"
-        assert (await post(ann, path, {"name": ""}, "k")).status_code == 422
-        assert (await post(ann, path, {"name": "Ada Example"}, "k")).status_code == 201
+def test_an_answer_has_the_lines_of_the_moment_behind_its_status() -> None:
+    said = answer()
+    assert said.whole([(b"Date", b"now")]) == b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 2\r\n\r\n{}"
+    assert said.whole([]) == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
 
-async def test_keys_are_forgotten_after_a_day(live: Live) -> None:
-    async with live.person() as ann:
-        first = (await post(ann, "/api/cases", {"title": "A bridge"}, "k")).json()
-        async with live.parts.database.begin() as connection:
-            await connection.execute(text("UPDATE request_keys SET at = now() - interval '25 hours'"))
-        assert (await post(ann, "/api/cases", {"title": "A bridge"}, "k")).json()["id"] != first["id"]
+@pytest.mark.parametrize("header", [(b"transfer-encoding", b"chunked"), (b"connection", b"close")])
+def test_an_answer_that_is_not_whole_by_itself_cannot_be_kept(header: tuple[bytes, bytes]) -> None:
+    for headers in ([header], [header, (b"content-length", b"0")], []):
+        with pytest.raises(AssertionError):
+            Answer([{"type": "http.response.start", "status": 200, "headers": headers}], PATH)
+
+
+def test_a_request_is_learned_if_its_bytes_say_what_was_understood() -> None:
+    known = Repeats([PATH])
+    known.learn(scope_of(ASKED), answer(), lasting())
+    assert list(known.known) == [ASKED]
+
+
+@pytest.mark.parametrize(
+    ("head", "headers"),
+    [
+        (ASKED.replace(b"Cookie: c=1\r\n", b""), None),
+        (ASKED.replace(b"c=1", b"c=2"), None),
+        (ASKED, [*HEADERS, (b"authorization", b"Bearer t")]),
+        (ASKED.replace(b"charts", b"status"), None),
+        (ASKED.replace(b"charts", b"charts?"), None),
+        (ASKED.replace(b"GET", b"HEAD"), None),
+        (ASKED.replace(b"1.1", b"1.0"), None),
+        (ASKED * 2, HEADERS * 2),
+        (ASKED[:-2], None),
+        (ASKED + b"G", None),
+        (ASKED + b"\0", None),
+        (b"\0", None),
+    ],
+)
+def test_bytes_that_say_something_else_are_not_learned(
+    head: bytes, headers: list[tuple[bytes, bytes]] | None
+) -> None:
+    known = Repeats([PATH])
+    known.learn(scope_of(head, headers), answer(), lasting())
+    assert not known.known
+
+
+def test_a_request_whose_bytes_did_not_come_whole_is_not_learned() -> None:
+    known = Repeats([PATH])
+    known.learn({"raw_path": PATH.encode(), "headers": HEADERS}, answer(), lasting())
+    assert not known.known
+
+
+def test_nothing_is_learned_where_each_request_has_a_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Repeats([PATH])
+    monkeypatch.setattr(tracing, "sender", object())
+    known.learn(scope_of(ASKED), answer(), lasting())
+    assert not known.known
+
+
+def test_what_is_believed_no_more_is_forgotten_with_the_next_that_is_learned() -> None:
+    known = Repeats([PATH])
+    said, ended = answer(), lasting()
+    for n in range(3):
+        known.learn(scope_of(_with(n), _headers(n)), said, ended)
+    assert len(known.known) == 3
+    ended.until = 0.0
+    known.learn(scope_of(ASKED), said, lasting())
+    assert list(known.known) == [ASKED]
+
+
+def test_the_oldest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "_HEADS", 3)
+    known = Repeats([PATH])
+    said, belief = answer(), lasting()
+    for n in (0, 1, 2, 0, 3, 4):
+        known.learn(scope_of(_with(n), _headers(n)), said, belief)
+    assert list(known.known) == [_with(0), _with(3), _with(4)]
+
+
+def _with(n: int) -> bytes:
+    return ASKED.replace(b"c=1", b"c=%d" % n)
+
+
+def _headers(n: int) -> list[tuple[bytes, bytes]]:
+    return [(b"host", b"x"), (b"cookie", b"c=%d" % n)]
