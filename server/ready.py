@@ -46,13 +46,13 @@ class ReadyLine(HttpToolsProtocol):
         before = self.scope
         super().data_received(data)
         scope = cast(dict[str, Any], self.scope)
-        if scope is not before and self._between and scope.get("path") in self._repeats.paths:
+        if scope is not before and scope.get("path") in self._repeats.paths:
             scope["extensions"] = {HEAD: data}
 
     def _is_quiet(self) -> bool:
         """Whether nothing is being answered, and what is written is read."""
         answered = self.cycle is None or self.cycle.response_complete
-        return answered and not self.flow.write_paused and not self.transport.is_closing()
+        return answered and not self.flow.write_paused
 
     def on_message_begin(self) -> None:
         """See uvicorn."""

@@ -130,7 +130,6 @@ class _Alone:
             parser.get_method() == b"GET"
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
-            and not parser.should_upgrade()
         )
 
     def on_message_complete(self) -> None:
@@ -141,7 +140,7 @@ def _says(head: bytes, scope: Scope) -> bool:
     """Whether the bytes are this one request and no more, after which the connection stays open."""
     try:
         alone = _Alone(head)
-    except (HttpParserError, HttpParserUpgrade):
+    except (HttpParserError, HttpParserUpgrade):  # the second of whoever asks for another protocol
         return False
     return (
         alone.plain

@@ -85,6 +85,23 @@ async def test_a_logout_is_felt_at_once(live: Live) -> None:
         assert (await ann.http.get("/api/charts", headers=cookie)).status_code == 401
 
 
+async def test_what_is_announced_while_somebody_is_let_in_leaves_no_belief(
+    live: Live, deaf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live.person() as ann:
+        find = live.parts.sessions.find
+
+        async def announced(token: str) -> Any:
+            found = await find(token)
+            await live.parts.rights.announce(ann.id)
+            return found
+
+        monkeypatch.setattr(live.parts.sessions, "find", announced)
+        assert (await ann.http.get("/api/charts")).status_code == 200
+        deaf()
+        assert (await ann.http.get("/api/charts")).status_code == 503
+
+
 async def test_a_login_that_ends_unannounced_is_believed_for_a_second_at_most(live: Live) -> None:
     async with live.person() as ann:
         assert (await ann.http.get("/api/charts")).status_code == 200
