@@ -346,6 +346,11 @@ def _json(of: Stage) -> list[str]:
             asked = {
                 "uvicorn + Starlette + orjson, no login": (port, stock, _get(f"/{n}")),
                 f"Casewire, {path}, {whose}": (of.server.port, of.process, _get(path, cookie)),
+                "the same, parsed each time": (
+                    of.server.port,
+                    of.process,
+                    _get(f"http://127.0.0.1{path}", cookie),  # not learned in this form
+                ),
                 "the same through the router": (of.server.port, of.process, _get(f"{path}?active=", cookie)),
             }
             rows += _compared(asked, len(body))

@@ -293,11 +293,14 @@ async def test_a_connection_closes_once_it_has_asked_for_nothing_for_long(
 ) -> None:
     await sides.connect().ask(HEALTH)
     spoken = sides.connect()
+    timers = set()
     for moment in (0.0, 4.0, 8.0):
         monkeypatch.setattr(ready, "time", SimpleNamespace(monotonic=lambda at=moment: at))
         assert spoken.hear(HEALTH)
+        timers.add(spoken.protocol.timeout_keep_alive_task)
+    [timer] = timers
+    assert timer is not None
     keep_s = spoken.protocol.timeout_keep_alive
-    assert spoken.protocol.timeout_keep_alive_task is not None
     for moment, closes in ((keep_s, False), (8.0 + keep_s - 0.1, False), (8.0 + keep_s, True)):
         monkeypatch.setattr(ready, "time", SimpleNamespace(monotonic=lambda at=moment: at))
         spoken.protocol.timeout_keep_alive_handler()
