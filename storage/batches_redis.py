@@ -11,15 +11,13 @@ import asyncio
 import math
 from collections import deque
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
-from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as NoAnswer
+
+from storage.pipe_redis import Call, Pipe
 
 Part = str | bytes | int | float
 
@@ -45,12 +43,6 @@ class Connections(Protocol):
         """Give it back."""
 
 
-@dataclass(slots=True)
-class _Call:
-    packed: bytes
-    reply: asyncio.Future[Any]
-
-
 class Batches:
     """Batches for one Redis server.
 
@@ -64,10 +56,12 @@ class Batches:
     def __init__(self, connections: Connections, retry: Retry) -> None:
         self._connections = connections
         self._retry = retry
-        self._waiting: deque[_Call] = deque()
+        self._waiting: deque[Call] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
-        self._kept: list[AbstractConnection] = []
+        self._kept: list[_Lane] = []
         self._opening = False
+        self._looking = 0
+        """Lanes that have read their replies, and look in this turn whether somebody waits."""
 
     def call(self, *command: Part) -> asyncio.Future[Any]:
         """Send one command; the future is its reply.
@@ -80,7 +74,7 @@ class Batches:
         """
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         # hiredis packs in a fraction of the time that a connection of redis-py takes.
-        self._waiting.append(_Call(pack_command(cast(tuple[bytes], command)), reply))
+        self._waiting.append(Call(pack_command(cast(tuple[bytes], command)), reply))
         self._open_soon()
         return reply
 
@@ -92,7 +86,8 @@ class Batches:
     def _open(self) -> None:
         """As many lanes as what waits can fill, now that everybody in this turn has asked."""
         self._opening = False
-        wanted = min(math.ceil(len(self._waiting) / MOST_COMMANDS), MOST_LANES - len(self._lanes))
+        wanted = math.ceil(len(self._waiting) / MOST_COMMANDS) - self._looking
+        wanted = min(wanted, MOST_LANES - len(self._lanes))
         for _ in range(wanted):
             lane = asyncio.ensure_future(self._serve())
             self._lanes.add(lane)
@@ -100,40 +95,46 @@ class Batches:
 
     async def _serve(self) -> None:
         """One lane, for as long as somebody waits."""
-        taken: deque[_Call] = deque()
+        taken: deque[Call] = deque()
         retry = deepcopy(self._retry)  # it counts its pauses
         try:
-            connection = await self._connection(retry)
+            lane = await self._lane(retry)
         except Exception as error:  # noqa: BLE001 - those who wait are told, whatever it is
             _fail(self._waiting, error)
             return
-        sound = False
         try:
             while self._waiting:
                 self._take(taken)
-                sound = False
                 try:
-                    await _exchange(connection, retry, taken)
-                    sound = True
+                    await lane.exchange(retry, taken)
                 except Exception as error:  # noqa: BLE001 - those who asked are told, whatever it is
                     _fail(taken, error)
-                await asyncio.sleep(0)  # whoever got a reply may have more to ask
+                self._looking += 1
+                try:
+                    await asyncio.sleep(0)  # whoever got a reply may have more to ask
+                finally:
+                    self._looking -= 1
         finally:
+            sound = not taken and lane.sound
             for call in taken:
                 call.reply.cancel()
-            if sound and not connection.should_reconnect():  # type: ignore[no-untyped-call]
-                self._kept.append(connection)
+            if sound:
+                self._kept.append(lane)
             else:
-                await connection.disconnect(nowait=True)
-                await self._connections.release(connection)
+                await lane.aclose()
+                await self._connections.release(lane.connection)
             self._open_soon()
 
-    async def _connection(self, retry: Retry) -> AbstractConnection:
-        if self._kept:
-            return self._kept.pop()
-        return await retry.call_with_retry(self._connections.get_connection, _wait)
+    async def _lane(self, retry: Retry) -> _Lane:
+        while self._kept:
+            lane = self._kept.pop()
+            if lane.sound:
+                return lane
+            await lane.aclose()
+            await self._connections.release(lane.connection)
+        return _Lane(await retry.call_with_retry(self._connections.get_connection, _wait))
 
-    def _take(self, taken: deque[_Call]) -> None:
+    def _take(self, taken: deque[Call]) -> None:
         length = 0
         while self._waiting and len(taken) < MOST_COMMANDS and length < MOST_BYTES:
             call = self._waiting.popleft()
@@ -142,51 +143,47 @@ class Batches:
                 length += len(call.packed)
 
 
-async def _exchange(connection: AbstractConnection, retry: Retry, taken: deque[_Call]) -> None:
-    """Send a batch and read its replies; calls leave `taken` with their reply."""
+class _Lane:
+    """A connection that is made anew when it breaks while there is something to send again."""
 
-    async def send_and_read() -> None:
-        packed = b"".join([call.packed for call in taken])
-        try:
-            await connection.send_packed_command(packed, check_health=False)
-        except RuntimeError as error:  # how uvloop says that the transport has been closed
-            raise LostConnection(str(error)) from error
-        await _read(connection, taken)
+    def __init__(self, connection: AbstractConnection) -> None:
+        self.connection = connection
+        self._pipe = Pipe(connection)
 
-    async def lost(_: Exception) -> None:
-        await connection.disconnect(nowait=True)
-        for call in [call for call in taken if call.reply.done()]:  # nobody waits for it any more
-            taken.remove(call)
+    @property
+    def sound(self) -> bool:
+        """Whether the next one may use it."""
+        due: bool = self.connection.should_reconnect()  # type: ignore[no-untyped-call]
+        return self._pipe.usable and not due
 
-    if taken:
-        await retry.call_with_retry(send_and_read, lost)
+    async def exchange(self, retry: Retry, taken: deque[Call]) -> None:
+        """Send a batch and read its replies; calls leave `taken` with their reply."""
 
+        async def send_and_read() -> None:
+            if not self._pipe.usable:
+                await self.aclose()
+                await self.connection.connect()  # type: ignore[no-untyped-call]
+                self._pipe = Pipe(self.connection)
+            await self._pipe.exchange(taken, self.connection.socket_timeout)
 
-async def _read(connection: AbstractConnection, taken: deque[_Call]) -> None:
-    try:
-        async with asyncio.timeout(connection.socket_timeout) as limit:
-            while taken:
-                reply = taken[0].reply
-                try:
-                    answer = await connection.read_response(timeout=math.inf)
-                except ResponseError as error:
-                    if not reply.done():
-                        reply.set_exception(error)
-                else:
-                    if not reply.done():
-                        reply.set_result(answer)
-                taken.popleft()
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise NoAnswer(f"no reply within {connection.socket_timeout} s") from error
+        async def lost(_: Exception) -> None:
+            await self.aclose()
+            for call in [call for call in taken if call.reply.done()]:  # nobody waits for it any more
+                taken.remove(call)
+
+        if taken:
+            await retry.call_with_retry(send_and_read, lost)
+
+    async def aclose(self) -> None:
+        """End the connection; it can be made anew."""
+        await self._pipe.aclose()
 
 
 async def _wait(_: Exception) -> None:
     """There is nothing to mend before the next try at a connection."""
 
 
-def _fail(taken: deque[_Call], error: Exception) -> None:
+def _fail(taken: deque[Call], error: Exception) -> None:
     while taken:
         call = taken.popleft()
         if not call.reply.done():

@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
+import uvloop
 from redis.asyncio import Redis
 
 from machines.snapshot import Snapshot
 from machines.step import Incoming, Step, step
 from server import engine as engine_module
+from server import watching
 from server.engine import Engine
 from storage.data_folder import DataFolder
 from storage.embedded_redis import EmbeddedRedis
@@ -84,7 +86,8 @@ async def by_script(store: RedisMachineStore, machines: list[str]) -> Callable[[
         for n in range(EVENTS):
             done = bare_step(snapshot, Incoming("rename", {"title": title(n)}, "client", time.time()))
             snapshot = done.snapshot
-            calls.append(store.packed(done, event_id=f"{snapshot.revision} bare", actor="u"))
+            with watching.event(machine, "rename", "client"):
+                calls.append(store.packed(done, event_id=f"{snapshot.revision} bare", actor="u"))
         packed.append(calls)
 
     async def keep_busy(calls: list[tuple[tuple[str, ...], list[str | bytes | int | float]]]) -> None:
@@ -157,7 +160,8 @@ async def measure(redis: Redis) -> None:
     print("\n| a commit's part in Python | µs |\n|---|---|")
     for name, value in (("step", step_us), ("pack", pack_us), ("client", client_us), ("rest", rest_us)):
         print(f"| {name} | {value:.0f} |")
-    print(f"\nAn entry of {len(packed_entry(done, 'u1'))} bytes; ", end="")
+    with watching.event(machines[0], "rename", "client"):
+        print(f"\nAn entry of {len(packed_entry(done, 'u1'))} bytes; ", end="")
     print(f"an event alone takes {await one_by_one(engine, machines[0]):.2f} ms.")
 
 
@@ -176,4 +180,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

@@ -129,3 +129,14 @@ async def test_a_kept_connection_that_redis_has_closed_is_made_anew(services: Se
         assert await client.client_kill_filter(_id=str(mine)) == 1
         assert await batches.call("CLIENT", "ID") != mine
     await client.aclose()
+
+
+async def test_whoever_asks_again_at_each_reply_needs_no_further_connection(services: Services) -> None:
+    client = await connect(services.redis_url)
+    batches = batches_of(client)
+    await batches.call("ECHO", "first")
+    before = (await client.info("stats"))["total_connections_received"]
+    for number in range(50):
+        await batches.call("ECHO", f"{number}")
+    assert (await client.info("stats"))["total_connections_received"] == before
+    await client.aclose()

@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import InvalidResponse
 
 from server.services import Services
 from storage.ear_redis import Ear
@@ -96,6 +97,6 @@ async def babbling(tmp_path: Path) -> AsyncIterator[str]:
 async def test_bytes_that_are_no_reply_end_the_connection(babbling: str) -> None:
     ear = await ear_to(babbling, Heard())
     ear.ask("ECHO", "a")
-    with pytest.raises(LostConnection, match="nobody understands"):
+    with pytest.raises(InvalidResponse):
         await ear.lost_within(5)
     await ear.aclose()
