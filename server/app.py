@@ -43,6 +43,7 @@ from server.ending import end
 from server.engine import Engine
 from server.errors import Close
 from server.fanout import warm as warm_fanout
+from server.garbage import settle
 from server.headers import SecurityHeaders
 from server.hub import Hub
 from server.inline import inline_handlers
@@ -124,18 +125,26 @@ ROUTES: list[BaseRoute] = [
 ]
 
 
-def create_app(settings: Settings, services: Services, *, name: str = "", alone: bool = True) -> Starlette:
+def create_app(
+    settings: Settings,
+    services: Services,
+    *,
+    name: str = "",
+    alone: bool = True,
+    when_warm: Callable[[], None] = lambda: None,
+) -> Starlette:
     """The ASGI application on running services; its lifespan builds and ends everything else.
 
     Args:
         name: Unique to this life of this process; made up if it is empty.
         alone: False for one of several server processes.
+        when_warm: Called in a thread once all is loaded that a process of its own loads.
     """
     name = name or f"server-{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        async with build(settings, services, name=name, alone=alone) as parts:
+        async with build(settings, services, name=name, alone=alone, when_warm=when_warm) as parts:
             app.state.parts = parts
             yield {"parts": parts}
 
@@ -148,7 +157,9 @@ def create_app(settings: Settings, services: Services, *, name: str = "", alone:
 
 
 @asynccontextmanager
-async def build(settings: Settings, services: Services, *, name: str, alone: bool) -> AsyncIterator[Parts]:
+async def build(
+    settings: Settings, services: Services, *, name: str, alone: bool, when_warm: Callable[[], None]
+) -> AsyncIterator[Parts]:
     """Everything that an application is made of, connected and running, on stores that are prepared."""
     async with AsyncExitStack() as stack:
         redis = await connect(services.redis_url)
@@ -192,7 +203,7 @@ async def build(settings: Settings, services: Services, *, name: str, alone: boo
         await stack.enter_async_context(_following(rights.follow))
         reporter = Reporter(redis)
         await stack.enter_async_context(_following(reporter.run))
-        await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm)))
+        await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm, when_warm)))
         yield Parts(
             settings=settings,
             services=services,
@@ -245,10 +256,11 @@ async def _following(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]
         await end([task])
 
 
-def _warm() -> None:
+def _warm(when_warm: Callable[[], None]) -> None:
     """Have compiled loops ready before somebody waits for them; one after the other, in one thread."""
     warm_fanout()
     warm_ranking()
+    when_warm()
 
 
 def _tell_failure(task: asyncio.Future[None]) -> None:
@@ -303,7 +315,7 @@ async def serve_on(
     listener: socket.socket, settings: Settings, services: Services, *, name: str = "", alone: bool = True
 ) -> None:
     """Serve on a bound socket and prepared services until SIGINT or SIGTERM; see `create_app`."""
-    app = create_app(settings, services, name=name, alone=alone)
+    app = create_app(settings, services, name=name, alone=alone, when_warm=settle)
 
     async def send_elsewhere() -> None:
         await app.state.parts.sockets.close_all(Close.SHUTDOWN, within_s=CLOSING_S)
