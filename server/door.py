@@ -12,9 +12,9 @@ from typing import Any, cast
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from server.line import SocketLine
 from server.ready import ReadyLine
 from server.repeats import Repeats
+from server.ws import VisitorLine
 
 _REQUEST = b"GET /ws HTTP/1.1\r\n"
 _UPGRADE = b"\r\nupgrade: websocket\r\n"
@@ -50,9 +50,9 @@ class Door(asyncio.Protocol):
         """Let whoever is asked for take over, first of all these bytes."""
         assert self._transport is not None
         self._connections.discard(self)
-        protocol: SocketLine | ReadyLine
+        protocol: VisitorLine | ReadyLine
         if _is_handshake(data):
-            protocol = SocketLine(**self._arguments)
+            protocol = VisitorLine(**self._arguments)
         else:
             protocol = ReadyLine(self._repeats, **self._arguments)
         protocol.connection_made(self._transport)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 
 YOUNG = 2_000
-"""New objects before the next look at them, three times as many as by default; it takes under a millisecond."""
+"""New objects before the next look at them, thrice the default; a look takes less than a millisecond."""
 MIDDLE_EVERY = 10
 OLD_EVERY = 20
 """So many looks at the younger ones go before one at all that is not settled; twice as many as by default."""

@@ -1,22 +1,29 @@
 """uvicorn's websocket once its session is found: frames go in and out without a task or a queue of ASGI's.
 
-The handshake is the application's as ever. `attach` then gives the connection to a session, and the
-application's call may return.
+A handshake that `handshake_in` reads is answered here and goes to `welcome`; every other is the
+application's as ever. `attach` then gives the connection to a session, and either call may return.
 """
 
 from __future__ import annotations
 
 import socket
+from asyncio import BaseTransport, Transport
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
+from starlette.requests import HTTPConnection
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
 
 from server.audience import framed
 from server.errors import Close
+from server.handshake import Handshake, handshake_in
+from server.messages import SUBPROTOCOL
 
 EXTENSION = "casewire.line"
 """Under this name the connection is found among the extensions of its ASGI scope."""
@@ -74,6 +81,7 @@ class SocketLine(WebSocketsSansIOProtocol):
         self.blocked = False
         self.answered = True
         self.closed = False
+        self._fresh = True
         self._session: Attached | None = None
         self._on_end: Callable[[int | None], None] | None = None
         self._unread = b""
@@ -158,6 +166,20 @@ class SocketLine(WebSocketsSansIOProtocol):
 
     # As uvicorn's server and the transport see it.
 
+    async def welcome(self, connection: HTTPConnection) -> None:
+        """Find out who is there, and attach a session or end."""
+        raise NotImplementedError
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """See uvicorn; which addresses are connected is asked for the application alone."""
+        self.connections.add(self)
+        self.transport = cast(Transport, transport)
+
+    def handle_connect(self, event: Request) -> None:
+        """See uvicorn."""
+        super().connection_made(self.transport)
+        super().handle_connect(event)
+
     async def run_asgi(self) -> None:
         """See uvicorn; what is attached stays open when the application returns."""
         cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
@@ -187,11 +209,16 @@ class SocketLine(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See uvicorn."""
-        if self._session is None:
-            super().data_received(data)
-        else:
+        if self._session is not None:
             self._unread += data
             self._parse()
+            return
+        found = handshake_in(data) if self._fresh else None
+        self._fresh = False
+        if found is not None and SUBPROTOCOL in found.subprotocols:
+            self._greet(found)
+        else:
+            super().data_received(data)
 
     def send_receive_event_to_app(self) -> None:
         """See uvicorn; the frames of one whole message have come."""
@@ -254,6 +281,30 @@ class SocketLine(WebSocketsSansIOProtocol):
         if self._session is not None:
             self.end(Close.SHUTDOWN)
         super().shutdown()
+
+    def _greet(self, handshake: Handshake) -> None:
+        """Accept the connection, and look then who it is: a browser sees a close code, but no HTTP status."""
+        self.handshake_initiated = self.handshake_complete = True
+        self.conn = ServerProtocol(state=OPEN, max_size=self.config.ws_max_size, logger=self.logger)
+        self.transport.write(handshake.answer(SUBPROTOCOL, self.default_headers))
+        connection = HTTPConnection(
+            {
+                "type": "websocket",
+                "headers": list(handshake.headers.items()),
+                "state": self.app_state,
+            }
+        )
+        task = self.loop.create_task(self._welcome(connection))
+        task.add_done_callback(self.on_task_complete)
+        self.tasks.add(task)
+
+    async def _welcome(self, connection: HTTPConnection) -> None:
+        try:
+            await self.welcome(connection)
+        except Exception:
+            self.logger.exception("A websocket could not be welcomed.")
+        if self._session is None and self.close_timer is None:
+            self.transport.close()
 
     def _over(self, code: int | None) -> None:
         if self.closed or self._session is None:

@@ -15,10 +15,10 @@ from starlette.applications import Starlette
 
 from server.door import Door
 from server.front import Front
-from server.line import SocketLine
 from server.settings import Settings
 from server.sockets import PING_S
 from server.watching import WatchedRequests
+from server.ws import VisitorLine
 
 WS_FRAME_BYTES = 1 << 20
 """Beyond it the connection fails; between the session's own bound and this, the client gets an error."""
@@ -74,7 +74,7 @@ def server_of(
         log_config=None,
         access_log=False,
         http=cast(type[asyncio.Protocol], partial(Door, front.repeats)),
-        ws=SocketLine,
+        ws=VisitorLine,
         ws_max_size=WS_FRAME_BYTES,
         ws_ping_interval=ping_s,
         backlog=BACKLOG,

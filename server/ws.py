@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from server import watching
@@ -20,21 +21,34 @@ from server.sockets import PING_S, Sockets
 logger = logging.getLogger(__name__)
 
 
+class VisitorLine(SocketLine):
+    """A connection that asks who is there without the application's router."""
+
+    async def welcome(self, connection: HTTPConnection) -> None:
+        """See `SocketLine`."""
+        await _welcome(self, connection)
+
+
 async def websocket_endpoint(websocket: WebSocket) -> None:
-    """Accept and attach a session, or close with a code that says what to do."""
+    """Accept a connection whose handshake went through the application."""
     if SUBPROTOCOL not in websocket.scope["subprotocols"]:
         refusal = Invalid(f"offer the subprotocol {SUBPROTOCOL}", code="subprotocol.missing")
         await websocket.send_denial_response(problem(fault_of(refusal)))
         return
     # Accepted even where it is then closed: a browser sees a close code, but no HTTP status.
     await websocket.accept(SUBPROTOCOL)
+    await _welcome(websocket.scope["extensions"][EXTENSION], websocket)
+
+
+async def _welcome(line: SocketLine, connection: HTTPConnection) -> None:
+    """Attach a session, or close with a code that says what to do."""
     try:
-        check_origin(websocket)
+        check_origin(connection)
     except Denied:
-        await websocket.close(Close.FORBIDDEN_ORIGIN)
+        line.end(Close.FORBIDDEN_ORIGIN)
         return
     try:
-        visitor = await visitor_of(websocket)
+        visitor = await visitor_of(connection)
     except Exception as error:
         fault = fault_of(error)
         logger.log(
@@ -43,16 +57,15 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
             exc_info=error if fault.status == 500 else None,
             extra={"action": "ws.nobody", "code": fault.code},
         )
-        await websocket.close(Close.INSUFFICIENT)
+        line.end(Close.INSUFFICIENT)
         return
     if visitor is None:
-        await websocket.close(Close.UNAUTHENTICATED)
+        line.end(Close.UNAUTHENTICATED)
         return
-    parts, person = parts_of(websocket), visitor.person.id
+    parts, person = parts_of(connection), visitor.person.id
     if not parts.sockets.has_room(person):
-        await websocket.close(Close.TOO_MANY_SOCKETS)
+        line.end(Close.TOO_MANY_SOCKETS)
         return
-    line: SocketLine = websocket.scope["extensions"][EXTENSION]
     session = Session(
         visitor,
         line,
