@@ -34,11 +34,10 @@ class ReadLine(Line, Protocol):
 
 
 class Inbox:
-    """A queue in front of `receive`, which takes one frame at a time."""
+    """A queue in front of whoever takes one frame at a time."""
 
-    def __init__(self, line: ReadLine, receive: Callable[[str | bytes], Awaitable[None]]) -> None:
+    def __init__(self, line: ReadLine) -> None:
         self._line = line
-        self._receive = receive
         self._frames: deque[str | bytes] = deque()
         self._bytes = 0
         self._credit = float(FRAMES_AT_ONCE)
@@ -68,12 +67,12 @@ class Inbox:
         """Whether a frame waits, and its answer would not have to."""
         return bool(self._frames) and not self._line.backed_up
 
-    async def work(self) -> None:
+    async def work(self, receive: Callable[[str | bytes], Awaitable[None]]) -> None:
         """Hand on frame after frame while there is one."""
         while self.can_work:
             frame = self._frames.popleft()
             self._bytes -= len(frame)
-            await self._receive(frame)
+            await receive(frame)
             if not self._frames:
                 self._line.read_on()
             await asyncio.sleep(0)  # a flood from one socket leaves the others their turns

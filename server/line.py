@@ -272,9 +272,14 @@ class SocketLine(WebSocketsSansIOProtocol):
             self._session.flowing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See uvicorn; the descriptor is closed, and may be somebody else's, only after this."""
+        """See uvicorn; the descriptor is closed, and may be somebody else's, only after this.
+
+        Nothing may lead back here then, so that a crowd that goes is freed without a look for cycles.
+        """
         self._over(None)
         super().connection_lost(exc)
+        self._session = self._on_end = None
+        self.conn.parser.close()
 
     def shutdown(self) -> None:
         """See uvicorn."""
@@ -319,6 +324,8 @@ class SocketLine(WebSocketsSansIOProtocol):
     def _parse(self) -> None:
         """Take one slice of what has been read."""
         self._parsing = False
+        if self.disconnected:
+            return
         if self.closed:
             self.conn.receive_data(self._unread)  # up to the peer's close frame
         elif self._held or self._choked or not self._unread:

@@ -62,7 +62,7 @@ class Session:
         self._following = Following(
             line, visitor.person, hub=hub, rights=rights, role_on=self._role_on, look=self.look
         )
-        self._inbox = Inbox(line, self.receive)
+        self._inbox = Inbox(line)
         self._turn: asyncio.Lock | None = None
         self._work: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -147,7 +147,7 @@ class Session:
 
     def _work_on(self) -> None:
         if self._work is None and self._inbox.can_work and not self._over:
-            self._work = asyncio.create_task(self._inbox.work())
+            self._work = asyncio.create_task(self._inbox.work(self.receive))
             self._work.add_done_callback(self._worked)
 
     def _worked(self, task: asyncio.Task[None]) -> None:
