@@ -1,8 +1,9 @@
 """The sockets that follow one topic: most take each frame from one loop, the others when they can.
 
-Nothing is sent to anybody whose role has been believed for longer than a second. While messages
-come, the roles of all who are in a lane are asked with one question before that second is over; where
-it is over, messages are held back until the answer is there.
+What is published in one turn of the event loop is sent together, since each call of the system costs
+more than the bytes do. Nothing is sent to anybody whose role has been believed for longer than a second.
+While messages come, the roles of all who are in a lane are asked with one question before that second
+is over; where it is over, messages are held back until the answer is there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 0.6 * KNOWN_S
 """Roles that are older are asked for while they still hold, so that no message waits for them."""
+_TOGETHER_BYTES = 64 * 1024
+"""So much is sent at a time, and does not wait for the end of the turn."""
 _TURN = 500
 """Followers that are looked at before somebody else has a turn."""
 _TRY_S = 5.0
@@ -68,6 +71,7 @@ class Audience:
         self._believed_until = -math.inf
         self._joined_until = math.inf
         self._asking: asyncio.Task[None] | None = None
+        self._end_of_turn: asyncio.Handle | None = None
 
     def __len__(self) -> int:
         return len(self._aside) + sum(len(lane.followers) for lane in self._lanes.values())
@@ -85,8 +89,11 @@ class Audience:
         self._aside.discard(follower)
         follower.backlog = None
         follower.audience = None
-        if self._asking is not None and not len(self):
-            self._asking.cancel()
+        if not len(self):
+            self._held.clear()
+            self._held_bytes = 0
+            if self._asking is not None:
+                self._asking.cancel()
 
     def step_aside(self, follower: Follower) -> None:
         """Take a follower out of its lane, at the position that the lane has reached."""
@@ -121,7 +128,7 @@ class Audience:
         self._joined_until = min(self._joined_until, follower.until)
 
     def offer(self, message: Published) -> None:
-        """Send a message of the topic to everybody, at once or as soon as it can be."""
+        """Send a message of the topic to everybody, in this turn or as soon as it can be."""
         # Whoever leaves a lane while it is sent to has had the message, and is not among these.
         aside = tuple(self._aside)
         if any(lane.followers for lane in self._lanes.values()):
@@ -132,13 +139,14 @@ class Audience:
                 self.settle(follower)
 
     def _offer_to_lanes(self, message: Published) -> None:
-        now = time.monotonic()
-        if self._held or now >= self._believed_until:
-            self._hold(message)
-        else:
-            self._send(message)
-        if now >= self._believed_until - KNOWN_S + _ASK_AGAIN_S and self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
+        self._held.append(message)
+        self._held_bytes += message.size
+        if time.monotonic() >= self._believed_until - KNOWN_S + _ASK_AGAIN_S:
+            self._ask_soon()
+        if self._held_bytes > _TOGETHER_BYTES:
+            self._flush()
+        elif self._end_of_turn is None:
+            self._end_of_turn = asyncio.get_running_loop().call_soon(self._flush)
 
     async def close(self) -> None:
         """Ask no more."""
@@ -156,18 +164,31 @@ class Audience:
     def _backlog(self, position: tuple[str, int]) -> Backlog:
         return Backlog(position, limit_bytes=self._queue_bytes, limit_messages=self._queue_messages)
 
-    def _send(self, message: Published) -> None:
-        if message["type"] != "passing":
-            self._sent = (message["epoch"], message["offset"])
-        for role, lane in self._lanes.items():
-            if lane.followers:
-                lane.send(framed(encode(message, role)))
-
-    def _hold(self, message: Published) -> None:
-        self._held.append(message)
-        self._held_bytes += message.size
+    def _flush(self) -> None:
+        """Send what is held, if the roles are believed; else it waits for those who ask for them."""
+        if self._end_of_turn is not None:
+            self._end_of_turn.cancel()
+            self._end_of_turn = None
+        if not self._held:
+            return
+        if time.monotonic() < self._believed_until:
+            self._release()
+            return
+        self._ask_soon()
         if self._held_bytes > self._queue_bytes or len(self._held) > self._queue_messages:
             self._give_up()
+
+    def _send(self, messages: list[Published]) -> None:
+        for message in messages:
+            if message["type"] != "passing":
+                self._sent = (message["epoch"], message["offset"])
+        for role, lane in self._lanes.items():
+            if lane.followers:
+                lane.send(b"".join([framed(encode(message, role)) for message in messages]))
+
+    def _ask_soon(self) -> None:
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:
         """Look at the roles of all in the lanes, then send what was held back."""
@@ -203,9 +224,14 @@ class Audience:
 
     def _release(self) -> None:
         while self._held:
-            message = self._held.popleft()
-            self._held_bytes -= message.size
-            self._send(message)
+            # A socket that does not take all of it keeps the rest to itself: no more than this.
+            together: list[Published] = []
+            size = 0
+            while self._held and (not together or size + self._held[0].size <= _TOGETHER_BYTES):
+                together.append(self._held.popleft())
+                size += together[-1].size
+            self._held_bytes -= size
+            self._send(together)
         for follower in tuple(self._aside):
             self.settle(follower)
 

@@ -56,7 +56,7 @@ from tests.bench.serving import free_port
 
 ROUNDS = 3
 ROUND_S = 1.0
-RETURNING = 9_500
+RETURNING = 10_000
 RETURNING_CASES = 100
 RETURNING_ENTRIES = 50
 JSON_PATHS = ("/api/charts/case.json", "/healthz")

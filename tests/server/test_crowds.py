@@ -18,10 +18,13 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from server import lane as lane_module
 from server import sockets as sockets_module
 from server.errors import Close
+from server.fanout import Counts, Descriptors, send_all
 from server.inbox import FRAMES_AT_ONCE
 from server.line import SocketLine
+from server.published import Published
 from server.rights import KNOWN_S
 from storage.batch import Batch
 from storage.people import People
@@ -185,6 +188,76 @@ async def test_what_waits_for_roles_reaches_also_those_whose_socket_stalls_meanw
             await rename(live, case["machine"], 1, start=6)
             for wire in wires:
                 assert await titles(wire, 7) == expected(7)
+
+
+async def test_what_comes_in_one_turn_is_sent_at_once_and_whole(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def noting(fds: Descriptors, frame: bytes, sent: Counts) -> int:
+        calls.append(len(frame))
+        return send_all(fds, frame, sent)
+
+    monkeypatch.setattr(lane_module, "send_all", noting)
+    async with live.person() as ann:
+        case = await ann.case()
+        topic = f"case:{case['id']}"
+        async with crowd(ann, topic) as wires:
+            await rename(live, case["machine"], 1)
+            for wire in wires:
+                assert await titles(wire, 1) == expected(1)
+            known = live.parts.hub._topics[topic]
+
+            def publish(first: int, count: int, size: int) -> None:
+                for position in range(first, first + count):
+                    data = {"attempt": 1, "position": position, "text": "x" * size}
+                    message = {
+                        "type": "passing",
+                        "topic": topic,
+                        "machine": "m",
+                        "what": "token",
+                        "data": data,
+                    }
+                    known.offer(Published(message, size))
+
+            async def arrived(wire: Wire, first: int, count: int) -> None:
+                for position in range(first, first + count):
+                    assert (await wire.read())["data"]["position"] == position
+
+            calls.clear()
+            publish(0, 20, 100)
+            assert calls == []
+            for wire in wires:
+                await arrived(wire, 0, 20)
+            assert len(calls) == 1
+            calls.clear()
+            publish(20, 20, 40_000)  # much is not kept until the end of the turn
+            assert len(calls) >= 9
+            for wire in wires:
+                await arrived(wire, 20, 20)
+            assert max(calls) < 3 * 40_000
+            calls.clear()
+            assert known.audience is not None
+            known.audience._believed_until = 0.0
+            publish(40, 20, 40_000)  # nor sent in one piece once the roles have been looked up
+            assert calls == []
+            for wire in wires:
+                await arrived(wire, 40, 20)
+            assert max(calls) < 3 * 40_000
+            # Whoever leaves the lane or the topic in the middle of a turn gets all, or nothing, of it.
+            publish(60, 3, 100)
+            stalled, gone = lines_of(live)[:2]
+            stalled.pause_writing()
+            stalled.resume_writing()
+            gone.end(Close.SHUTDOWN)
+            publish(63, 2, 100)
+            leaving = gone.transport.get_extra_info("peername")
+            for wire in wires:
+                if wire.socket.local_address == leaving:
+                    assert await wire.close_code() == Close.SHUTDOWN
+                else:
+                    await arrived(wire, 60, 5)
 
 
 async def test_each_role_sees_what_it_may_do(live: Live) -> None:
