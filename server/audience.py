@@ -1,9 +1,9 @@
 """The sockets that follow one topic: most take each frame from one loop, the others when they can.
 
-What is published in one turn of the event loop is sent together, since each call of the system costs
-more than the bytes do. Nothing is sent to anybody whose role has been believed for longer than a second.
-While messages come, the roles of all who are in a lane are asked with one question before that second
-is over; where it is over, messages are held back until the answer is there.
+What is published to many in one turn of the event loop is sent together, since each call of the system
+costs more than the bytes do. Nothing is sent to anybody whose role has been believed for longer than a
+second. While messages come, the roles of all who are in a lane are asked with one question before that
+second is over; where it is over, messages are held back until the answer is there.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _ASK_AGAIN_S = 0.6 * KNOWN_S
 """Roles that are older are asked for while they still hold, so that no message waits for them."""
 _TOGETHER_BYTES = 64 * 1024
 """So much is sent at a time, and does not wait for the end of the turn."""
+_FEW = 8
+"""So few sockets are sent to at once: a call for each costs less time than they would wait."""
 _TURN = 500
 """Followers that are looked at before somebody else has a turn."""
 _TRY_S = 5.0
@@ -143,7 +145,8 @@ class Audience:
         self._held_bytes += message.size
         if time.monotonic() >= self._believed_until - KNOWN_S + _ASK_AGAIN_S:
             self._ask_soon()
-        if self._held_bytes > _TOGETHER_BYTES:
+        few = sum(len(lane.followers) for lane in self._lanes.values()) <= _FEW
+        if few or self._held_bytes > _TOGETHER_BYTES:
             self._flush()
         elif self._end_of_turn is None:
             self._end_of_turn = asyncio.get_running_loop().call_soon(self._flush)

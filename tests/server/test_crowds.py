@@ -260,6 +260,22 @@ async def test_what_comes_in_one_turn_is_sent_at_once_and_whole(
                     await arrived(wire, 60, 5)
 
 
+async def test_a_few_do_not_wait_for_the_end_of_a_turn(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with live.person() as ann:
+        case = await ann.case()
+        topic = f"case:{case['id']}"
+        async with crowd(ann, topic, 3) as wires:
+            await rename(live, case["machine"], 1)
+            for wire in wires:
+                assert await titles(wire, 1) == expected(1)
+            written: list[SocketLine] = []
+            monkeypatch.setattr(SocketLine, "write", lambda line, frame: written.append(line))
+            token = {"type": "passing", "topic": topic, "machine": "m", "what": "token", "data": {}}
+            live.parts.hub._topics[topic].offer(Published(token, 100))
+            assert len(written) == 3
+            monkeypatch.undo()
+
+
 async def test_each_role_sees_what_it_may_do(live: Live) -> None:
     async with live.person("ann") as ann, live.person("bob") as bob:
         case = await ann.case()
