@@ -1,0 +1,94 @@
+"""Tables of evidence: files, and the passages and terms in them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, SmallInteger, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from storage.schema_columns import created, node_id, reference
+
+DIMENSIONS = 384
+"""Of a chunk's vector."""
+
+
+class Evidence(SQLModel, table=True):
+    """One file in one case. `text` is the whole extracted text; positions count its characters."""
+
+    __tablename__: ClassVar[str] = "evidence"
+    __table_args__ = (UniqueConstraint("case_id", "sha256"),)
+    id: int | None = node_id()
+    case_id: str = reference("cases.id", index=True)
+    parent_id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, ForeignKey("evidence.id", ondelete="CASCADE"), index=True)
+    )
+    upload: str = ""
+    """Id of the upload machine that brought it."""
+    filename: str
+    title: str
+    sha256: str
+    bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    media_type: str
+    meta: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    """Mail headers, PDF document facts; JSON."""
+    text: str = Field(default="", sa_column=Column(Text, nullable=False))
+    pages: list[list[int]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    """`[start, end]` of each page in `text`; empty where the source has no pages."""
+    summary: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    """Sentences of the source: `{text, start, end, page}`."""
+    tags: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    uploaded_by: str = ""
+    created_at: datetime = created()
+
+
+class Chunk(SQLModel, table=True):
+    """A passage: characters `start`..`end` of its evidence's text, on `page` (0: none)."""
+
+    __tablename__: ClassVar[str] = "chunks"
+    __table_args__ = (
+        UniqueConstraint("evidence_id", "ordinal"),
+        Index(
+            "chunks_vector",
+            "vector",
+            postgresql_using="hnsw",
+            postgresql_ops={"vector": "halfvec_cosine_ops"},
+        ),
+    )
+    id: int | None = node_id()
+    case_id: str = reference("cases.id", index=True)
+    evidence_id: int = reference("evidence.id", kind=BigInteger)
+    ordinal: int
+    page: int = 0
+    start: int
+    end: int
+    boxes: list[list[float]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    """`[x0, y0, x1, y1]` of each line on `page`, in PDF points, origin top left."""
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    words: int = 0
+    """Number of indexed terms, for BM25; 0 until indexed."""
+    vector: Any = Field(default=None, sa_column=Column(HALFVEC(DIMENSIONS), nullable=True))
+
+
+class Posting(SQLModel, table=True):
+    """Term `term` occurs `count` times in a chunk."""
+
+    __tablename__: ClassVar[str] = "postings"
+    __table_args__ = (Index("postings_chunk", "chunk_id"),)
+    case_id: str = reference("cases.id", primary_key=True)
+    term: str = Field(primary_key=True)
+    chunk_id: int = reference("chunks.id", primary_key=True, kind=BigInteger)
+    count: int = Field(sa_column=Column(SmallInteger, nullable=False))
+
+
+class Similarity(SQLModel, table=True):
+    """Two chunks of one case whose vectors are near; `source` < `target`, weight = cosine."""
+
+    __tablename__: ClassVar[str] = "similarities"
+    case_id: str = reference("cases.id", index=True)
+    source: int = reference("chunks.id", primary_key=True, kind=BigInteger)
+    target: int = reference("chunks.id", primary_key=True, index=True, kind=BigInteger)
+    weight: float
