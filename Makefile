@@ -13,7 +13,7 @@ $(shell test -x $(BIN)/python || rm -f .make/python .make/redis)
 $(shell test -d web/node_modules || rm -f .make/node)
 $(shell test -f web/dist/index.html || rm -f .make/web)
 
-.PHONY: setup web demo serve test lint types wire-types bench e2e services-test clean
+.PHONY: setup web demo serve test slow-test lint types wire-types bench e2e services-test clean
 .DELETE_ON_ERROR:
 
 setup: .make/python .make/redis .make/node
@@ -28,7 +28,11 @@ serve: setup web
 
 test: setup lint types web
 	$(NPM) --prefix web test
-	$(BIN)/pytest -n $(JOBS) -m "not browser"
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser and not slow"
+
+# The longer runs of proofs that `make test` holds to a few kills and requests.
+slow-test: setup web
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m slow
 
 lint: .make/python
 	$(BIN)/ruff check .
@@ -53,7 +57,7 @@ e2e: setup web
 services-test: setup
 	@test -n "$$TEST_REDIS_URL$$TEST_DATABASE_URL" || { \
 	  echo "Set TEST_REDIS_URL, TEST_DATABASE_URL or both to servers that may be emptied." >&2; exit 1; }
-	$(BIN)/pytest tests/storage tests/server -m "not browser"
+	$(BIN)/pytest tests/storage tests/server -m "not browser and not slow"
 
 # Leaves the data folder alone.
 clean:

@@ -23,10 +23,26 @@ from server.settings import Settings
 from storage.migrate import upgrade
 from tests.cluster import redis_cluster
 
-_TABLES = (
-    "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
-    "WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-)
+_EMPTY = """
+DO $$
+DECLARE
+  one text;
+  filled boolean;
+BEGIN
+  FOR one IN
+    SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+  LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I)', one) INTO filled;
+    CONTINUE WHEN NOT filled;
+    IF one = 'chunks' THEN  -- a search by vector would still meet what was only deleted
+      TRUNCATE chunks CASCADE;
+    ELSE
+      EXECUTE format('DELETE FROM %I', one);
+    END IF;
+  END LOOP;
+END $$
+"""
+"""Truncating every table takes several times as long as looking which one has rows."""
 
 
 @pytest.fixture(scope="session")
@@ -106,8 +122,7 @@ async def empty(database_url: str) -> None:
     """Empty every table."""
     engine = create_async_engine(database_url, poolclass=NullPool)
     async with engine.begin() as connection:
-        names = (await connection.execute(text(_TABLES))).scalars().all()
-        await connection.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"))
+        await connection.execute(text(_EMPTY))
     await engine.dispose()
 
 

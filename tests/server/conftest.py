@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
 from redis.asyncio import Redis
 
 from server.engine import Engine
@@ -16,6 +20,33 @@ from tests.server.live import Live, running
 
 SHARDS = 4
 TOPIC = "case:c1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """A hash is meant to cost a fifth of a second, which every login here would pay; see `test_passwords`."""
+    quick = partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("server.passwords.PasswordHasher", quick)
+        yield
+
+
+class Hurried:
+    """asyncio as uvicorn sees it, which looks ten times a second whether it shall end: it sleeps less."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, delay: float) -> None:
+        await asyncio.sleep(delay / 10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_ends() -> Iterator[None]:
+    """Servers of a test end at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uvicorn.server.asyncio", Hurried())
+        yield
 
 
 @pytest.fixture

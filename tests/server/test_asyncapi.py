@@ -22,8 +22,8 @@ from server.settings import Settings
 from storage.keys import shard_keys
 from storage.machine_store import shard_of
 from tests.server.live import Live, Person, Wire, running
-from tests.server.receiver import Receiver, receiving
 from tests.server.sse_reader import Reader, stream
+from tests.server.webhooks.receiver import Receiver, receiving
 
 DOCUMENT = description("https://cases.example.org")
 

@@ -36,9 +36,6 @@ from server.settings import Settings
 from tests.server.contents import Contents, fill, with_webhooks
 from tests.server.live import Live, Person, running
 
-EXAMPLES = 8
-"""Requests for each operation, way of making them, and kind of addresses."""
-
 API = ("/api/", "/streams/", "/healthz", "/metrics")
 """How the paths of the API begin; all others are those of the browser's files."""
 
@@ -104,8 +101,13 @@ async def test_the_description_is_served_to_everybody(live: Live) -> None:
 
 # Hundreds of requests one after the other; a test that is ended leaves requests to a server that is gone.
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "examples", [pytest.param(3, id="few"), pytest.param(15, id="many", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-async def test_the_server_answers_as_described_whatever_is_asked(live: Live, mode: GenerationMode) -> None:
+async def test_the_server_answers_as_described_whatever_is_asked(
+    live: Live, mode: GenerationMode, examples: int
+) -> None:
     async with live.person("ann") as ann, live.person("bob") as bob:
         contents = await fill(live, ann, bob)
         document = closed((await ann.http.get("/api/openapi.json")).json())
@@ -115,7 +117,7 @@ async def test_the_server_answers_as_described_whatever_is_asked(live: Live, mod
         for label in sorted(labels, key=ENDING_LOGINS.__contains__):
             if label in ENDING_LOGINS:
                 await ann.login()
-            failures += await asyncio.to_thread(_fuzz, document, label, mode, ann, contents)
+            failures += await asyncio.to_thread(_fuzz, document, label, mode, examples, ann, contents)
     assert not failures, "\n\n".join(failures)
 
 
@@ -143,8 +145,14 @@ def _labels(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _fuzz(
-    document: dict[str, Any], label: str, mode: GenerationMode, person: Person, contents: Contents
+    document: dict[str, Any],
+    label: str,
+    mode: GenerationMode,
+    examples: int,
+    person: Person,
+    contents: Contents,
 ) -> list[str]:
+    """What is wrong with the answers to so many requests, of each kind of addresses."""
     method, path = label.split(" ")
     api = schemathesis.openapi.from_dict(document, config=WITHOUT_MADE_UP_CREDENTIALS)
     operation = api[path][method]
@@ -155,7 +163,7 @@ def _fuzz(
         strategy = operation.as_strategy(generation_mode=mode, path_parameters=known or None)
 
         @hypothesis.settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             deadline=None,
             database=None,
             derandomize=True,

@@ -1,4 +1,4 @@
-"""The proofs of `tests.proof`, in a few kills and restarts."""
+"""The proofs of `tests.proof`, in a few kills and restarts; `make slow-test` has more of them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,36 @@ from tests.proof.run import prove
 pytestmark = pytest.mark.timeout(400)
 
 
-async def test_kills_of_every_process_lose_nothing_repeat_nothing_and_leave_nothing_stuck() -> None:
-    killer = Killer(kills=20, seed=3, pause_s=(0.1, 1.0), at_once=(2, 3, 4))
-    outcome = await prove(killer, people=4, machines=40, floor=2, seed=3, rename_every_s=0.5)
+@pytest.mark.parametrize(
+    ("kills", "machines", "seed"),
+    [
+        pytest.param(7, 14, 11, id="few"),  # with this seed one of each kind is chosen at least
+        pytest.param(40, 60, 3, id="many", marks=pytest.mark.slow),
+    ],
+)
+async def test_kills_of_every_process_lose_nothing_repeat_nothing_and_leave_nothing_stuck(
+    kills: int, machines: int, seed: int
+) -> None:
+    killer = Killer(kills=kills, seed=seed, pause_s=(0.1, 0.6), at_once=(2, 3, 4))
+    outcome = await prove(killer, people=4, machines=machines, floor=2, seed=seed, rename_every_s=0.5)
     assert outcome.faults == []
-    assert outcome.kills.total() >= 20
-    assert outcome.machines.total() >= 40
-    assert outcome.acknowledged > 40
+    assert outcome.kills.total() >= kills
+    assert outcome.machines.total() >= machines
+    assert outcome.acknowledged > machines
 
 
-async def test_restarts_of_redis_under_load_lose_nothing() -> None:
-    restarter = Restarter(seconds=9, seed=1, every_s=(1.0, 3.0))
-    outcome = await prove(restarter, people=3, machines=16, floor=2, seed=1, rename_every_s=0.5)
+@pytest.mark.parametrize(
+    ("seconds", "every_s", "machines", "restarts"),
+    [
+        pytest.param(5, (0.8, 1.6), 8, 2, id="few"),
+        pytest.param(30, (1.0, 4.0), 30, 6, id="many", marks=pytest.mark.slow),
+    ],
+)
+async def test_restarts_of_redis_under_load_lose_nothing(
+    seconds: float, every_s: tuple[float, float], machines: int, restarts: int
+) -> None:
+    restarter = Restarter(seconds=seconds, seed=1, every_s=every_s)
+    outcome = await prove(restarter, people=3, machines=machines, floor=2, seed=1, rename_every_s=0.5)
     assert outcome.faults == []
-    assert outcome.kills.total() >= 2
-    assert outcome.machines.total() >= 16
+    assert outcome.kills.total() >= restarts
+    assert outcome.machines.total() >= machines

@@ -27,8 +27,8 @@ from storage.machine_store_redis import RedisMachineStore
 from storage.people import People
 from storage.webhook_deliveries import Attempt, LeaseLost, WebhookDeliveries
 from storage.webhooks import Hook, Webhooks
-from tests.server.receiver import Receiver, Request, receiving
 from tests.server.runtime_parts import end, python
+from tests.server.webhooks.receiver import Receiver, Request
 
 TOPIC = "case:hooked"
 WITHIN_S = 30.0
@@ -71,7 +71,7 @@ class Instance:
         process = python(
             self.services,
             "-m",
-            "tests.server.webhook_server",
+            "tests.server.webhooks.webhook_server",
             CASEWIRE_WEBHOOK_HOSTS="127.0.0.1",
             CASEWIRE_SHARDS=str(self.settings.shards),
             CASEWIRE_CPU_WORKERS="0",
@@ -82,12 +82,6 @@ class Instance:
             yield process
         finally:
             end(process)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as started:
-        yield started
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 from server.webhooks_signing import headers, new_secret
 
-README = Path(__file__).resolve().parents[2] / "server" / "README.md"
+README = Path(__file__).resolve().parents[3] / "server" / "README.md"
 BODY = b'{"specversion":"1.0"}'
 
 Check = Callable[[str, Mapping[str, str], bytes], bool]
