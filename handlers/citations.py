@@ -6,9 +6,6 @@ import logging
 import re
 from collections.abc import Iterator
 
-from eyecite import get_citations
-from eyecite.models import FullCaseCitation, FullJournalCitation, FullLawCitation
-
 from handlers.found import Found
 
 # Its warnings quote the text they are about, and case text is never logged.
@@ -24,6 +21,10 @@ def citations(text: str) -> Iterator[Found]:
     """Full citations; the key is the normal form without spaces around."""
     if not _SIGN.search(text):
         return
+    # Half a second and 30 MB, which a server never needs and a worker only where something is cited.
+    from eyecite import get_citations
+    from eyecite.models import FullCaseCitation, FullJournalCitation, FullLawCitation
+
     for citation in get_citations(text):
         if not isinstance(citation, FullCaseCitation | FullLawCitation | FullJournalCitation):
             continue
