@@ -33,7 +33,6 @@ def main(arguments: list[str] | None = None) -> None:
         settings = load_settings()
     except SettingsError as error:
         _misused(error)
-    from server.demo import DemoFailed
     from server.services import ServicesError
 
     command: Callable[[argparse.Namespace, Settings], Awaitable[int] | int] = options.run
@@ -45,7 +44,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(MISUSE)
     except (
         CommandFailed,
-        DemoFailed,
         ServicesError,
         UnknownKind,
         Refused,

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from server import demo_case
+from server.cli_wire import CommandFailed
 from server.client import Client, Message
 from server.settings import Settings
 
@@ -25,7 +26,7 @@ STARTUP_S = 90.0
 ENDED = ("ready", "failed", "duplicate", "cancelled", "locked")
 
 
-class DemoFailed(Exception):
+class DemoFailed(CommandFailed):
     """A step did not turn out as it must; the message says which."""
 
 
