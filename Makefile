@@ -13,6 +13,9 @@ $(shell test -x $(BIN)/python || rm -f .make/python .make/redis)
 $(shell test -d web/node_modules || rm -f .make/node)
 $(shell test -f web/dist/index.html || rm -f .make/web)
 
+# Where bytecode is not kept, each of the many processes that the tests start compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup web demo serve test slow-test lint types wire-types bench e2e services-test clean
 .DELETE_ON_ERROR:
 

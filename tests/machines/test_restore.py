@@ -158,10 +158,8 @@ def outcome(send: Any) -> Step | type[Exception]:
     return done
 
 
-@pytest.mark.parametrize("kind", sorted(CHARTS))
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_restoring_before_every_event_changes_nothing(kind: str, data: st.DataObject) -> None:
+def unchanged(kind: str, data: st.DataObject) -> None:
+    """A life of the machine, led in four ways."""
     topic, payload = SPAWNED[kind]
     incoming = Incoming("spawn", payload, "handler", 1000.0, "u1")
     last = spawn(kind, f"{kind}-0-ab", topic, incoming)
@@ -186,6 +184,21 @@ def test_restoring_before_every_event_changes_nothing(kind: str, data: st.DataOb
         assert restored == pooled
         if isinstance(restored, Step):
             last = restored
+
+
+@pytest.mark.parametrize("kind", sorted(CHARTS))
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_restoring_before_every_event_changes_nothing(kind: str, data: st.DataObject) -> None:
+    unchanged(kind, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(CHARTS))
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_restoring_changes_nothing_in_many_lives(kind: str, data: st.DataObject) -> None:
+    unchanged(kind, data)
 
 
 def test_every_event_of_every_chart_is_tried() -> None:

@@ -98,13 +98,18 @@ async def test_listening_goes_on_after_an_error_that_nobody_foresaw(
     caplog.clear()
 
 
+@pytest.mark.parametrize("rounds", [90, pytest.param(900, marks=pytest.mark.slow)])
 async def test_publishing_races_with_those_who_come_back_and_nobody_loses_or_repeats_an_entry(
-    store: RedisMachineStore, engine: Engine, other: Engine, lossy: Callable[[Fate], LossyStore]
+    store: RedisMachineStore,
+    engine: Engine,
+    other: Engine,
+    lossy: Callable[[Fate], LossyStore],
+    rounds: int,
 ) -> None:
     dice = random.Random(7)
     recovered = 0
     losses = losing(lambda offset: dice.random() < 0.1)
-    for number in range(300):
+    for number in range(rounds):
         topic = f"case:race{number % 30}"
         before = (await store.position(topic))[1]
         if before < 4:
@@ -122,4 +127,4 @@ async def test_publishing_races_with_those_who_come_back_and_nobody_loses_or_rep
             await follow(subscription, view, until=before + 5)
             await writing
             assert view.offsets == list(range(since + 1, before + 6))
-    assert recovered == 300
+    assert recovered == rounds

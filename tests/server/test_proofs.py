@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("kills", "machines", "seed"),
     [
-        pytest.param(7, 14, 11, id="few"),  # with this seed one of each kind is chosen at least
+        pytest.param(7, 10, 11, id="few"),  # with this seed one of each kind is chosen at least
         pytest.param(40, 60, 3, id="many", marks=pytest.mark.slow),
     ],
 )
@@ -32,7 +32,7 @@ async def test_kills_of_every_process_lose_nothing_repeat_nothing_and_leave_noth
 @pytest.mark.parametrize(
     ("seconds", "every_s", "machines", "restarts"),
     [
-        pytest.param(5, (0.8, 1.6), 8, 2, id="few"),
+        pytest.param(4, (0.8, 1.6), 5, 2, id="few"),
         pytest.param(30, (1.0, 4.0), 30, 6, id="many", marks=pytest.mark.slow),
     ],
 )
@@ -40,7 +40,9 @@ async def test_restarts_of_redis_under_load_lose_nothing(
     seconds: float, every_s: tuple[float, float], machines: int, restarts: int
 ) -> None:
     restarter = Restarter(seconds=seconds, seed=1, every_s=every_s)
-    outcome = await prove(restarter, people=3, machines=machines, floor=2, seed=1, rename_every_s=0.5)
+    outcome = await prove(
+        restarter, people=3, machines=machines, floor=2, seed=1, rename_every_s=0.5, CASEWIRE_CPU_WORKERS="1"
+    )
     assert outcome.faults == []
     assert outcome.kills.total() >= restarts
     assert outcome.machines.total() >= machines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
@@ -163,7 +164,11 @@ async def test_a_handler_learns_at_its_next_batch_that_it_is_cancelled(parts: Pa
     assert await parts.state(machine) == ["cancelled"]
 
 
-async def test_a_handler_that_only_waits_is_stopped_when_it_is_cancelled(parts: Parts) -> None:
+async def test_a_handler_that_only_waits_is_stopped_when_it_is_cancelled(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.runner._WATCH_S", 0.1)
+    monkeypatch.setattr("server.runner._UNWIND_S", 0.3)
     machine = await parts.upload("a.pdf")
     started = asyncio.Event()
 

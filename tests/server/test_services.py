@@ -98,8 +98,13 @@ async def test_configured_addresses_are_not_written_to_the_lock(settings: Settin
     ],
 )
 async def test_a_configured_service_that_does_not_answer_is_refused_with_a_sentence(
-    settings: Settings, other_dir: Path, update: dict[str, str], sentence: str
+    settings: Settings,
+    other_dir: Path,
+    update: dict[str, str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("server.services._ANSWER_S", 1.0)
     configured = settings.model_copy(update={"data": other_dir, **update})
     with pytest.raises(ServicesError) as refused:
         async with running_services(configured):

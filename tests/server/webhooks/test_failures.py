@@ -53,13 +53,13 @@ async def test_a_receiver_may_ask_to_be_left_alone_for_a_while(
     ann: Owner, receiver: Receiver, form: str
 ) -> None:
     await ann.subscribe(receiver)
-    later = datetime.now(UTC) + timedelta(seconds=3)
-    receiver.headers = {"Retry-After": "2" if form == "seconds" else format_datetime(later, usegmt=True)}
+    later = datetime.now(UTC) + timedelta(seconds=2)
+    receiver.headers = {"Retry-After": "1" if form == "seconds" else format_datetime(later, usegmt=True)}
     receiver.plan = [503]
     began = time.monotonic()
     await ann.rename("One")
     await receiver.until(1)
-    assert time.monotonic() - began > 1.5
+    assert time.monotonic() - began > 0.9  # a date has no part of a second
 
 
 async def test_what_cannot_be_delivered_is_put_aside_and_the_rest_goes_on(
