@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import text
+
 from tests.server.live import Live, Person
 from tests.server.runtime_parts import until
 from tests.server.webhooks.receiver import Receiver
@@ -36,6 +38,16 @@ class Owner:
             await self.live.parts.engine.send(
                 self.case["machine"], "rename", {"title": title}, source="client", role="owner"
             )
+
+    async def held(self) -> None:
+        """Wait until a server has taken the webhook as it was last changed."""
+
+        async def taken() -> bool:
+            async with self.live.parts.database.connect() as connection:
+                wanted = text("SELECT holder <> '' FROM webhooks WHERE id = :id")
+                return bool(await connection.scalar(wanted, {"id": self.hook["id"]}))
+
+        await until(taken, 15)
 
     async def reaches(self, **wanted: Any) -> dict[str, Any]:
         """Wait until the webhook looks so."""

@@ -67,6 +67,7 @@ async def test_a_new_secret_and_the_old_one_sign_side_by_side_for_a_day(
     old = (await ann.subscribe(receiver))["secret"]
     new = (await ann.call("POST", "/secret"))["secret"]
     assert new != old
+    await ann.held()
     await ann.rename("One")
     (request,) = await receiver.until(1)
     assert request.signed_by(old)
@@ -74,6 +75,7 @@ async def test_a_new_secret_and_the_old_one_sign_side_by_side_for_a_day(
     async with ann.live.parts.database.begin() as connection:
         await connection.execute(text("UPDATE webhooks SET previous_until = now() - interval '1 second'"))
     await ann.call("POST", "/resume")
+    await ann.held()
     await ann.rename("Two")
     await receiver.until(2)
     assert receiver.taken[1].signed_by(new)
