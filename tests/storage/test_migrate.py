@@ -1,12 +1,14 @@
 """The migrations and the schema must say the same."""
 
+from pathlib import Path
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlmodel import SQLModel
 
-import storage.schema  # noqa: F401
+import storage.schema
 from storage.database import create_engine, with_driver
 from storage.migrate import current, newest, upgrade
 
@@ -20,6 +22,13 @@ async def test_migrated_tables_equal_the_declared_ones(database: str) -> None:
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
     await engine.dispose()
+
+
+def test_no_table_is_declared_where_the_comparison_does_not_look() -> None:
+    there = {path.stem for path in Path(storage.schema.__file__).parent.glob("schema_*.py")}
+    assert there == {name for name in vars(storage) if name.startswith("schema_")}
+    told = {one.__table__.name for one in vars(storage.schema).values() if hasattr(one, "__table__")}
+    assert told == set(SQLModel.metadata.tables)
 
 
 async def test_a_migrated_database_is_at_the_newest_revision_and_stays_there(database: str) -> None:
