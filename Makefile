@@ -31,11 +31,11 @@ serve: setup web
 
 test: setup lint types web
 	$(NPM) --prefix web test
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser and not slow"
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not browser and not slow"
 
 # The longer runs of proofs that `make test` holds to a few kills and requests.
 slow-test: setup web
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -m slow
+	$(BIN)/pytest -n $(JOBS) -m slow
 
 lint: .make/python
 	$(BIN)/ruff check .
