@@ -195,7 +195,7 @@ def test_restoring_before_every_event_changes_nothing(kind: str, data: st.DataOb
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(CHARTS))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=st.data())
 def test_restoring_changes_nothing_in_many_lives(kind: str, data: st.DataObject) -> None:
     unchanged(kind, data)

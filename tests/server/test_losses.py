@@ -98,7 +98,7 @@ async def test_listening_goes_on_after_an_error_that_nobody_foresaw(
     caplog.clear()
 
 
-@pytest.mark.parametrize("rounds", [90, pytest.param(900, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [90, pytest.param(600, marks=pytest.mark.slow)])
 async def test_publishing_races_with_those_who_come_back_and_nobody_loses_or_repeats_an_entry(
     store: RedisMachineStore,
     engine: Engine,
