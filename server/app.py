@@ -158,7 +158,12 @@ def create_app(
 
 @asynccontextmanager
 async def build(
-    settings: Settings, services: Services, *, name: str, alone: bool, when_warm: Callable[[], None]
+    settings: Settings,
+    services: Services,
+    *,
+    name: str,
+    alone: bool,
+    when_warm: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Parts]:
     """Everything that an application is made of, connected and running, on stores that are prepared."""
     async with AsyncExitStack() as stack:

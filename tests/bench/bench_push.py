@@ -16,18 +16,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from http.client import HTTPResponse
 from pathlib import Path
-from typing import Any
 
 import orjson
 import psutil
 import uvloop
 from redis import Redis
 
-from machines.snapshot import Snapshot
-from machines.step import Step, chart_of, hash_of
 from server.auth import COOKIE
 from server.front import PUBLIC
 from storage import machine_store_redis
@@ -51,7 +47,7 @@ from tests.bench.push_latency import (
 )
 from tests.bench.push_peers import TEXT
 from tests.bench.push_returning import come_back
-from tests.bench.push_stage import Stage, stage
+from tests.bench.push_stage import Stage, bare_commits, stage
 from tests.bench.serving import free_port
 
 ROUNDS = 3
@@ -248,32 +244,6 @@ async def reconnect() -> None:
             raise RuntimeError(f"{len(returned.wrong)} went wrong: {returned.wrong[:3]}")
 
 
-def _commits(of: Stage, case: int) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    """Keys and arguments of one commit of a case after another; the first one begins what there is."""
-    topic = f"case:{of.cases[case]}"
-    snapshot = bare_case(of.machines[case], topic)
-    for number in itertools.count():
-        yield of.store.packed(Step(snapshot, changed=snapshot.context), event_id=f"bare {number}", actor="u")
-        context = {"title": f"title {number}"}
-        snapshot = replace(snapshot, revision=snapshot.revision + 1, context=context, updated_at=time.time())
-
-
-def bare_case(machine: str, topic: str) -> Snapshot:
-    """The second revision of a case, as it would be renamed."""
-    chart = chart_of("case")
-    return Snapshot(
-        id=machine,
-        kind="case",
-        chart_version=chart.version,
-        chart_hash=hash_of("case"),
-        topic=topic,
-        revision=2,
-        configuration=["open"],
-        context={"title": "title"},
-        updated_at=time.time(),
-    )
-
-
 def _latency(of: Stage) -> list[str]:
     loaders = LOADERS
     machines = of.machines[1 : loaders + 1]
@@ -290,7 +260,7 @@ def _latency(of: Stage) -> list[str]:
             "PUBLISH → websocket": Published(of.redis_url, of.channel(0), message, other),
             "PUBLISH → redis-py → uvicorn’s websocket": Forwarded(of.redis_url, port, message),
             "bare commit → subscriber": BareCommit(
-                of.redis_url, digest, of.channel(bare_case), _commits(of, bare_case)
+                of.redis_url, digest, of.channel(bare_case), bare_commits(of, bare_case)
             ),
             "event → another’s websocket": Event(of.machines[0], sender, listener),
         }

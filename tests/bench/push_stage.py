@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 from redis.asyncio import Redis
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from machines.snapshot import Snapshot
+from machines.step import Step, chart_of, hash_of
 from server.app import DATABASE_CONNECTIONS
 from server.auth import COOKIE
 from server.engine import Engine
@@ -163,3 +168,29 @@ async def stage(*, people: int, cases: int = 1) -> AsyncIterator[Stage]:
 def _account(person: str) -> dict[str, object]:
     email = f"{person}@example.org"
     return {"id": person, "email": email, "name": "P", "password_hash": "", "is_admin": False}
+
+
+def bare_commits(of: Stage, case: int) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+    """Keys and arguments of one commit of a case after another; the first one begins what there is."""
+    topic = f"case:{of.cases[case]}"
+    snapshot = _bare_case(of.machines[case], topic)
+    for number in itertools.count():
+        yield of.store.packed(Step(snapshot, changed=snapshot.context), event_id=f"bare {number}", actor="u")
+        context = {"title": f"title {number}"}
+        snapshot = replace(snapshot, revision=snapshot.revision + 1, context=context, updated_at=time.time())
+
+
+def _bare_case(machine: str, topic: str) -> Snapshot:
+    """The second revision of a case, as it would be renamed."""
+    chart = chart_of("case")
+    return Snapshot(
+        id=machine,
+        kind="case",
+        chart_version=chart.version,
+        chart_hash=hash_of("case"),
+        topic=topic,
+        revision=2,
+        configuration=["open"],
+        context={"title": "title"},
+        updated_at=time.time(),
+    )

@@ -10,9 +10,9 @@ import pytest_asyncio
 from server.services import Services
 from server.settings import Settings
 from tests.server.live import Live, running
-from tests.server.receiver import receiving
 from tests.server.sse_reader import stream
 from tests.server.test_metrics import of, read
+from tests.server.webhooks.receiver import receiving
 
 
 @pytest_asyncio.fixture(loop_scope="session")
