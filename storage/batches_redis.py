@@ -91,7 +91,12 @@ class Batches:
         for _ in range(wanted):
             lane = asyncio.ensure_future(self._serve())
             self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+            lane.add_done_callback(self._closed)
+
+    def _closed(self, lane: asyncio.Task[None]) -> None:
+        self._lanes.discard(lane)
+        # Whoever asked while this one was at its end, and the others too, found no room for another.
+        self._open_soon()
 
     async def _serve(self) -> None:
         """One lane, for as long as somebody waits."""
@@ -123,7 +128,6 @@ class Batches:
             else:
                 await lane.aclose()
                 await self._connections.release(lane.connection)
-            self._open_soon()
 
     async def _lane(self, retry: Retry) -> _Lane:
         while self._kept:
@@ -160,6 +164,8 @@ class _Lane:
         """Send a batch and read its replies; calls leave `taken` with their reply."""
 
         async def send_and_read() -> None:
+            if not taken:  # all of them were cancelled, some perhaps while the connection was lost
+                return
             if not self._pipe.usable:
                 await self.aclose()
                 await self.connection.connect()  # type: ignore[no-untyped-call]
@@ -171,8 +177,7 @@ class _Lane:
             for call in [call for call in taken if call.reply.done()]:  # nobody waits for it any more
                 taken.remove(call)
 
-        if taken:
-            await retry.call_with_retry(send_and_read, lost)
+        await retry.call_with_retry(send_and_read, lost)
 
     async def aclose(self) -> None:
         """End the connection; it can be made anew."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from server.services import Services
-from storage.batches_redis import MOST_LANES, Batches
+from storage.batches_redis import MOST_COMMANDS, MOST_LANES, Batches
 from storage.redis_client import connect
 from tests.cutting import cutting_proxy
 
@@ -82,6 +83,48 @@ async def test_lost_replies_are_asked_for_again_and_no_oftener_than_told(service
             await batches_of(client, 3).call("ECHO", "a")
         assert await batches_of(client, 3).call("ECHO", "b") == b"b"
         await client.aclose()
+
+
+async def test_nothing_is_waited_for_where_all_were_cancelled_whose_replies_are_lost(
+    services: Services,
+) -> None:
+    async with cutting_proxy(services.redis_url, services.data_dir) as proxy:
+        # Without a limit, so that waiting for no reply at all would have no end.
+        client = await connect(proxy.url, socket_timeout=None)
+        batches = batches_of(client, 3)
+
+        def cut(asked: bytes, reply: bytes) -> int | None:
+            if b"ECHO" not in asked:
+                return None
+            asking.cancel()
+            return 0
+
+        proxy.cut = cut
+        asking = batches.call("ECHO", "a")
+        async with asyncio.timeout(5):
+            while proxy.cuts == 0 or batches._lanes:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        await client.aclose()
+
+
+async def test_whoever_asks_when_all_lanes_are_at_their_end_is_answered(services: Services) -> None:
+    client = await connect(services.redis_url)
+    batches = batches_of(client)
+    for _ in range(50):
+        asked = [batches.call("ECHO", f"{n}") for n in range(MOST_LANES * MOST_COMMANDS)]
+        for _ in range(5):
+            await asyncio.sleep(0)  # all is sent, if the connections are there
+        time.sleep(0.02)  # noqa: ASYNC251 - so that all replies are read in one turn
+        while not all(lane.done() for lane in batches._lanes):  # noqa: ASYNC110 - turn by turn
+            await asyncio.sleep(0)
+        assert all(reply.done() for reply in asked)
+        if len(batches._lanes) == MOST_LANES:
+            break
+    else:
+        pytest.fail("the lanes never came to their end together")
+    async with asyncio.timeout(5):
+        assert await batches.call("ECHO", "a") == b"a"
+    await client.aclose()
 
 
 async def test_a_redis_that_says_nothing_is_given_up(tmp_path: Path) -> None:
