@@ -155,7 +155,7 @@ class SocketLine(WebSocketsSansIOProtocol):
 
     def end(self, code: Close) -> None:
         """See `Line.end`; the peer has a few seconds to read up to the close frame."""
-        if self.closed:
+        if self.closed or self.conn.state is not OPEN:
             return
         self._over(code)
         self.conn.send_close(code, code.name.lower())
@@ -222,13 +222,14 @@ class SocketLine(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         """See uvicorn; the frames of one whole message have come."""
+        if self.conn.state is not OPEN:  # with a close frame behind them: nobody reads an answer
+            self.frames = []
+            return
         if self._session is None:
             super().send_receive_event_to_app()
             return
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
         self.frames = []
-        if self.closed:
-            return
         if self.curr_msg_data_type == "bytes":
             self._session.hear(bytes(data))
             return
@@ -248,11 +249,13 @@ class SocketLine(WebSocketsSansIOProtocol):
         """See uvicorn."""
         self._over(None)
         super().handle_close(event)
+        self._gone_soon()
 
     def handle_parser_exception(self) -> None:
         """See uvicorn; the bytes were no frames."""
         self._over(None)
         super().handle_parser_exception()
+        self._gone_soon()
 
     def pause_writing(self) -> None:
         """See uvicorn; before a session is attached, whoever sends is held up."""
@@ -285,7 +288,10 @@ class SocketLine(WebSocketsSansIOProtocol):
         """See uvicorn."""
         if self._session is not None:
             self.end(Close.SHUTDOWN)
-        super().shutdown()
+        if self.handshake_complete and self.conn.state is not OPEN and not self.close_sent:
+            self.transport.close()  # the peer has said so, and was answered
+        else:
+            super().shutdown()
 
     def _greet(self, handshake: Handshake) -> None:
         """Accept the connection, and look then who it is: a browser sees a close code, but no HTTP status."""
@@ -353,6 +359,11 @@ class SocketLine(WebSocketsSansIOProtocol):
             self.loop.call_soon(self._parse)
         else:
             self.transport.resume_reading()
+
+    def _gone_soon(self) -> None:
+        """The transport closes, but not before the peer has read what waits for it."""
+        if not self.disconnected and self.transport.get_write_buffer_size():
+            self._end_soon()
 
     def _end_soon(self) -> None:
         if self.close_timer is not None:
