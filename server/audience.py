@@ -218,8 +218,8 @@ class Audience:
         await self._rights.ask(self._topic, {follower.session.person.id for follower in followers})
         for number, follower in enumerate(followers, start=1):
             if follower.place >= 0 and await follower.session.role_on(self._topic) != follower.role:
+                follower.doubted = True  # first, so that nothing of what is held is sent to it
                 self.step_aside(follower)
-                follower.doubted = True
                 follower.session.doubt()
             if number % _TURN == 0:
                 await asyncio.sleep(0)

@@ -140,8 +140,8 @@ class Following:
         """See `Listening.doubt`."""
         self._doubts += 1
         for follower in self._topics.values():
+            follower.doubted = True  # first, so that nothing of what waits in the lane is sent aside
             follower.step_aside()
-            follower.doubted = True
         self._look()
 
     def stalled(self) -> None:

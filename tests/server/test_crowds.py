@@ -207,6 +207,25 @@ async def test_what_comes_in_one_turn_is_sent_at_once_and_whole(
                     await arrived(wire, 60, 5)
 
 
+async def test_what_waits_for_the_end_of_a_turn_is_not_sent_to_whose_right_ends_in_it(live: Live) -> None:
+    async with live.person("ann") as ann, live.person("bob") as bob:
+        case = await ann.case()
+        topic = f"case:{case['id']}"
+        await ann.invite(case, bob, "viewer")
+        async with crowd(ann, topic) as owners, crowd(bob, topic) as viewers:
+            await rename(live, case["machine"], 1)
+            for wire in (*owners, *viewers):
+                assert await titles(wire, 1) == expected(1)
+            await live.parts.cases.remove_member(case["id"], bob.id)
+            token = {"type": "passing", "topic": topic, "machine": "m", "what": "token", "data": {}}
+            live.parts.hub._topics[topic].offer(Published(token, 100))
+            live.parts.rights._forget(bob.id)  # as when the announcement is heard
+            for wire in owners:
+                assert (await wire.read())["type"] == "passing"
+            for wire in viewers:
+                assert (await wire.read())["type"] == "closed"
+
+
 async def test_a_few_do_not_wait_for_the_end_of_a_turn(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     async with live.person() as ann:
         case = await ann.case()
