@@ -32,7 +32,9 @@ class Turns:
     def crowded(self, machine: str) -> bool:
         """Whether no more may wait."""
         waiting = self._taken.get(machine)
-        return waiting is not None and len(waiting) >= LONGEST_QUEUE
+        if waiting is None or len(waiting) < LONGEST_QUEUE:
+            return False
+        return sum(not each.done() for each in waiting) >= LONGEST_QUEUE  # some may wait no longer
 
     async def wait(self, machine: str) -> None:
         """Take the turn after all those who wait for it already."""

@@ -45,7 +45,10 @@ def inflated(packed: bytes) -> bytes:
     """The inverse of `deflated`.
 
     Raises:
-        zlib.error: These bytes did not come from it.
+        zlib.error: These bytes did not come from it, or not all of them are here.
     """
     work = zlib.decompressobj(_RAW, DICTIONARY)
-    return work.decompress(packed) + work.flush()
+    json = work.decompress(packed) + work.flush()
+    if not work.eof:
+        raise zlib.error("the end is missing")
+    return json

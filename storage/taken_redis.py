@@ -15,6 +15,9 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import InvalidResponse
 
+_MORE = object()
+"""What the reader says while a reply is not whole; False is a reply of RESP3."""
+
 
 class Taken(asyncio.Protocol):
     """Hears replies until the connection is lost.
@@ -28,7 +31,7 @@ class Taken(asyncio.Protocol):
         writer = cast(asyncio.StreamWriter, connection._writer)
         refusal = connection._parser.parse_error
         self.connection = connection
-        self._reader = Reader(protocolError=InvalidResponse, replyError=refusal)
+        self._reader = Reader(protocolError=InvalidResponse, replyError=refusal, notEnoughData=_MORE)
         self._transport = writer.transport
         self._before = cast(asyncio.Protocol, self._transport.get_protocol())
         self._is_lost = False
@@ -56,7 +59,7 @@ class Taken(asyncio.Protocol):
         """See asyncio."""
         try:
             self._reader.feed(data)
-            while not self._is_lost and (reply := self._reader.gets()) is not False:
+            while not self._is_lost and (reply := self._reader.gets()) is not _MORE:
                 if isinstance(reply, LostConnection):  # such as that Redis still reads its file
                     raise reply
                 if not isinstance(reply, PushNotification):

@@ -72,6 +72,7 @@ async def test_a_machine_is_crowded_when_very_many_wait() -> None:
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
+    assert not turns.crowded("m")
     turns.leave("m")
     assert len(turns) == 0
 

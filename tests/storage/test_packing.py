@@ -64,6 +64,8 @@ def test_the_dictionary_is_the_one_that_wrote_what_lies_in_redis() -> None:
 def test_bytes_that_were_never_deflated_are_refused() -> None:
     with pytest.raises(zlib.error):
         inflated(b"\xff\xfe no such thing")
+    with pytest.raises(zlib.error):
+        inflated(deflated(b"harbour " * 400)[:-5])
 
 
 @given(st.binary(max_size=4000))
