@@ -35,6 +35,7 @@ from storage.keys import topic_keys
 from storage.machine_store import shard_of
 from storage.machine_store_redis import RedisMachineStore
 from storage.people import USERS
+from storage.redis_client import connect
 from tests.bench.push_crowd import opening
 from tests.bench.serving import Server
 
@@ -94,7 +95,7 @@ async def stage(*, people: int, cases: int = 1) -> AsyncIterator[Stage]:
         )
         services = await stack.enter_async_context(running_services(settings))
         await prepare(settings, services)
-        redis = Redis.from_url(services.redis_url)
+        redis = await connect(services.redis_url)
         stack.push_async_callback(redis.aclose)
         database = create_engine(services.database_url, pool_size=DATABASE_CONNECTIONS)
         stack.push_async_callback(database.dispose)
