@@ -102,10 +102,10 @@ async def _stop(server: Process) -> None:
 def _account(data: Path) -> tuple[Path, str]:
     path = data / "demo-account.json"
     if path.exists():
-        return path, str(json.loads(path.read_text())["password"])
+        return path, str(json.loads(path.read_text(encoding="utf-8"))["password"])
     password = secrets.token_urlsafe(12)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump({"email": EMAIL, "password": password}, file)
     return path, password
 

@@ -294,7 +294,9 @@ def _reason(error: BaseException) -> str:
 def _cluster_memory(folder: DataFolder) -> int | None:
     """Memory of all processes of the embedded PostgreSQL; what they share is counted once."""
     try:
-        leader = psutil.Process(int((folder.postgres / "postmaster.pid").read_text().split()[0]))
+        leader = psutil.Process(
+            int((folder.postgres / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        )
         family = [leader, *leader.children(recursive=True)]
         return sum(_own_memory(process) for process in family)
     except (OSError, ValueError, IndexError, psutil.Error):

@@ -252,5 +252,5 @@ def _roll(log: Path) -> None:
 
 
 def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:] if log.exists() else []
     return " / ".join(line.strip() for line in lines) or "it said nothing"

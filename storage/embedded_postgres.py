@@ -190,7 +190,8 @@ def _create_cluster(programs: Path, home: Path, account: SystemUser | None) -> N
         cwd="/",
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=_INITDB_S,
         **(account.popen_arguments() if account is not None else {}),
     )

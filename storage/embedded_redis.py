@@ -151,7 +151,7 @@ def _candidates() -> Iterator[Path]:
 
 def _version(path: Path) -> tuple[int, ...]:
     try:
-        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10)
+        answer = subprocess.run([path, "--version"], capture_output=True, encoding="utf-8", timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ()
     found = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", answer.stdout)

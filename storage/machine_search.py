@@ -191,7 +191,7 @@ class MachineSearch:
 
 @cache
 def _page() -> Any:
-    return text((Path(__file__).parent / "machine_search.sql").read_text())
+    return text((Path(__file__).parent / "machine_search.sql").read_text(encoding="utf-8"))
 
 
 def _literal(asked: str) -> str:

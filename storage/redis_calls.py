@@ -48,7 +48,7 @@ _MAY_BE_DOWN = (*_DOWN, RuntimeError)
 @cache
 def _script(name: str) -> tuple[str, str]:
     """Digest and source of a script."""
-    source = (Path(__file__).parent / f"{name}.lua").read_text()
+    source = (Path(__file__).parent / f"{name}.lua").read_text(encoding="utf-8")
     return sha1(source.encode(), usedforsecurity=False).hexdigest(), source
 
 

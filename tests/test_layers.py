@@ -17,7 +17,7 @@ MAY_IMPORT = {
 
 
 def imported(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     names = [n.name for node in ast.walk(tree) if isinstance(node, ast.Import) for n in node.names]
     names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
     return {name.partition(".")[0] for name in names} & OURS
@@ -36,7 +36,7 @@ def test_a_folder_imports_only_what_lies_below_it(folder: str) -> None:
 def test_machines_touch_neither_clock_nor_chance_nor_the_world() -> None:
     forbidden = {"time", "datetime", "random", "secrets", "os", "socket", "asyncio", "pathlib"}
     for path in (ROOT / "machines").rglob("*.py"):
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {n.name for node in ast.walk(tree) if isinstance(node, ast.Import) for n in node.names}
         names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
         assert not names & forbidden, path.name

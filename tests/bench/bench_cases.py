@@ -27,7 +27,7 @@ ENDED = {"ready", "failed", "duplicate", "cancelled", "locked"}
 
 def questions(folder: Path) -> dict[int, str]:
     """The numbered questions of the folder's README, without their answers."""
-    text = (folder / "README.md").read_text()
+    text = (folder / "README.md").read_text(encoding="utf-8")
     return {int(n): q.strip() for n, q in re.findall(r"^(\d)\. ([^?\n]+\?)", text, re.M)}
 
 

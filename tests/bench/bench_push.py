@@ -254,7 +254,9 @@ def _latency(of: Stage) -> list[str]:
     message = next(_messages(of))
     bare_case = cases - 1
     with Redis.from_url(of.redis_url) as redis, peer("pubsub", of.redis_url) as (port, _):
-        digest = redis.script_load((Path(machine_store_redis.__file__).parent / "commit.lua").read_text())
+        digest = redis.script_load(
+            (Path(machine_store_redis.__file__).parent / "commit.lua").read_text(encoding="utf-8")
+        )
         ways: dict[str, Callable[[], None]] = {
             "bare PUBLISH → subscriber": BarePublish(of.redis_url, message),
             "PUBLISH → websocket": Published(of.redis_url, of.channel(0), message, other),

@@ -69,8 +69,8 @@ def folder() -> Path | None:
 def musique(root: Path) -> RetrievalSet:
     """Multi-hop questions over passages, with the supplied entities."""
     root = root / "musique-train100"
-    corpus = json.loads((root / "musique_train_corpus.json").read_text())
-    read = json.loads(next(root.glob("openie_*.json")).read_text())["docs"]
+    corpus = json.loads((root / "musique_train_corpus.json").read_text(encoding="utf-8"))
+    read = json.loads(next(root.glob("openie_*.json")).read_text(encoding="utf-8"))["docs"]
     named = {(doc["title"], doc["text"]): set(doc["extracted_entities"]) for doc in read}
     place = {(doc["title"], doc["text"]): i for i, doc in enumerate(corpus)}
     sources = [
@@ -87,14 +87,14 @@ def musique(root: Path) -> RetrievalSet:
             "musique",
             {(place[p["title"], p["paragraph_text"]], 0) for p in asked["paragraphs"] if p["is_supporting"]},
         )
-        for asked in json.loads((root / "musique_train.json").read_text())
+        for asked in json.loads((root / "musique_train.json").read_text(encoding="utf-8"))
     ]
     return RetrievalSet("musique-train100", {"musique": sources}, questions)
 
 
 def contractnli(root: Path) -> RetrievalSet:
     """Hypotheses about an agreement; its annotated spans are gold, the agreement is the case."""
-    read = json.loads((root / "contractnli" / "dev.json").read_text())
+    read = json.loads((root / "contractnli" / "dev.json").read_text(encoding="utf-8"))
     cases: dict[str, list[Source]] = {}
     questions = []
     for document in read["documents"]:
@@ -111,7 +111,9 @@ def contractnli(root: Path) -> RetrievalSet:
 def cranfield(root: Path) -> RetrievalSet:
     """Abstracts without names: a control."""
     root = root / "cranfield"
-    abstracts = ET.fromstring(f"<all>{(root / 'cran.all.1400.xml').read_text()}</all>").iter("doc")
+    abstracts = ET.fromstring(f"<all>{(root / 'cran.all.1400.xml').read_text(encoding='utf-8')}</all>").iter(
+        "doc"
+    )
     sources, place = [], {}
     for document in abstracts:
         number = (document.findtext("docno") or "").strip()
@@ -119,7 +121,7 @@ def cranfield(root: Path) -> RetrievalSet:
         title = " ".join((document.findtext("title") or "").split())
         sources.append(Source(title, [document.findtext("text") or title]))
     gold: dict[int, set[tuple[int, int]]] = defaultdict(set)
-    for line in (root / "cranqrel.trec.txt").read_text().splitlines():
+    for line in (root / "cranqrel.trec.txt").read_text(encoding="utf-8").splitlines():
         query, _, document, grade = line.split()
         if int(grade) > 0 and document in place:
             gold[int(query)].add((place[document], 0))

@@ -23,7 +23,7 @@ def memory(root, membership, folder, names, contents):
     }.items():
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
     free, total = _cpu_memory(root)
     return free >> 10, total >> 10
 

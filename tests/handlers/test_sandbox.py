@@ -41,7 +41,7 @@ def pid_of(sandbox: Sandbox) -> int:
 
 
 async def test_one_child_reads_file_after_file(sandbox: Sandbox, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("Plain words.")
+    (tmp_path / "a.txt").write_text("Plain words.", encoding="utf-8")
     assert (await read(sandbox, tmp_path / "a.txt")).text == "Plain words."
     first = pid_of(sandbox)
     parsed = await read(sandbox, files.pdf(tmp_path / "a.pdf", ["Printed words."]), "application/pdf")
@@ -64,7 +64,7 @@ async def test_attachments_come_through_byte_by_byte(sandbox: Sandbox, tmp_path:
 async def test_a_file_that_needs_too_much_memory_fails_alone(tmp_path: Path) -> None:
     sandbox = Sandbox(memory_bytes=64 << 20, time_s=60)
     (tmp_path / "big.txt").write_bytes(b"many words and more " * 4_000_000)
-    (tmp_path / "small.txt").write_text("few")
+    (tmp_path / "small.txt").write_text("few", encoding="utf-8")
     with pytest.raises(Unreadable, match="64 MiB of memory"):
         await read(sandbox, tmp_path / "big.txt")
     assert (await read(sandbox, tmp_path / "small.txt")).text == "few"
@@ -74,7 +74,7 @@ async def test_a_file_that_needs_too_much_memory_fails_alone(tmp_path: Path) -> 
 async def test_a_file_that_takes_too_long_fails_alone(tmp_path: Path) -> None:
     sandbox = Sandbox(memory_bytes=1 << 30, time_s=1)
     os.mkfifo(tmp_path / "endless")
-    (tmp_path / "small.txt").write_text("few")
+    (tmp_path / "small.txt").write_text("few", encoding="utf-8")
     with pytest.raises(Unreadable, match="longer than 1 seconds"):
         await read(sandbox, tmp_path / "endless")
     assert (await read(sandbox, tmp_path / "small.txt")).text == "few"
@@ -83,7 +83,7 @@ async def test_a_file_that_takes_too_long_fails_alone(tmp_path: Path) -> None:
 
 async def test_a_killed_child_is_a_temporary_failure(sandbox: Sandbox, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "endless")
-    (tmp_path / "small.txt").write_text("few")
+    (tmp_path / "small.txt").write_text("few", encoding="utf-8")
     await read(sandbox, tmp_path / "small.txt")
     pid = pid_of(sandbox)
     reading = asyncio.create_task(read(sandbox, tmp_path / "endless"))
@@ -96,7 +96,7 @@ async def test_a_killed_child_is_a_temporary_failure(sandbox: Sandbox, tmp_path:
 
 async def test_cancelling_ends_the_child_and_not_the_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "endless")
-    (tmp_path / "small.txt").write_text("few")
+    (tmp_path / "small.txt").write_text("few", encoding="utf-8")
 
     async def cancelled() -> None:
         raise Cancelled
@@ -115,7 +115,7 @@ async def test_cancelling_ends_the_child_and_not_the_sandbox(sandbox: Sandbox, t
 
 async def test_a_child_is_replaced_after_some_files(tmp_path: Path) -> None:
     sandbox = Sandbox(memory_bytes=1 << 30, time_s=10, recycle_after=2)
-    (tmp_path / "a.txt").write_text("few")
+    (tmp_path / "a.txt").write_text("few", encoding="utf-8")
     await read(sandbox, tmp_path / "a.txt")
     pid = pid_of(sandbox)
     await read(sandbox, tmp_path / "a.txt")
@@ -129,7 +129,7 @@ async def test_the_child_knows_nothing_of_its_parents_environment(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
-    (tmp_path / "a.txt").write_text("few")
+    (tmp_path / "a.txt").write_text("few", encoding="utf-8")
     await read(sandbox, tmp_path / "a.txt")
     environment = Path(f"/proc/{pid_of(sandbox)}/environ").read_bytes()
     assert b"PYTHONPATH" in environment
@@ -137,9 +137,9 @@ async def test_the_child_knows_nothing_of_its_parents_environment(
 
 
 async def test_the_child_can_neither_write_files_nor_start_programs(sandbox: Sandbox, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("few")
+    (tmp_path / "a.txt").write_text("few", encoding="utf-8")
     await read(sandbox, tmp_path / "a.txt")
-    limits = Path(f"/proc/{pid_of(sandbox)}/limits").read_text().splitlines()
+    limits = Path(f"/proc/{pid_of(sandbox)}/limits").read_text(encoding="utf-8").splitlines()
     hard = {line[:26].strip(): line[26:].split()[1] for line in limits[1:]}
     assert (hard["Max file size"], hard["Max processes"], hard["Max core file size"]) == ("0", "0", "0")
 

@@ -168,7 +168,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def alive(pid: int) -> bool:
     """Whether the process is there and no zombie."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False

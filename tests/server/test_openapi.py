@@ -206,7 +206,7 @@ def _all(error: BaseException) -> str:
 
 def _codes_raised() -> Iterator[str]:
     for file in Path(server.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 for keyword in node.exc.keywords:
                     if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):

@@ -62,7 +62,7 @@ def test_what_is_no_list_of_cores_is_refused(text: str) -> None:
 def test_memory_nodes_are_read_as_linux_tells_them(tmp_path: Path) -> None:
     for node, cores in (("node0", "0-1\n"), ("node1", "2,4\n"), ("nodes", "9\n")):
         (tmp_path / node).mkdir()
-        (tmp_path / node / "cpulist").write_text(cores)
+        (tmp_path / node / "cpulist").write_text(cores, encoding="utf-8")
     assert memory_nodes(tmp_path) == {0: (0, 1), 1: (2, 4)}
     assert memory_nodes(tmp_path / "none") == {}
 

@@ -81,7 +81,7 @@ async def test_configured_services_are_used_and_none_is_started(
 async def test_configured_addresses_are_not_written_to_the_lock(settings: Settings, other_dir: Path) -> None:
     configured = settings.model_copy(update={"data": other_dir})
     async with running_services(configured):
-        assert "unix:" not in (other_dir / "lock").read_text()
+        assert "unix:" not in (other_dir / "lock").read_text(encoding="utf-8")
         with pytest.raises(ServicesError, match="set REDIS_URL and DATABASE_URL"):
             attached_services(embedded(other_dir))
 

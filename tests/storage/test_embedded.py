@@ -165,7 +165,7 @@ def test_the_lock_also_holds_within_one_process(folder: DataFolder) -> None:
 
 
 def test_a_data_folder_that_is_a_file_is_refused_with_advice(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(DataFolderError, match="set CASEWIRE_DATA"), locked(DataFolder(tmp_path / "file")):
         pass
 
@@ -261,7 +261,7 @@ async def test_a_clean_end_leaves_no_process_and_can_be_started_again(folder: Da
         assert alive == []
         assert not redis.socket.exists()
         # PostgreSQL says in its control file whether it ended in good order.
-        assert "database system is shut down" in (folder.logs / "postgres.log").read_text()
+        assert "database system is shut down" in (folder.logs / "postgres.log").read_text(encoding="utf-8")
 
 
 async def test_services_left_by_a_killed_owner_are_ended_before_new_ones_start(folder: DataFolder) -> None:
@@ -300,13 +300,13 @@ def test_a_redis_on_the_path_that_is_too_old_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = tmp_path / "redis-server"
-    old.write_text("#!/bin/sh\necho 'Redis server v=6.0.16 sha=00000000:0 bits=64'\n")
+    old.write_text("#!/bin/sh\necho 'Redis server v=6.0.16 sha=00000000:0 bits=64'\n", encoding="utf-8")
     old.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(embedded_redis, "UNPACKED_NAME", "absent")
     with pytest.raises(EmbeddedError, match=r"redis-server is 6\.0\.16\): run `make setup`"):
         find_binary()
-    old.write_text("#!/bin/sh\necho 'Valkey server v=8.1.0 sha=00000000:0 bits=64'\n")
+    old.write_text("#!/bin/sh\necho 'Valkey server v=8.1.0 sha=00000000:0 bits=64'\n", encoding="utf-8")
     assert find_binary().version == (8, 1, 0)
 
 
