@@ -7,6 +7,7 @@ application's as ever. `attach` then gives the connection to a session, and eith
 from __future__ import annotations
 
 import socket
+from abc import ABC, abstractmethod
 from asyncio import BaseTransport, Transport
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -67,7 +68,7 @@ class _Nowhere:
 _NOWHERE = _Nowhere()
 
 
-class SocketLine(WebSocketsSansIOProtocol):
+class SocketLine(WebSocketsSansIOProtocol, ABC):
     """A `ReadLine` on a connection of uvicorn's.
 
     Attributes:
@@ -166,9 +167,9 @@ class SocketLine(WebSocketsSansIOProtocol):
 
     # As uvicorn's server and the transport see it.
 
+    @abstractmethod
     async def welcome(self, connection: HTTPConnection) -> None:
         """Find out who is there, and attach a session or end."""
-        raise NotImplementedError
 
     def connection_made(self, transport: BaseTransport) -> None:
         """See uvicorn; which addresses are connected is asked for the application alone."""

@@ -8,6 +8,7 @@ another one, takes longer than Redis does for a command.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
 from hiredis import PushNotification, Reader
@@ -19,7 +20,7 @@ _MORE = object()
 """What the reader says while a reply is not whole; False is a reply of RESP3."""
 
 
-class Taken(asyncio.Protocol):
+class Taken(asyncio.Protocol, ABC):
     """Hears replies until the connection is lost.
 
     Args:
@@ -42,13 +43,13 @@ class Taken(asyncio.Protocol):
         """Whether something can be sent."""
         return not self._is_lost and not self._transport.is_closing()
 
+    @abstractmethod
     def hear(self, reply: Any) -> None:
         """A reply has come, or a `redis.ResponseError`; whatever is raised ends the connection."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lost(self, error: Exception) -> None:
         """Nothing will be heard any more, because of this; called once, unless `aclose` was."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """End the connection."""
