@@ -36,7 +36,7 @@ _RAW = -15
 
 
 def deflated(json: bytes) -> bytes:
-    """Deflate a machine, in some fifty microseconds for 8 kB."""
+    """Deflate a machine: 1 kB in some sixty microseconds, 8 kB in a hundred."""
     work = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW, 9, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
     return work.compress(json) + work.flush()
 

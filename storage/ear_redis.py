@@ -41,8 +41,8 @@ class Ear(Taken):
         """Wait so long; False where all is well.
 
         Raises:
-            redis.ConnectionError: Redis closed the connection.
-            redis.RedisError: It refused something, or says what nobody understands.
+            redis.ConnectionError: Redis closed the connection, or refused something.
+            redis.InvalidResponse: It says what nobody understands.
             Exception: What `take` raised.
         """
         done, _ = await asyncio.wait((self._over,), timeout=seconds)

@@ -17,7 +17,7 @@ from storage.batches_redis import Part
 from storage.deflating import deflated, inflated
 
 _WORTH_BYTES, _WORTH_BYTES_ENDED = 1024, 512
-"""A machine that takes more than this is deflated; that takes some fifty microseconds, once at its end."""
+"""A machine that takes more than this is deflated; that takes sixty microseconds or more, once at its end."""
 
 _INLINE_BYTES = 36
 """A longer configuration is kept once a shard instead of with every event id.

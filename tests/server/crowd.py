@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from server.line import SocketLine
 from tests.server.live import Live, Person, Wire
@@ -23,6 +24,22 @@ async def crowd(person: Person, topic: str, count: int = MANY) -> AsyncIterator[
         for wire in wires:
             assert (await wire.ask("subscribe", topic=topic))["type"] == "ok"
         yield wires
+
+
+@asynccontextmanager
+async def owners_and_viewers(
+    live: Live,
+) -> AsyncIterator[tuple[dict[str, Any], Person, list[Wire], list[Wire]]]:
+    """A case, its viewer, and many sockets of the owner and of the viewer, all of which have one entry."""
+    async with live.person("ann") as ann, live.person("bob") as bob:
+        case = await ann.case()
+        topic = f"case:{case['id']}"
+        await ann.invite(case, bob, "viewer")
+        async with crowd(ann, topic) as owners, crowd(bob, topic) as viewers:
+            await rename(live, case["machine"], 1)
+            for wire in (*owners, *viewers):
+                assert await titles(wire, 1) == expected(1)
+            yield case, bob, owners, viewers
 
 
 def lines_of(live: Live) -> list[SocketLine]:

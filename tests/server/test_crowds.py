@@ -17,7 +17,7 @@ from server.fanout import Counts, Descriptors, send_all
 from server.line import SocketLine
 from server.published import Published
 from server.rights import KNOWN_S
-from tests.server.crowd import MANY, crowd, expected, lines_of, rename, titles
+from tests.server.crowd import MANY, crowd, expected, lines_of, owners_and_viewers, rename, titles
 from tests.server.live import WITHIN_S, Live, Wire
 
 
@@ -82,23 +82,16 @@ async def test_one_who_pauses_gets_the_rest_of_the_frame_and_all_that_followed(l
 
 
 async def test_a_membership_that_ended_unannounced_is_found_before_anything_is_sent(live: Live) -> None:
-    async with live.person("ann") as ann, live.person("bob") as bob:
-        case = await ann.case()
-        topic = f"case:{case['id']}"
-        await ann.invite(case, bob, "viewer")
-        async with crowd(ann, topic) as owners, crowd(bob, topic) as viewers:
-            await rename(live, case["machine"], 1)
-            for wire in (*owners, *viewers):
-                assert await titles(wire, 1) == expected(1)
-            await live.parts.cases.remove_member(case["id"], bob.id)
-            await asyncio.sleep(KNOWN_S)
-            await rename(live, case["machine"], 2, start=1)
-            for wire in viewers:
-                assert (await wire.read())["type"] == "closed"
-                assert (await wire.ask("ping"))["type"] == "ok"
-                assert [m["type"] for m in wire.seen].count("entry") == 1
-            for wire in owners:
-                assert await titles(wire, 3) == expected(3)
+    async with owners_and_viewers(live) as (case, bob, owners, viewers):
+        await live.parts.cases.remove_member(case["id"], bob.id)
+        await asyncio.sleep(KNOWN_S)
+        await rename(live, case["machine"], 2, start=1)
+        for wire in viewers:
+            assert (await wire.read())["type"] == "closed"
+            assert (await wire.ask("ping"))["type"] == "ok"
+            assert [m["type"] for m in wire.seen].count("entry") == 1
+        for wire in owners:
+            assert await titles(wire, 3) == expected(3)
 
 
 async def test_what_waits_for_roles_reaches_also_those_whose_socket_stalls_meanwhile(
@@ -208,22 +201,16 @@ async def test_what_comes_in_one_turn_is_sent_at_once_and_whole(
 
 
 async def test_what_waits_for_the_end_of_a_turn_is_not_sent_to_whose_right_ends_in_it(live: Live) -> None:
-    async with live.person("ann") as ann, live.person("bob") as bob:
-        case = await ann.case()
+    async with owners_and_viewers(live) as (case, bob, owners, viewers):
         topic = f"case:{case['id']}"
-        await ann.invite(case, bob, "viewer")
-        async with crowd(ann, topic) as owners, crowd(bob, topic) as viewers:
-            await rename(live, case["machine"], 1)
-            for wire in (*owners, *viewers):
-                assert await titles(wire, 1) == expected(1)
-            await live.parts.cases.remove_member(case["id"], bob.id)
-            token = {"type": "passing", "topic": topic, "machine": "m", "what": "token", "data": {}}
-            live.parts.hub._topics[topic].offer(Published(token, 100))
-            live.parts.rights._forget(bob.id)  # as when the announcement is heard
-            for wire in owners:
-                assert (await wire.read())["type"] == "passing"
-            for wire in viewers:
-                assert (await wire.read())["type"] == "closed"
+        await live.parts.cases.remove_member(case["id"], bob.id)
+        token = {"type": "passing", "topic": topic, "machine": "m", "what": "token", "data": {}}
+        live.parts.hub._topics[topic].offer(Published(token, 100))
+        live.parts.rights._forget(bob.id)  # as when the announcement is heard
+        for wire in owners:
+            assert (await wire.read())["type"] == "passing"
+        for wire in viewers:
+            assert (await wire.read())["type"] == "closed"
 
 
 async def test_a_few_do_not_wait_for_the_end_of_a_turn(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
