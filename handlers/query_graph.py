@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu import CSR, csr_from_edges, rank_order
-from gpu.ranking import solve as solve_walk
+from gpu.ranks.ranking import solve as solve_walk
 from handlers.named import Seed
 from storage.graph import EdgeKind, Neighbourhood, NodeKind
 

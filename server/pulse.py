@@ -23,7 +23,7 @@ import psutil
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gpu.device import main_memory
+from gpu.memory.device import main_memory
 from server.pinning import format_cores, own_cores
 from server.reporter import carry
 from server.runner import LEASE_S, Runner

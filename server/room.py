@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from gpu.device import main_memory
+from gpu.memory.device import main_memory
 from machines.effect import effect_types
 from storage.machine_store import OutboxItem
 

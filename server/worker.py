@@ -360,7 +360,7 @@ def _device(queue: Queue) -> tuple[str, int]:
     """What it computes on, and how much memory that has if it is a GPU."""
     if queue != "gpu":
         return "cpu", 0
-    from gpu.device import describe
+    from gpu.memory.device import describe
 
     device = describe()
     if device.kind == "cpu":

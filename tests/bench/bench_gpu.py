@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 
 from gpu import CSR, csr_from_edges, describe, pagerank, push, push_state, rank_order, top_k
 from handlers.minilm import MODEL_PACKAGE, MiniLM
-from tests.gpu.bert_onnx import bert_session
+from tests.gpu.text.bert_onnx import bert_session
 
 Call = Callable[[], object]
 Row = tuple[str, str, str, str, str, str]

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from gpu import cuda_problem
 from handlers.minilm import BATCH_TOKENS, MiniLM, ModelMissing
-from tests.gpu.bert_onnx import bert_session
+from tests.gpu.text.bert_onnx import bert_session
 
 TEXTS = [
     "The buyer signed the contract on the third of March.",

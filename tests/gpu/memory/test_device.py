@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpu import cuda_problem, describe
-from gpu.device import _cpu_memory
+from gpu.memory.device import _cpu_memory
 
 MEMINFO = "MemTotal: 8000 kB\nMemFree: 100 kB\nMemAvailable: 6000 kB\n"
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu import CSR, NotConverged, csr_from_edges, pagerank, rank_order
-from gpu.ranking import _iterate_until
+from gpu.ranks.ranking import _iterate_until
 from tests.gpu.oracles import as_rows, edge_lists, exact_pagerank, graphs, resets, transitions
 
 DAMPINGS = st.sampled_from([0.0, 0.15, 0.5, 0.85, 0.97])

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu import BertWeights, encode, encoder_cpu
+from gpu import BertWeights, encode
+from gpu.text import encoder_cpu
 
 pytest.importorskip("onnxruntime")
-from tests.gpu.bert_onnx import bert_session
+from tests.gpu.text.bert_onnx import bert_session
 
 LAYERS, HEADS, WIDTH, VOCABULARY, LONGEST = 2, 3, 24, 50, 40
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu import CSR, csr_from_edges
-from gpu.graph import _arriving_by_sorting
+from gpu.ranks.graph import _arriving_by_sorting
 from tests.gpu.oracles import as_rows, edge_lists, graphs, transitions
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gpu.arrays import Array, Floats, Integers, array_namespace
 from gpu.compiling import kernel
-from gpu.gathering import gather
+from gpu.ranks.gathering import gather
 
 
 @dataclass(frozen=True, eq=False)

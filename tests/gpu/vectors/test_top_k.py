@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu import nearest, top_k
+from gpu import top_k
+from gpu.vectors import nearest
 
 
 def brute_force(queries, vectors, k):

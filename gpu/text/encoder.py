@@ -183,9 +183,9 @@ def encode(weights: BertWeights, ids: Array, mask: Array) -> Array:
 
 def _steps(xp: ModuleType) -> Steps:
     if xp is np:
-        from gpu import encoder_cpu
+        from gpu.text import encoder_cpu
 
         return encoder_cpu
-    from gpu import encoder_cuda
+    from gpu.text import encoder_cuda
 
     return encoder_cuda

@@ -8,8 +8,8 @@ import numpy as np
 
 from gpu.arrays import Array, Floats, Integers, array_namespace
 from gpu.compiling import kernel
-from gpu.graph import CSR
-from gpu.ranking import checked_reset, solve
+from gpu.ranks.graph import CSR
+from gpu.ranks.ranking import checked_reset, solve
 
 ROUNDING = 1e-12
 """A reset weight this far below zero, for a weight of 1, is taken for the rounding of a sum."""

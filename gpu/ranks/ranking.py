@@ -9,8 +9,8 @@ import numpy as np
 
 from gpu.arrays import Array, Floats, Integers, array_namespace
 from gpu.compiling import reordering_kernel
-from gpu.gathering import gather
-from gpu.graph import CSR
+from gpu.ranks.gathering import gather
+from gpu.ranks.graph import CSR
 
 CHECK_EVERY = 8
 """Iterations on a GPU between two looks at the residual, since a look waits for the device."""

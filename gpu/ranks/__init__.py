@@ -1,0 +1,1 @@
+"""Ranks of nodes by random walks over weighted graphs."""

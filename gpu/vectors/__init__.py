@@ -1,0 +1,1 @@
+"""What is done with many vectors: search, maps, clusters, features."""
