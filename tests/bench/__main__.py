@@ -1,4 +1,4 @@
-"""Run every benchmark and print one Markdown table after another."""
+"""Run every benchmark but the kernels' (`make bench-gpu`) and print one Markdown table after another."""
 
 import platform
 import subprocess
@@ -16,7 +16,6 @@ BENCHES = (
     "bench_engine",
     "bench_main",
     "bench_retrieval",
-    "bench_gpu",
     "bench_watching",
 )
 

@@ -1,0 +1,51 @@
+"""Parts of one call run side by side, whatever the number of threads, and an error is told."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from gpu import threads
+
+
+@pytest.fixture(params=[1, 2, 5])
+def limited(request):
+    threads.limit_threads(request.param)
+    yield request.param
+    threads.limit_threads(None)
+
+
+def test_results_stand_in_the_order_of_the_parts(limited):
+    assert threads.side_by_side(lambda part: part * part, range(50)) == [part * part for part in range(50)]
+
+
+def test_no_more_threads_take_part_than_allowed(limited):
+    seen = set()
+    meeting = threading.Barrier(limited)
+
+    def work(_):
+        seen.add(threading.get_ident())
+        meeting.wait(10)
+
+    threads.side_by_side(work, range(limited))
+    assert len(seen) == limited
+
+
+def test_an_error_of_a_part_is_raised_once_all_begun_have_ended(limited):
+    running = []
+
+    def work(part):
+        running.append(part)
+        if part == 3:
+            raise ZeroDivisionError
+        running.remove(part)
+
+    with pytest.raises(ZeroDivisionError):
+        threads.side_by_side(work, range(10))
+    assert running == [3]
+
+
+def test_a_limit_below_one_is_refused():
+    with pytest.raises(ValueError, match="At least one thread"):
+        threads.limit_threads(0)
