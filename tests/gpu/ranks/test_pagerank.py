@@ -26,7 +26,7 @@ def numpied(array):
 def test_agrees_with_the_dense_solution(xp, data, damping):
     graph = data.draw(graphs())
     reset = data.draw(resets(graph.nodes))
-    got = pagerank(moved(xp, graph), xp.asarray(reset), damping=damping, tol=1e-13)
+    got = pagerank(moved(xp, graph), xp.asarray(reset), damping=damping, tol=1e-13, max_iter=5000)
     assert type(got.scores).__module__.startswith(xp.__name__)
     np.testing.assert_allclose(numpied(got.scores), exact_pagerank(graph, reset, damping), atol=1e-11)
 
@@ -102,7 +102,7 @@ def test_too_few_iterations_are_an_error_that_tells_the_residual(xp):
     with pytest.raises(NotConverged) as caught:
         pagerank(ring, xp.asarray([1.0, 0, 0, 0, 0]), damping=0.9, tol=1e-12, max_iter=3)
     assert caught.value.iterations == 3
-    assert 1e-12 < caught.value.residual < 1
+    assert 1e-12 < caught.value.residual < 2
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e300])
