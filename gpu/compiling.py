@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numba.extending
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -22,6 +23,11 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 def kernel(function: F) -> F:
     """Compile `function` on its first call, keeping the order of its floating-point operations."""
     return cast(F, numba.njit(cache=True, nogil=True)(function))
+
+
+def intrinsic(function: Callable[..., object]) -> Callable[..., Any]:
+    """Let kernels call what `function` writes in LLVM's own language; it takes the typing context first."""
+    return cast(Callable[..., Any], numba.extending.intrinsic(function))
 
 
 def reordering_kernel(function: F) -> F:

@@ -265,13 +265,11 @@ def _voted(graph: QueryGraph, cast: Mapping[int, int]) -> Floats:
 
 def _walk(graph: QueryGraph, reset: Floats, *, start: Floats | None = None) -> Floats:
     """The walk's scores, linear in `reset`: x = (1 − damping)·reset + damping·Pᵀx."""
-    total = float(reset.sum())
-    if total <= 0.0:
+    if not reset.any():
         return np.zeros_like(reset)
-    share = reset / total
-    walked = share.copy() if start is None else np.ascontiguousarray(start / total)
-    solve_walk(graph.links, share, walked, damping=DAMPING, tol=TOLERANCE, max_iter=1000)
-    return walked * total
+    found = solve_walk(graph.links, reset, damping=DAMPING, tol=TOLERANCE, start=start)
+    walked: Floats = found.scores
+    return walked
 
 
 def _with(graph: QueryGraph, **changes: Any) -> QueryGraph:

@@ -1,16 +1,19 @@
-"""A weighted directed graph as three plain arrays, row i holding the links that leave node i."""
+"""A weighted directed graph is three plain arrays, row i holding the links that leave node i."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpu.arrays import Array, Floats, Integers, array_namespace
-from gpu.compiling import kernel
 from gpu.ranks.gathering import gather
+from gpu.ranks.walk import Rows, Walk, plain_links, walk_in_rows, walk_in_slices
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,8 @@ class CSR:
         total = xp.sum(self.weights, dtype=xp.float64)
         if float(self.weights.min()) < 0 or not bool(xp.isfinite(total)):
             raise ValueError("weights must be finite and not negative.")
+        if self.nodes >= 2**31:
+            raise ValueError(f"A graph has fewer than 2³¹ nodes, got {self.nodes}.")
 
     @property
     def nodes(self) -> int:
@@ -68,12 +73,37 @@ class CSR:
 
     @cached_property
     def arriving(self) -> Arriving:
-        """The same links by the node they point to, as probabilities of the walk."""
-        if array_namespace(self.indptr) is np:
-            # Copies of one layout and dtype, so that the kernel is compiled once.
-            indptr, indices = np.array(self.indptr, np.int64), np.array(self.indices, np.int64)
-            return Arriving(*_arriving(indptr, indices, np.array(self.weights, np.float64)))
+        """The same links by the node they point to, as probabilities of the walk; CuPy arrays only."""
         return Arriving(*_arriving_by_sorting(self.indptr, self.indices, self.weights))
+
+    @cached_property
+    def continues(self) -> Array:
+        """Shape (n,), true at the nodes that have a link of positive weight to follow."""
+        xp = array_namespace(self.indptr)
+        if xp is np:
+            running = np.concatenate([[0], np.cumsum(self.weights > 0)])
+            return running[self.indptr[1:]] > running[self.indptr[:-1]]
+        return self.arriving.continues
+
+    def in_slices(self, dtype: type[np.floating[Any]]) -> Walk:
+        """The walk laid out for one vector at a time, once for each precision; NumPy arrays only."""
+        return self._laid_out("slices", dtype, walk_in_slices)
+
+    def in_rows(self, dtype: type[np.floating[Any]]) -> Rows:
+        """The walk laid out for many vectors at once, once for each precision; NumPy arrays only."""
+        return self._laid_out("rows", dtype, walk_in_rows)
+
+    @cached_property
+    def _layouts(self) -> dict[tuple[str, str], Any]:
+        return {}
+
+    def _laid_out(self, kind: str, dtype: type[np.floating[Any]], lay_out: Callable[..., T]) -> T:
+        key = (kind, np.dtype(dtype).name)
+        found: T | None = self._layouts.get(key)
+        if found is None:
+            found = lay_out(plain_links(self.indptr, self.indices, self.weights), dtype)
+            self._layouts[key] = found
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,35 +161,8 @@ def csr_from_edges(n: int, src: Integers, dst: Integers, weight: Floats, *, symm
     return CSR(indptr, (keys % max(n, 1)).astype(np.int32 if n < 2**31 else np.int64), summed)
 
 
-@kernel
-def _arriving(
-    indptr: Integers, indices: Integers, weights: Floats
-) -> tuple[Integers, Integers, Floats, NDArray[np.bool_]]:
-    n = len(indptr) - 1
-    starts = np.zeros(n + 1, dtype=np.int64)
-    for link in range(len(indices)):
-        starts[indices[link] + 1] += 1
-    for node in range(n):
-        starts[node + 1] += starts[node]
-    place = starts[:-1].copy()
-    sources = np.empty(len(indices), dtype=np.uint32)
-    probabilities = np.empty(len(indices), dtype=np.float64)
-    continues = np.empty(n, dtype=np.bool_)
-    for node in range(n):
-        total = 0.0
-        for link in range(indptr[node], indptr[node + 1]):
-            total += weights[link]
-        continues[node] = total > 0.0
-        for link in range(indptr[node], indptr[node + 1]):
-            at = place[indices[link]]
-            place[indices[link]] += 1
-            sources[at] = node
-            probabilities[at] = weights[link] / total if total > 0.0 else 0.0
-    return starts, sources, probabilities, continues
-
-
 def _arriving_by_sorting(indptr: Array, indices: Array, weights: Array) -> tuple[Array, ...]:
-    """`_arriving` in array operations alone, for any array library."""
+    """The arrays of `Arriving`, in array operations alone."""
     xp = array_namespace(indptr)
     n = len(indptr) - 1
     rows = xp.searchsorted(indptr[1:], xp.arange(len(indices), dtype=indptr.dtype), side="right")

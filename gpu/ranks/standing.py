@@ -127,10 +127,7 @@ def refresh(state: PushState, reset: Array | None = None, *, tol: float = 1e-10)
     size = float(target.sum())
     scores = np.zeros_like(target)
     if size > 0.0:
-        share = target / size
-        scores[...] = share
-        solve(state.graph, share, scores, damping=state.damping, tol=tol, max_iter=10_000)
-        scores *= size
+        scores[...] = solve(state.graph, target, damping=state.damping, tol=tol, max_iter=10_000).scores
     state.reset[...] = target
     state.scores[...] = scores
     state.residual[...] = 0.0

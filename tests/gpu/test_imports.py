@@ -12,7 +12,7 @@ import pytest
 import gpu
 
 FOLDER = Path(gpu.__file__).parent
-ALLOWED = {"numpy", "numba", "cupy", "gpu"}
+ALLOWED = {"numpy", "numba", "llvmlite", "cupy", "pynvml", "gpu"}
 
 
 def imported(tree):

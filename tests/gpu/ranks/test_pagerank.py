@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu import CSR, NotConverged, csr_from_edges, pagerank, rank_order
-from gpu.ranks.ranking import _iterate_until
+from gpu.ranks import slices
+from gpu.ranks.ranking import solve
 from tests.gpu.oracles import as_rows, edge_lists, exact_pagerank, graphs, resets, transitions
 
 DAMPINGS = st.sampled_from([0.0, 0.15, 0.5, 0.85, 0.97])
@@ -32,16 +35,104 @@ def test_agrees_with_the_dense_solution(xp, data, damping):
 
 
 @given(data=st.data(), damping=DAMPINGS)
-def test_the_iteration_for_gpus_agrees_with_the_dense_solution(data, damping):
+def test_links_that_run_both_ways_give_the_dense_solution(data, damping):
+    n, src, dst, weight = data.draw(edge_lists())
+    graph = csr_from_edges(n, src, dst, weight, symmetric=True)
+    reset = data.draw(resets(n))
+    got = pagerank(graph, reset, damping=damping, tol=1e-13)
+    assert graph.in_slices(np.float64).undirected
+    np.testing.assert_allclose(got.scores, exact_pagerank(graph, reset, damping), atol=1e-11)
+
+
+@given(data=st.data(), damping=DAMPINGS)
+def test_float32_is_as_near_as_its_residual_says(xp, data, damping):
     graph = data.draw(graphs())
-    reset = data.draw(resets(graph.nodes))
-    scores, links = np.zeros(graph.nodes), graph.arriving
-    base = (1 - damping) * reset / reset.sum()
-    _, residual = _iterate_until(
-        links.indptr, links.sources, links.probabilities, base, scores, damping, 1e-13, 5000
-    )
-    assert residual <= 1e-13
-    np.testing.assert_allclose(scores / scores.sum(), exact_pagerank(graph, reset, damping), atol=1e-11)
+    reset = data.draw(resets(graph.nodes)).astype(np.float32)
+    got = pagerank(moved(xp, graph), xp.asarray(reset), damping=damping, tol=2e-6)
+    assert got.scores.dtype == np.float32
+    error = np.abs(numpied(got.scores) - exact_pagerank(graph, reset.astype(float), damping)).sum()
+    assert error <= 2 * 2e-6 / (1 - damping) ** 2 + 1e-6
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("vectors", [1, 2, 7, 16, 21])
+def test_many_resets_are_solved_as_if_each_were_alone(xp, vectors, symmetric, dtype):
+    rng = np.random.default_rng(vectors)
+    graph = csr_from_edges(90, *rng.integers(0, 90, (2, 300)), rng.random(300), symmetric=symmetric)
+    resets = (rng.random((vectors, 90)) * (rng.random((vectors, 90)) < 0.2)).astype(dtype)
+    resets[:, 3] += 1e-3
+    tol = {np.float32: 2e-6, np.float64: 1e-12}[dtype]
+    together = pagerank(moved(xp, graph), xp.asarray(resets), damping=0.85, tol=tol)
+    assert together.scores.shape == resets.shape
+    assert together.scores.dtype == dtype
+    for one, reset in zip(numpied(together.scores), resets, strict=True):
+        exact = exact_pagerank(graph, reset.astype(float), 0.85)
+        assert np.abs(one - exact).sum() <= 100 * tol
+    others = resets[::-1].copy()
+    others[0] *= 7  # the company changes, and which lane a vector has
+    again = numpied(pagerank(moved(xp, graph), xp.asarray(others), damping=0.85, tol=tol).scores)
+    if vectors > 2:
+        assert again[1:].tobytes() == numpied(together.scores)[::-1][1:].tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize(("wide", "window"), [(1, 4), (5, 3), (1000, 7), (128, 16384)])
+def test_any_way_to_slice_a_matrix_gives_the_same_walk(monkeypatch, wide, window, symmetric, dtype):
+    monkeypatch.setattr(slices, "WIDE", wide)
+    monkeypatch.setattr(slices, "WINDOW", window)
+    rng = np.random.default_rng(wide)
+    src = np.concatenate([rng.integers(0, 70, 200), np.zeros(60, int)])
+    graph = csr_from_edges(75, src, rng.integers(0, 70, 260), rng.random(260), symmetric=symmetric)
+    reset = rng.random(75).astype(dtype)
+    got = pagerank(graph, reset, damping=0.85)
+    lengths = np.diff(graph.indptr) if symmetric else np.bincount(graph.indices, minlength=75)
+    assert graph.in_slices(dtype).slices.wide == (lengths >= wide).sum()
+    np.testing.assert_allclose(got.scores, exact_pagerank(graph, reset.astype(float), 0.85), atol=1e-5)
+
+
+def test_rows_out_of_order_are_solved_as_directed_and_just_as_well():
+    rng = np.random.default_rng(2)
+    graph = csr_from_edges(40, *rng.integers(0, 40, (2, 90)), rng.random(90), symmetric=True)
+    turned = np.concatenate([np.arange(a, b)[::-1] for a, b in pairwise(graph.indptr)])
+    other = CSR(graph.indptr, graph.indices[turned], graph.weights[turned])
+    assert not other.in_slices(np.float64).undirected
+    reset = rng.random(40)
+    np.testing.assert_allclose(pagerank(other, reset).scores, pagerank(graph, reset).scores, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices", "weights"),
+    [
+        ([0, 1, 1], [1], [1.0]),  # one way only
+        ([0, 1, 2], [1, 0], [1.0, 2.0]),  # two weights
+        ([0, 1, 3], [1, 0, 0], [1.0, 1.0, 1.0]),  # one more link back
+        ([0, 2, 3], [1, 1, 0], [1.0, 1.0, 1.0]),
+        ([0, 1, 2, 3], [1, 2, 0], [1.0, 1.0, 1.0]),  # a ring
+        ([0, 1, 2, 3], [2, 0, 1], [1.0, 1.0, 1.0]),
+    ],
+)
+def test_a_graph_that_differs_from_its_transpose_is_not_taken_for_undirected(indptr, indices, weights):
+    graph = CSR(np.array(indptr), np.array(indices), np.array(weights))
+    assert not graph.in_slices(np.float64).undirected
+    reset = np.arange(1.0, graph.nodes + 1)
+    np.testing.assert_allclose(pagerank(graph, reset).scores, exact_pagerank(graph, reset, 0.5), atol=1e-9)
+
+
+def test_the_solution_before_it_is_normalised_is_linear_in_the_reset():
+    rng = np.random.default_rng(5)
+    graph = csr_from_edges(50, *rng.integers(0, 40, (2, 120)), rng.random(120), symmetric=True)
+    one, other = rng.random((2, 50))
+    parts = [solve(graph, reset, damping=0.85, tol=1e-13).scores for reset in (one, 3 * other)]
+    whole = solve(graph, one + 3 * other, damping=0.85, tol=1e-13).scores
+    np.testing.assert_allclose(sum(parts), whole, atol=1e-10)
+
+
+def test_a_tolerance_finer_than_rounding_is_refused():
+    graph = csr_from_edges(2, np.array([0]), np.array([1]), np.array([1.0]))
+    with pytest.raises(ValueError, match="tol must be at least"):
+        pagerank(graph, np.ones(2, np.float32), tol=1e-7)
 
 
 @given(data=st.data(), damping=DAMPINGS, tol=st.sampled_from([1e-1, 1e-3, 1e-8]))

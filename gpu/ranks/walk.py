@@ -1,0 +1,257 @@
+"""The walk over a graph as the matrix that a solver multiplies by, laid out once for each precision.
+
+Where every link runs both ways with one weight, the transition matrix is similar to a symmetric one:
+with A the weights, s_i² the total of row i, and P_ij = A_ij / s_i², S = diag(s) P diag(1/s) =
+diag(1/s) A diag(1/s). Such a graph is solved by conjugate gradients on S, any other on Pᵀ itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu.arrays import Array, Floats, Integers
+from gpu.compiling import kernel, reordering_kernel
+from gpu.ranks.slices import Slices, first_and_stride, slice_rows
+from gpu.simd import LANES
+
+Links = tuple[Integers, Integers, Floats]
+"""indptr int64, indices int32, weights float64; contiguous and writable, so that one kernel fits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The matrix of a walk in slices: S where `undirected`, else Pᵀ.
+
+    Attributes:
+        undirected: Every link runs both ways with one weight.
+        slices: The matrix.
+        scale, back: Shape (slices.padded,), in the order of the slices: s and 1/s; both 1 where not
+            `undirected`, at nodes without links and past the nodes.
+    """
+
+    undirected: bool
+    slices: Slices
+    scale: Floats
+    back: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The matrix of a walk by rows, in the order of the nodes: what many vectors at once need.
+
+    `scale` and `back` are those of `Walk`, of shape (nodes,).
+    """
+
+    undirected: bool
+    starts: Integers
+    columns: Integers
+    values: Floats
+    scale: Floats
+    back: Floats
+
+
+def plain(array: Array, dtype: type[np.generic]) -> NDArray[Any]:
+    """`array` itself where it is contiguous, writable and of `dtype`, else a copy that is."""
+    found: NDArray[Any] = np.ascontiguousarray(array, dtype)
+    return found if found.flags.writeable else found.copy()
+
+
+def plain_links(indptr: Array, indices: Array, weights: Array) -> Links:
+    """The arrays of a graph in the one layout that the kernels are compiled for."""
+    return plain(indptr, np.int64), plain(indices, np.int32), plain(weights, np.float64)
+
+
+def walk_in_slices(links: Links, dtype: type[np.floating[Any]]) -> Walk:
+    """Lay out the walk for one vector at a time, in `dtype`."""
+    indptr, indices, weights = links
+    undirected = _undirected(indptr, indices, weights)
+    lengths = np.diff(indptr) if undirected else _arriving_links(indices, len(indptr) - 1)
+    slices = slice_rows(lengths, dtype)
+    scale, back = _scales(indptr, weights, slices.order, slices.padded, undirected, dtype)
+    fill = _fill_undirected if undirected else _fill_directed
+    parts = (slices.place, slices.wide_starts, slices.starts, slices.values, slices.columns)
+    fill(indptr, indices, weights, LANES[np.dtype(dtype).name], *parts)
+    return Walk(undirected, slices, scale, back)
+
+
+def walk_in_rows(links: Links, dtype: type[np.floating[Any]]) -> Rows:
+    """Lay out the walk for many vectors at once, in `dtype`."""
+    indptr, indices, weights = links
+    nodes = len(indptr) - 1
+    undirected = _undirected(indptr, indices, weights)
+    scale, back = _scales(indptr, weights, np.arange(nodes, dtype=np.uint32), nodes, undirected, dtype)
+    values = np.empty(len(indices), dtype)
+    if undirected:
+        _scaled(indptr, indices, weights, values)
+        return Rows(True, indptr, indices, values, scale, back)
+    starts = np.zeros(nodes + 1, np.int64)
+    np.cumsum(_arriving_links(indices, nodes), out=starts[1:])
+    columns = np.empty(len(indices), np.int32)
+    _transposed(indptr, indices, weights, starts, columns, values)
+    return Rows(False, starts, columns, values, scale, back)
+
+
+def _scales(
+    indptr: Integers,
+    weights: Floats,
+    order: Integers,
+    padded: int,
+    undirected: bool,
+    dtype: type[np.floating[Any]],
+) -> tuple[Floats, Floats]:
+    scale, back = np.ones(padded, dtype), np.ones(padded, dtype)
+    if undirected:
+        _tell_scales(_totals(indptr, weights), order, scale, back)
+    return scale, back
+
+
+@kernel
+def _undirected(indptr: Integers, indices: Integers, weights: Floats) -> bool:
+    """Whether the graph is its own transpose and each row's targets rise.
+
+    A symmetric graph whose rows are in another order is solved as a directed one. Links to later
+    nodes are looked up in the rows of those; links to earlier ones have then been met, or remain.
+    """
+    met = indptr[:-1].copy()
+    for node in range(len(indptr) - 1):
+        link = indptr[node]
+        while link < indptr[node + 1] and indices[link] < node:
+            link += 1
+        if link != met[node]:
+            return False
+        before = -1
+        for later in range(link, indptr[node + 1]):
+            target = indices[later]
+            if target < before:
+                return False
+            before = target
+            if target != node:
+                mirror = met[target]
+                if (
+                    mirror >= indptr[target + 1]
+                    or indices[mirror] != node
+                    or weights[mirror] != weights[later]
+                ):
+                    return False
+                met[target] = mirror + 1
+    return True
+
+
+@kernel
+def _arriving_links(indices: Integers, nodes: int) -> Integers:
+    found = np.zeros(nodes, np.int64)
+    for link in range(len(indices)):
+        found[np.uint32(indices[link])] += 1
+    return found
+
+
+@reordering_kernel
+def _totals(indptr: Integers, weights: Floats) -> Floats:
+    totals = np.empty(len(indptr) - 1, np.float64)
+    for node in range(len(totals)):
+        total = 0.0
+        for link in range(indptr[node], indptr[node + 1]):
+            total += weights[np.uint64(link)]
+        totals[node] = total
+    return totals
+
+
+@kernel
+def _tell_scales(totals: Floats, order: Integers, scale: Floats, back: Floats) -> None:
+    for i in range(len(order)):
+        total = totals[order[i]]
+        if total > 0.0:
+            root = np.sqrt(total)
+            scale[i] = root
+            back[i] = 1.0 / root
+
+
+@kernel
+def _inverses(indptr: Integers, weights: Floats) -> Floats:
+    """1 / s of each node; 0 at nodes without links."""
+    inverses = _totals(indptr, weights)
+    for node in range(len(inverses)):
+        if inverses[node] > 0.0:
+            inverses[node] = 1.0 / np.sqrt(inverses[node])
+    return inverses
+
+
+@kernel
+def _fill_undirected(
+    indptr: Integers,
+    indices: Integers,
+    weights: Floats,
+    lanes: int,
+    place: Integers,
+    wide_starts: Integers,
+    starts: Integers,
+    values: Floats,
+    columns: Integers,
+) -> None:
+    inverses = _inverses(indptr, weights)
+    for node in range(len(place)):
+        at, stride = first_and_stride(place[node], wide_starts, starts, lanes)
+        inverse = inverses[node]
+        for link in range(np.uint64(indptr[node]), np.uint64(indptr[node + 1])):
+            target = np.uint32(indices[link])
+            columns[np.uint64(at)] = place[target]
+            values[np.uint64(at)] = (weights[link] * inverse) * inverses[target]
+            at += stride
+
+
+@kernel
+def _fill_directed(
+    indptr: Integers,
+    indices: Integers,
+    weights: Floats,
+    lanes: int,
+    place: Integers,
+    wide_starts: Integers,
+    starts: Integers,
+    values: Floats,
+    columns: Integers,
+) -> None:
+    totals = _totals(indptr, weights)
+    nodes = len(place)
+    next_at = np.empty((nodes, 2), np.int64)
+    for node in range(nodes):
+        next_at[node] = first_and_stride(place[node], wide_starts, starts, lanes)
+    for node in range(nodes):
+        total, row = totals[node], place[node]
+        for link in range(np.uint64(indptr[node]), np.uint64(indptr[node + 1])):
+            target = np.uint32(indices[link])
+            at = np.uint64(next_at[target, 0])
+            next_at[target, 0] += next_at[target, 1]
+            columns[at] = row
+            values[at] = weights[link] / total if total > 0.0 else 0.0
+
+
+@kernel
+def _scaled(indptr: Integers, indices: Integers, weights: Floats, values: Floats) -> None:
+    inverses = _inverses(indptr, weights)
+    for node in range(len(inverses)):
+        for link in range(indptr[node], indptr[node + 1]):
+            values[link] = (weights[link] * inverses[node]) * inverses[indices[link]]
+
+
+@kernel
+def _transposed(
+    indptr: Integers,
+    indices: Integers,
+    weights: Floats,
+    starts: Integers,
+    columns: Integers,
+    values: Floats,
+) -> None:
+    totals = _totals(indptr, weights)
+    next_at = starts[:-1].copy()
+    for node in range(len(totals)):
+        for link in range(indptr[node], indptr[node + 1]):
+            at = next_at[indices[link]]
+            next_at[indices[link]] += 1
+            columns[at] = node
+            values[at] = weights[link] / totals[node] if totals[node] > 0.0 else 0.0
