@@ -24,6 +24,8 @@ def array_namespace(*arrays: Array) -> ModuleType:
     Raises:
         TypeError: An argument is no array, or the arguments live in different libraries.
     """
+    if all(type(array) is np.ndarray for array in arrays):
+        return np
     names = set()
     for array in arrays:
         name = type(array).__module__.partition(".")[0]

@@ -94,11 +94,11 @@ class CSR:
         return self._laid_out("rows", dtype, walk_in_rows)
 
     @cached_property
-    def _layouts(self) -> dict[tuple[str, str], Any]:
+    def _layouts(self) -> dict[tuple[str, type[np.floating[Any]]], Any]:
         return {}
 
     def _laid_out(self, kind: str, dtype: type[np.floating[Any]], lay_out: Callable[..., T]) -> T:
-        key = (kind, np.dtype(dtype).name)
+        key = (kind, dtype)
         found: T | None = self._layouts.get(key)
         if found is None:
             found = lay_out(plain_links(self.indptr, self.indices, self.weights), dtype)

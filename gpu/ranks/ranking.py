@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from gpu.arrays import Array, Floats, array_namespace
-from gpu.compiling import reordering_kernel
 from gpu.ranks.graph import CSR
-from gpu.ranks.solving import conjugate, jacobi
-from gpu.ranks.solving_many import conjugate_many, jacobi_many
-from gpu.ranks.walk import plain
-from gpu.simd import LANES
-from gpu.threads import side_by_side
+from gpu.ranks.many import solve_many
+from gpu.ranks.one import NO_RESET, NOWHERE, solve_one
 
 TOLERANCE = {"float32": 1e-6, "float64": 1e-10}
 """The residual asked for where none is named."""
@@ -141,13 +136,8 @@ def checked_reset(reset: Array, nodes: int) -> Array:
         raise ValueError(f"reset must have shape ({nodes},), got {reset.shape}.")
     copy = xp.array(reset, dtype=xp.float64, order="C")
     if not bool(xp.isfinite(copy).all()) or bool((copy < 0).any()):
-        raise ValueError(_NO_RESET)
+        raise ValueError(NO_RESET)
     return copy
-
-
-_LEAST_SUM = 1e-30
-
-_NO_RESET = "reset must be finite and not negative."
 
 
 def _kind(reset: Array) -> type[np.floating[Any]]:
@@ -179,48 +169,38 @@ def _solved(
     xp = array_namespace(reset)
     dtype = _kind(reset)
     tol = TOLERANCE[dtype.__name__] if tol is None else tol
-    flat = plain(reset, dtype) if xp is np else xp.ascontiguousarray(reset, dtype=dtype)
-    sums, flat, inner = _sums(xp, flat.reshape(len(reset) if reset.ndim == 2 else 1, graph.nodes))
-    if start is None:
-        begin = None
-    else:
+    if start is not None:
         if array_namespace(start) is not xp:
             raise TypeError("start must live where reset lives.")
         if start.shape != reset.shape or not bool(xp.isfinite(start).all()):
             raise ValueError(f"start must be finite and of shape {reset.shape}.")
-        begin = xp.array(start.reshape(flat.shape) / sums[:, None], dtype=dtype, order="C")
-    answer = _on_the_cpu if xp is np else _on_the_gpu
-    scores, iterations, residual = answer(graph, flat, inner, begin, damping, tol, max_iter)
+    sums: Any
+    if xp is np and reset.ndim == 1:
+        scores, iterations, residual, sums = solve_one(graph, reset, start, damping, tol, max_iter)
+    else:
+        resets = reset.reshape(-1, graph.nodes) if graph.nodes else reset
+        starts = None if start is None else start.reshape(resets.shape)
+        several = _solve_several if xp is np else _solve_on_the_gpu
+        scores, iterations, residual, sums = several(graph, resets, starts, damping, tol, max_iter)
+        scores, sums = scores.reshape(reset.shape), sums.reshape((*reset.shape[:-1], 1))
     if not residual <= tol:
         raise NotConverged(residual, iterations)
-    shape = (*reset.shape[:-1], 1)
-    return scores.reshape(reset.shape), iterations, residual, sums.astype(dtype).reshape(shape)
+    return scores, iterations, residual, sums
 
 
-def _sums(xp: ModuleType, flat: Array) -> tuple[Array, Array, Array]:
-    """The sum of each vector, float64; the vectors, and their sums as they are now.
-
-    Vectors whose sum is near the ends of the range of numbers are divided by their largest value.
-    """
-    if xp is np and len(flat) == 1:
-        least, largest, total = _measured(flat[0])
-        sums = np.array([total])
-    else:
-        least, largest = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 0.0)
-        sums = flat.sum(axis=1, dtype=np.float64)
-    if not (least >= 0.0 and largest < np.inf):
-        raise ValueError(_NO_RESET)
-    if not flat.size or not bool((sums > 0).all()):
-        raise ValueError("reset is zero everywhere: the walk has nowhere to restart.")
-    if bool(((sums > _LEAST_SUM) & (sums < 1 / _LEAST_SUM)).all()):
-        return sums, flat, sums
-    peaks = flat.max(axis=1, keepdims=True)
-    flat = flat / peaks
-    inner = flat.sum(axis=1, dtype=np.float64)
-    sums = peaks[:, 0].astype(np.float64) * inner
-    if not bool(xp.isfinite(sums).all()):
-        raise ValueError("The sum of a reset vector is no finite number: divide it by its largest value.")
-    return sums, flat, inner
+def _solve_several(
+    graph: CSR, resets: Floats, starts: Floats | None, damping: float, tol: float, max_iter: int
+) -> tuple[Floats, int, float, Floats]:
+    if len(resets) >= MANY:
+        return solve_many(graph, resets, starts, damping, tol, max_iter)
+    alone = [
+        solve_one(graph, resets[i], None if starts is None else starts[i], damping, tol, max_iter)
+        for i in range(len(resets))
+    ]
+    if not alone:
+        raise ValueError(NOWHERE)
+    scores, iterations, residuals, sums = zip(*alone, strict=True)
+    return np.stack(scores), max(iterations), max(residuals), np.array(sums, resets.dtype)
 
 
 def _with_the_mass_of_a_solution(start: Array, graph: CSR, damping: float) -> Array:
@@ -238,100 +218,30 @@ def _with_the_mass_of_a_solution(start: Array, graph: CSR, damping: float) -> Ar
     return share * ((1.0 - damping) / (1.0 - damping * mass))
 
 
-@reordering_kernel
-def _measured(vector: Floats) -> tuple[float, float, float]:
-    """The least and the largest value, either NaN where one is, and the sum."""
-    least, largest, total, strange = np.inf, -np.inf, 0.0, 0
-    for i in range(len(vector)):
-        value = vector[i]
-        least = min(least, value)
-        largest = max(largest, value)
-        total += value
-        strange += value != value
-    if strange:
-        return np.nan, np.nan, np.nan
-    return least, largest, total
-
-
-def _on_the_cpu(
-    graph: CSR,
-    resets: Floats,
-    sums: Floats,
-    starts: Floats | None,
-    damping: float,
-    tol: float,
-    max_iter: int,
-) -> tuple[Floats, int, float]:
-    if len(resets) < MANY:
-        return _one_by_one(graph, resets, sums, starts, damping, tol, max_iter)
-    rows = graph.in_rows(resets.dtype.type)
-    factors = (1.0 - damping) / sums
-    scores = np.array(resets * (1.0 / sums)[:, None], resets.dtype) if starts is None else starts
-    residuals = np.empty(len(resets))
-    lanes = LANES[resets.dtype.name]
-
-    def block(first: int) -> int:
-        part = slice(first, first + lanes)
-        layout: Any = (rows.starts, rows.columns, rows.values, rows.scale)
-        right: Any = (resets[part], factors[part], scores[part])
-        limits: Any = (damping, tol, max_iter, residuals[part])
-        if rows.undirected:
-            warm: Any = (rows.back, *right, starts is not None)
-            return int(conjugate_many(*layout, *warm, *limits))
-        return int(jacobi_many(*layout, *right, *limits))
-
-    iterations = side_by_side(block, range(0, len(resets), lanes))
-    return scores, max(iterations), float(residuals.max())
-
-
-def _one_by_one(
-    graph: CSR,
-    resets: Floats,
-    sums: Floats,
-    starts: Floats | None,
-    damping: float,
-    tol: float,
-    max_iter: int,
-) -> tuple[Floats, int, float]:
-    walk = graph.in_slices(resets.dtype.type)
-    slices = walk.slices
-    layout = (slices.wide_starts, slices.starts, slices.values, slices.columns, slices.order)
-    most, largest = 0, 0.0
-    scores = np.empty_like(resets) if starts is None else starts
-    for i in range(len(resets)):
-        reset, x, factor = resets[i], scores[i], (1.0 - damping) / sums[i]
-        limits: Any = (damping, tol, max_iter)
-        if walk.undirected:
-            scales = (walk.scale, walk.back)
-            found = conjugate(*layout, *scales, reset, factor, x, starts is not None, *limits)
-        else:
-            if starts is None:
-                x[:] = reset / sums[i]
-            found = jacobi(*layout, reset, factor, x, *limits)
-        most, largest = max(most, found[0]), max(largest, found[1])
-    return scores, most, largest
-
-
-def _on_the_gpu(
-    graph: CSR, resets: Array, sums: Array, starts: Array | None, damping: float, tol: float, max_iter: int
-) -> tuple[Array, int, float]:
+def _solve_on_the_gpu(
+    graph: CSR, resets: Array, starts: Array | None, damping: float, tol: float, max_iter: int
+) -> tuple[Array, int, float, Array]:
     """Jacobi, whose nodes can all be improved at once."""
     import cupy
 
     from gpu.ranks.walk_cuda import solve_cuda
 
+    dtype = _kind(resets)
+    resets = resets.astype(dtype)
+    if not resets.size or bool((resets < 0).any()) or not bool(cupy.isfinite(resets).all()):
+        raise ValueError(NO_RESET if resets.size else NOWHERE)
+    peaks = resets.max(axis=1, keepdims=True)
+    if not bool((peaks > 0).all()):
+        raise ValueError(NOWHERE)
+    shares = resets / peaks
+    inner = shares.sum(axis=1, keepdims=True, dtype=np.float64)
+    sums = peaks.astype(np.float64) * inner
+    shares = cupy.ascontiguousarray((shares / inner).astype(dtype).T)
+    scores = shares.copy()
+    if starts is not None:
+        scores = cupy.ascontiguousarray((starts / sums).astype(dtype).T)
     links = graph.arriving
-    share = cupy.ascontiguousarray((resets / sums[:, None]).astype(resets.dtype).T)
-    scores = share.copy() if starts is None else cupy.ascontiguousarray(starts.T)
-    base = share * resets.dtype.type(1.0 - damping)
-    iterations, residual = solve_cuda(
-        links.indptr,
-        links.sources,
-        links.probabilities.astype(resets.dtype),
-        base,
-        scores,
-        damping,
-        tol,
-        max_iter,
-    )
-    return cupy.ascontiguousarray(scores.T), iterations, residual
+    matrix = (links.indptr, links.sources, links.probabilities.astype(dtype))
+    base = shares * dtype(1.0 - damping)
+    iterations, residual = solve_cuda(*matrix, base, scores, damping, tol, max_iter)
+    return cupy.ascontiguousarray(scores.T), iterations, residual, sums.astype(dtype)

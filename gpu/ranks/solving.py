@@ -40,7 +40,7 @@ def dot(left: Floats, right: Floats) -> float:
 
 
 @reordering_kernel
-def _less_share(p: Floats, q: Floats, damping: float) -> float:
+def less_share(p: Floats, q: Floats, damping: float) -> float:
     """q = p - damping q; return p · q."""
     share = p.dtype.type(damping)
     total = 0.0
@@ -55,7 +55,7 @@ def _less_share(p: Floats, q: Floats, damping: float) -> float:
 
 
 @reordering_kernel
-def _step(z: Floats, r: Floats, p: Floats, q: Floats, scale: Floats, length: float) -> tuple[float, float]:
+def step(z: Floats, r: Floats, p: Floats, q: Floats, scale: Floats, length: float) -> tuple[float, float]:
     """z += length p; r -= length q; return r · r and Σ |r| scale."""
     far = p.dtype.type(length)
     squares, size = 0.0, 0.0
@@ -75,7 +75,7 @@ def _step(z: Floats, r: Floats, p: Floats, q: Floats, scale: Floats, length: flo
 
 
 @reordering_kernel
-def _turn(p: Floats, r: Floats, share: float) -> None:
+def turn(p: Floats, r: Floats, share: float) -> None:
     """p = r + share p."""
     kept = p.dtype.type(share)
     for i in range(len(p)):
@@ -83,7 +83,7 @@ def _turn(p: Floats, r: Floats, share: float) -> None:
 
 
 @reordering_kernel
-def _rest(b: Floats, z: Floats, q: Floats, scale: Floats, damping: float) -> float:
+def rest(b: Floats, z: Floats, q: Floats, scale: Floats, damping: float) -> float:
     """q = b + damping q, what Jacobi's iteration makes of z; return Σ |q - z| scale."""
     share = b.dtype.type(damping)
     total = 0.0
@@ -139,7 +139,7 @@ def conjugate(
             z[i] = x[order[i]] * back[i]
         multiply(wide_starts, starts, values, columns, z, q)
         iterations += 1
-    size = _rest(b, z, q, scale, damping)
+    size = rest(b, z, q, scale, damping)
     enough = tol / damping if damping > 0.0 else np.inf
     residual, verified = np.inf, np.inf
     while True:
@@ -149,18 +149,18 @@ def conjugate(
         squares = dot(r, r)
         while size > enough and iterations < max_iter:
             multiply(wide_starts, starts, values, columns, p, q)
-            curved = _less_share(p, q, damping)
+            curved = less_share(p, q, damping)
             iterations += 1
             if not curved > 0.0:
                 break
-            following, size = _step(z, r, p, q, scale, squares / curved)
-            _turn(p, r, following / squares)
+            following, size = step(z, r, p, q, scale, squares / curved)
+            turn(p, r, following / squares)
             squares = following
         for i in range(padded):
             z[i] = max(z[i], kind(0.0))
         multiply(wide_starts, starts, values, columns, z, q)
         iterations += 1
-        size = _rest(b, z, q, scale, damping)
+        size = rest(b, z, q, scale, damping)
         residual = damping * size
         if residual <= tol or iterations >= max_iter or not residual < 0.5 * verified:
             break
@@ -200,7 +200,7 @@ def jacobi(
     iterations, residual = 0, np.inf
     while residual > tol and iterations < max_iter:
         multiply(wide_starts, starts, values, columns, current, following)
-        residual = damping * _arrive(b, current, following, damping)
+        residual = damping * arrive(b, current, following, damping)
         current, following = following, current
         iterations += 1
     for i in range(nodes):
@@ -209,7 +209,7 @@ def jacobi(
 
 
 @reordering_kernel
-def _arrive(base: Floats, current: Floats, following: Floats, damping: float) -> float:
+def arrive(base: Floats, current: Floats, following: Floats, damping: float) -> float:
     """following = base + damping following; return Σ |following - current|."""
     share = base.dtype.type(damping)
     total = 0.0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu import CSR, NotConverged, csr_from_edges, pagerank, rank_order
-from gpu.ranks import slices
+from gpu import CSR, NotConverged, csr_from_edges, pagerank, rank_order, threads
+from gpu.ranks import one, slices
 from gpu.ranks.ranking import solve
 from tests.gpu.oracles import as_rows, edge_lists, exact_pagerank, graphs, resets, transitions
 
@@ -66,9 +66,9 @@ def test_many_resets_are_solved_as_if_each_were_alone(xp, vectors, symmetric, dt
     together = pagerank(moved(xp, graph), xp.asarray(resets), damping=0.85, tol=tol)
     assert together.scores.shape == resets.shape
     assert together.scores.dtype == dtype
-    for one, reset in zip(numpied(together.scores), resets, strict=True):
+    for scores, reset in zip(numpied(together.scores), resets, strict=True):
         exact = exact_pagerank(graph, reset.astype(float), 0.85)
-        assert np.abs(one - exact).sum() <= 100 * tol
+        assert np.abs(scores - exact).sum() <= 100 * tol
     others = resets[::-1].copy()
     others[0] *= 7  # the company changes, and which lane a vector has
     again = numpied(pagerank(moved(xp, graph), xp.asarray(others), damping=0.85, tol=tol).scores)
@@ -90,6 +90,27 @@ def test_any_way_to_slice_a_matrix_gives_the_same_walk(monkeypatch, wide, window
     lengths = np.diff(graph.indptr) if symmetric else np.bincount(graph.indices, minlength=75)
     assert graph.in_slices(dtype).slices.wide == (lengths >= wide).sum()
     np.testing.assert_allclose(got.scores, exact_pagerank(graph, reset.astype(float), 0.85), atol=1e-5)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_any_number_of_threads_gives_the_same_bits(monkeypatch, symmetric, limit):
+    monkeypatch.setattr(one, "LARGE", 1)
+    monkeypatch.setattr(slices, "WIDE", 12)
+    rng = np.random.default_rng(8)
+    src = np.concatenate([rng.integers(0, 900, 4000), np.zeros(70, int), np.full(40, 5)])
+    graph = csr_from_edges(901, src, rng.integers(0, 900, 4110), rng.random(4110), symmetric=symmetric)
+    reset = rng.random(901)
+    threads.limit_threads(limit)
+    try:
+        cold = pagerank(graph, reset, damping=0.85, tol=1e-12).scores
+        warm = pagerank(graph, reset, damping=0.85, tol=1e-12, start=reset).scores
+    finally:
+        threads.limit_threads(None)
+    alone = pagerank(graph, reset, damping=0.85, tol=1e-12)
+    np.testing.assert_allclose(cold, exact_pagerank(graph, reset, 0.85), atol=1e-10)
+    np.testing.assert_allclose(warm, cold, atol=1e-10)
+    assert alone.scores.tobytes() == cold.tobytes()
 
 
 def test_rows_out_of_order_are_solved_as_directed_and_just_as_well():

@@ -6,14 +6,70 @@ it were alone: its result does not depend on its neighbours.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gpu.arrays import Floats, Integers
 from gpu.compiling import kernel
-from gpu.simd import rows_less, rows_product, rows_rest, rows_step, rows_turn
+from gpu.ranks.graph import CSR
+from gpu.ranks.one import LEAST_SUM, NO_RESET, NOWHERE, TOO_LARGE
+from gpu.ranks.walk import plain
+from gpu.simd import LANES, rows_less, rows_product, rows_rest, rows_step, rows_turn
+from gpu.threads import side_by_side
 
 _PIECE = 1024
 """Rows that are summed in the precision of the vectors; longer sums go on in float64."""
+
+
+def solve_many(
+    graph: CSR, resets: Floats, starts: Floats | None, damping: float, tol: float, max_iter: int
+) -> tuple[Floats, int, float, Floats]:
+    """Scores for the resets over their sums, the most sweeps, the largest residual, and the sums.
+
+    Args:
+        resets: Shape (vectors, n); float32 is solved in float32, all else in float64.
+        starts: Of the same shape, in the unit of the resets.
+
+    Raises:
+        ValueError: A reset negative, not finite or zero everywhere.
+    """
+    dtype: Any = np.float32 if resets.dtype == np.float32 else np.float64
+    weights = plain(resets, dtype)
+    if not weights.size:
+        raise ValueError(NOWHERE)
+    if not (weights.min() >= 0.0 and weights.max() < np.inf):
+        raise ValueError(NO_RESET)
+    sums = weights.sum(axis=1, dtype=np.float64)
+    inner = sums
+    if not ((sums > LEAST_SUM) & (sums < 1.0 / LEAST_SUM)).all():
+        peaks = weights.max(axis=1, keepdims=True)
+        if not peaks.all():
+            raise ValueError(NOWHERE)
+        weights = weights / peaks
+        inner = weights.sum(axis=1, dtype=np.float64)
+        sums = peaks[:, 0].astype(np.float64) * inner
+        if not np.isfinite(sums).all():
+            raise ValueError(TOO_LARGE)
+    rows = graph.in_rows(dtype)
+    factors = (1.0 - damping) / inner
+    first = weights / inner[:, None] if starts is None else starts / sums[:, None]
+    scores = np.array(first, dtype, order="C")
+    residuals = np.empty(len(scores))
+    lanes = LANES[dtype.__name__]
+
+    def block(first: int) -> int:
+        part = slice(first, first + lanes)
+        layout: Any = (rows.starts, rows.columns, rows.values, rows.scale)
+        right: Any = (weights[part], factors[part], scores[part])
+        limits: Any = (damping, tol, max_iter, residuals[part])
+        if rows.undirected:
+            warm: Any = (rows.back, *right, starts is not None)
+            return int(conjugate_many(*layout, *warm, *limits))
+        return int(jacobi_many(*layout, *right, *limits))
+
+    iterations = side_by_side(block, range(0, len(scores), lanes))
+    return scores, max(iterations), float(residuals.max()), sums.astype(dtype)
 
 
 @kernel
