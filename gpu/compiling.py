@@ -36,11 +36,14 @@ def reordering_kernel(function: F) -> F:
 
 
 @cache
-def cuda_functions(source: Path) -> Any:
+def cuda_functions(source: Path, *, cooperative: bool = False) -> Any:
     """Compile a file of CUDA C++ for the present device; `get_function(name)` finds its kernels.
 
-    Kernels are `extern "C"`. CuPy keeps the compiled code on disk.
+    Kernels are `extern "C"`. CuPy keeps the compiled code on disk. Those that let the whole grid
+    wait for itself are launched as `cooperative`; all their blocks must fit on the device at once.
     """
     import cupy
 
-    return cupy.RawModule(code=source.read_text("utf-8"), options=("--std=c++17",))
+    return cupy.RawModule(
+        code=source.read_text("utf-8"), options=("--std=c++17",), enable_cooperative_groups=cooperative
+    )

@@ -46,18 +46,19 @@ def compile_kernels() -> dict[str, int]:
     """Compile each kernel file; return the bytes of its machine code.
 
     Raises:
-        ImportError: CuPy, or NVRTC with CUDA's headers, is not installed.
+        ImportError: CuPy is not installed.
+        RuntimeError: NVRTC is not.
         SyntaxError: What the compiler said.
     """
-    import nvidia.cuda_runtime
+    from cupy._core.core import assemble_cupy_compiler_options
     from cupy.cuda import nvrtc
 
-    include = Path(next(iter(nvidia.cuda_runtime.__path__))) / "include"
+    options = (*assemble_cupy_compiler_options(("--std=c++17",)), "-arch=sm_90")
     found = {}
     for source in sorted(FOLDER.rglob("*.cu")):
         program = nvrtc.createProgram(source.read_text("utf-8"), source.name, (), ())
         try:
-            nvrtc.compileProgram(program, ("--std=c++17", "-arch=sm_90", f"-I{include}"))
+            nvrtc.compileProgram(program, options)
             found[str(source.relative_to(FOLDER))] = len(nvrtc.getCUBIN(program))
         except nvrtc.NVRTCError as error:
             raise SyntaxError(nvrtc.getProgramLog(program)) from error

@@ -113,8 +113,9 @@ class ndarray:
 
     @shape.setter
     def shape(self, shape) -> None:
-        view = self._array.view()
-        view.shape = shape
+        view = self._array.reshape(shape)
+        if not np.shares_memory(view, self._array) and view.size:
+            raise AttributeError("incompatible shape")
         self._array = view
 
     @property

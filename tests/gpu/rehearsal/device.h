@@ -13,7 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <cmath>
+#include <math.h>
 #include <random>
 #include <type_traits>
 #include <utility>
@@ -308,21 +308,35 @@ inline void end(Block& block) {
     block.dynamic = nullptr;
 }
 
-// Lets the threads of a block run until all have ended (true) or wait for the grid (false).
-inline bool advance(Block& block, std::mt19937_64& random, unsigned habit) {
-    if (!block.statics.empty()) memcpy(__start_rehearsal_shared, block.statics.data(), block.statics.size());
-    std::vector<Fiber*> order;
-    for (Fiber& fiber : block.fibers) order.push_back(&fiber);
-    if (habit == 1) for (size_t i = 0; i < order.size() / 2; ++i) std::swap(order[i], order[order.size() - 1 - i]);
-    while (true) {
+// Lets fibers run in turns, however often they wait for one another, until none of them can go on.
+inline bool drain(std::vector<Fiber*> fibers, std::mt19937_64& random, unsigned habit) {
+    bool moved = false;
+    for (bool any = true; any;) {
+        any = false;
         if (habit > 1)
-            for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
-        bool moved = false;
-        for (Fiber* fiber : order)
+            for (size_t i = fibers.size(); i > 1; --i) std::swap(fibers[i - 1], fibers[random() % i]);
+        for (Fiber* fiber : fibers)
             if (fiber->state == ready) {
-                moved = true;
+                any = moved = true;
                 go(&main_fiber, fiber);
             }
+    }
+    return moved;
+}
+
+// Lets the threads of a block run until all have ended (true) or wait for the grid (false). By three
+// habits of four one warp runs as far as it can before the next begins: so far ahead can a warp be.
+inline bool advance(Block& block, std::mt19937_64& random, unsigned habit) {
+    if (!block.statics.empty()) memcpy(__start_rehearsal_shared, block.statics.data(), block.statics.size());
+    std::vector<std::vector<Fiber*>> parts(habit == 3 ? 1 : block.warps.size());
+    for (Fiber& fiber : block.fibers) parts[habit == 3 ? 0 : fiber.warp - block.warps.data()].push_back(&fiber);
+    if (habit == 1)
+        for (size_t i = 0; i < parts.size() / 2; ++i) std::swap(parts[i], parts[parts.size() - 1 - i]);
+    while (true) {
+        if (habit == 2)
+            for (size_t i = parts.size(); i > 1; --i) std::swap(parts[i - 1], parts[random() % i]);
+        bool moved = false;
+        for (std::vector<Fiber*>& part : parts) moved |= drain(part, random, habit);
         if (moved) continue;
         size_t ended = 0, blocked = 0, gridded = 0;
         Fiber *one = nullptr;
@@ -355,7 +369,7 @@ inline bool advance(Block& block, std::mt19937_64& random, unsigned habit) {
 
 inline void run_grid(std::vector<Block>& blocks) {
     std::mt19937_64 random(request->seed);
-    unsigned habit = request->seed % 4;  // 0: rising, 1: falling, 2 and 3: any order
+    unsigned habit = request->seed % 4;  // 0: rising, 1: falling, 2: warps in any order, 3: threads
     unsigned count = grid_dim.x * grid_dim.y * grid_dim.z;
     std::vector<unsigned> order(count);
     for (unsigned i = 0; i < count; ++i) order[i] = habit == 1 ? count - 1 - i : i;

@@ -69,10 +69,16 @@ def _folder() -> Path:
 
 
 def _run(command: list[str], source: str) -> str:
-    done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+    done = _done(tuple(command), source)
     if done.returncode:
         raise CompileException(done.stderr)
     return done.stdout
+
+
+@functools.cache
+def _done(command: tuple[str, ...], source: str) -> subprocess.CompletedProcess[str]:
+    # Kept, so that Hypothesis does not compile a faulty source for every example.
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=False)
 
 
 @functools.cache
@@ -100,13 +106,10 @@ def _library(source: str, options: tuple[str, ...] = ()) -> ctypes.CDLL:
         whole = f'namespace {{\n#line 1 "kernel.cu"\n{source}\n}}\n' + "".join(
             f"REHEARSE({name})\n" for name in dict.fromkeys(names)
         )
-        with tempfile.TemporaryDirectory() as folder:
-            fresh = Path(folder) / "kernel.so"
-            include = ("-include", str(HEADER))
-            _run(["g++", *FLAGS, *defines, *include, "-x", "c++", "-", "-o", str(fresh)], whole)
-            partial = built.with_suffix(f".{os.getpid()}")
-            shutil.copyfile(fresh, partial)
-            partial.replace(built)
+        partial = built.with_suffix(f".{os.getpid()}")
+        include = ("-include", str(HEADER))
+        _run(["g++", *FLAGS, *defines, *include, "-x", "c++", "-", "-o", str(partial)], whole)
+        partial.replace(built)
     return ctypes.CDLL(str(built))
 
 
