@@ -3,8 +3,16 @@
 from gpu.memory.device import Device, cuda_problem, describe
 from gpu.ranks.graph import CSR, csr_from_edges
 from gpu.ranks.ordering import rank_order
-from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank
-from gpu.ranks.standing import PushState, push, push_state, refresh
+from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank, solve
+from gpu.ranks.standing import (
+    PushState,
+    leaders,
+    push,
+    push_link,
+    push_reset,
+    push_state,
+    refresh,
+)
 from gpu.text.encoder import BertWeights, LayerWeights, encode
 from gpu.vectors.nearest import top_k
 
@@ -20,10 +28,14 @@ __all__ = [
     "cuda_problem",
     "describe",
     "encode",
+    "leaders",
     "pagerank",
     "push",
+    "push_link",
+    "push_reset",
     "push_state",
     "rank_order",
     "refresh",
+    "solve",
     "top_k",
 ]

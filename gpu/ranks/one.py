@@ -38,14 +38,15 @@ def solve_one(
     """
     dtype: Any = np.float32 if reset.dtype == np.float32 else np.float64
     weight = plain(reset, dtype)
-    least, largest, total = _measured(weight)
-    if not (least >= 0.0 and largest < np.inf):
-        raise ValueError(NO_RESET if len(weight) else NOWHERE)
+    negative, total = _measured(weight)
+    if negative or (not total < np.inf and not np.isfinite(weight).all()):
+        raise ValueError(NO_RESET)
     if not total > 0.0:
         raise ValueError(NOWHERE)
     inner = total
     if not LEAST_SUM < total < 1.0 / LEAST_SUM:
-        weight = weight / weight.max()
+        largest = float(weight.max())
+        weight = weight / dtype(largest)
         inner = float(weight.sum(dtype=np.float64))
         total = largest * inner
         if not total < np.inf:
@@ -76,15 +77,10 @@ def solve_one(
 
 
 @reordering_kernel
-def _measured(vector: Floats) -> tuple[float, float, float]:
-    """The least and the largest value, NaN where any is, and the sum."""
-    least, largest, total, strange = np.inf, -np.inf, 0.0, 0
+def _measured(vector: Floats) -> tuple[int, float]:
+    """How many values are negative, and the sum: NaN or infinite where a value is, or it overflows."""
+    negative, total = 0, 0.0
     for i in range(len(vector)):
-        value = vector[i]
-        least = min(least, value)
-        largest = max(largest, value)
-        total += value
-        strange += value != value
-    if strange:
-        return np.nan, np.nan, np.nan
-    return least, largest, total
+        negative += vector[i] < 0
+        total += vector[i]
+    return negative, total

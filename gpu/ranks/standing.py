@@ -1,4 +1,4 @@
-"""The standing of every node follows a change of the reset vector by pushing only that change."""
+"""The standing of every node follows a change of a reset weight or a link by pushing only that change."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gpu.arrays import Array, Floats, Integers, array_namespace
-from gpu.compiling import kernel
 from gpu.ranks.graph import CSR
+from gpu.ranks.pushing import (
+    LEADING,
+    LINKS,
+    MARK,
+    RESIDUAL,
+    SCORE,
+    probabilities_of,
+    push_until,
+    reweigh,
+)
 from gpu.ranks.ranking import checked_reset, solve
 
-ROUNDING = 1e-12
-"""A reset weight this far below zero, for a weight of 1, is taken for the rounding of a sum."""
+LEADERS = 256
+"""Nodes that are kept in view as the best, so that reading the top of the list looks at no others."""
 
 
 @dataclass(eq=False)
@@ -25,24 +34,39 @@ class PushState:
     residual.
 
     Args:
-        graph: The links, NumPy.
+        graph: The links, NumPy; `push_link` puts another in its place.
         damping: Probability of following a link, in [0, 1).
         reset: Shape (n,), float64, not negative; written by `push`.
-        scores: Shape (n,), float64; written by `push` and `refresh`.
-        residual: Shape (n,), float64, signed; what is not yet in the scores.
     """
 
     graph: CSR
     damping: float
     reset: Floats
-    scores: Floats
-    residual: Floats
-    _waiting: Integers = field(init=False, repr=False)
+    _table: Floats = field(init=False, repr=False)
     _links: tuple[Integers, Integers, Floats] = field(init=False, repr=False)
+    _weights: Floats | None = field(init=False, repr=False, default=None)
+    _leaders: Integers = field(init=False, repr=False)
+    _leading: int = field(init=False, repr=False, default=-1)
+    _floor: float = field(init=False, repr=False, default=np.inf)
 
     def __post_init__(self) -> None:
-        self._waiting = np.zeros(self.graph.nodes, dtype=np.uint8)
-        self._links = _leaving(self.graph)
+        graph = self.graph
+        self._table = np.zeros((graph.nodes, 4))
+        self._table[:, LINKS] = np.maximum(1, np.diff(graph.indptr))
+        indptr, targets = np.array(graph.indptr, np.int64), np.array(graph.indices, np.int32)
+        probabilities = probabilities_of(indptr, np.array(graph.weights, np.float64))
+        self._links = (indptr, targets, probabilities)
+        self._leaders = np.zeros(2 * LEADERS, np.int64)
+
+    @property
+    def scores(self) -> Floats:
+        """Shape (n,), float64, a view: the scores so far."""
+        return self._table[:, SCORE]
+
+    @property
+    def residual(self) -> Floats:
+        """Shape (n,), float64, signed, a view: what is not yet in the scores."""
+        return self._table[:, RESIDUAL]
 
 
 def push_state(graph: CSR, reset: Array, *, damping: float = 0.5, tol: float = 1e-10) -> PushState:
@@ -61,14 +85,17 @@ def push_state(graph: CSR, reset: Array, *, damping: float = 0.5, tol: float = 1
     """
     if array_namespace(graph.indptr, reset) is not np:
         raise TypeError("push works on NumPy arrays only.")
-    zero = np.zeros(graph.nodes)
-    state = PushState(graph, damping, checked_reset(reset, graph.nodes), zero, zero.copy())
+    state = PushState(graph, damping, checked_reset(reset, graph.nodes))
     refresh(state, tol=tol)
     return state
 
 
 def push(state: PushState, node: int, change: float, *, eps: float) -> int:
     """Add `change`, of either sign, to a node's reset weight and bring the scores near the new ones.
+
+    The weight falls to zero at most. A vote that was cut off there and is taken back later must
+    therefore not be added again: hand in the difference between the weights that the votes give
+    before and after, or those weights themselves to `push_reset`.
 
     Afterwards every node's residual is at most `eps` times its number of links (at least one), so
     the L1 error is at most `eps * (links + nodes)`; the work is at most the change over
@@ -77,8 +104,7 @@ def push(state: PushState, node: int, change: float, *, eps: float) -> int:
 
     Args:
         node: In [0, n).
-        change: Finite; the reset weight must not turn negative (clamp before; a sum that misses
-            zero by rounding counts as zero).
+        change: Finite.
         eps: Positive, in the unit of the reset vector.
 
     Returns:
@@ -86,26 +112,102 @@ def push(state: PushState, node: int, change: float, *, eps: float) -> int:
 
     Raises:
         IndexError: No such node.
-        ValueError: A change that is not finite or makes the weight negative, or `eps` not positive.
+        ValueError: A change that is not finite, or `eps` not positive.
 
     Source: Andersen, Chung & Lang 2006, FOCS; for changes of either sign Zhang, Lofgren & Goel
     2016, KDD.
     """
-    if not 0 <= node < state.graph.nodes:
-        raise IndexError(f"node must lie in [0, {state.graph.nodes}), got {node}.")
-    if not np.isfinite(change):
-        raise ValueError(f"change must be finite, got {change}.")
-    if not eps > 0.0:
-        raise ValueError(f"eps must be positive, got {eps}.")
-    before = float(state.reset[node])
-    after = before + change
-    if after < 0.0:
-        if after < -ROUNDING * max(1.0, before):
-            raise ValueError(f"The reset weight {before} of node {node} cannot fall by {-change}.")
-        after = 0.0
-    state.reset[node] = after
-    state.residual[node] += after - before
-    return _push_until(*state._links, state.scores, state.residual, state._waiting, node, state.damping, eps)
+    _check_node(state, node)
+    return push_reset(state, node, _lowered(float(state.reset[node]), change), eps=eps)
+
+
+def push_reset(state: PushState, node: int, weight: float, *, eps: float) -> int:
+    """Give a node another reset weight; as `push`, which adds to it.
+
+    Weights summed anew from the votes leave no rounding behind when votes are taken back.
+
+    Raises:
+        IndexError: No such node.
+        ValueError: A weight negative or not finite, or `eps` not positive.
+    """
+    _check_node(state, node)
+    _check_eps(eps)
+    if not (weight >= 0.0 and np.isfinite(weight)):
+        raise ValueError(f"A reset weight must be finite and not negative, got {weight}.")
+    state._table[node, RESIDUAL] += weight - state.reset[node]
+    state.reset[node] = weight
+    return _push(state, np.array([node]), eps)
+
+
+def push_link(
+    state: PushState, source: int, target: int, change: float, *, eps: float, symmetric: bool = False
+) -> int:
+    """Add `change`, of either sign, to the weight of a link and bring the scores near the new ones.
+
+    The weight falls to zero at most. What the link's node passes on is shared out anew, so the
+    residuals of all its targets change; accuracy and work are then those of `push`.
+
+    Args:
+        source, target: A link that the graph has, of whatever weight; of several equal ones the first.
+        change: Finite.
+        eps: Positive, in the unit of the reset vector.
+        symmetric: Change the link from `target` to `source` alike.
+
+    Returns:
+        The number of nodes pushed.
+
+    Raises:
+        IndexError: No such node.
+        KeyError: No such link: a graph with more links is a new one.
+        ValueError: A change that is not finite, or `eps` not positive.
+    """
+    _check_node(state, source)
+    _check_node(state, target)
+    _check_eps(eps)
+    indptr, targets, probabilities = state._links
+    ends = [(source, target)]
+    if symmetric and source != target:
+        ends.append((target, source))
+    places = []
+    for node, other in ends:
+        found = np.flatnonzero(targets[indptr[node] : indptr[node + 1]] == other)
+        if not len(found):
+            raise KeyError(f"There is no link from node {node} to node {other}.")
+        places.append(int(indptr[node] + found[0]))
+    weights = np.array(state.graph.weights, np.float64) if state._weights is None else state._weights
+    weighed = [_lowered(float(weights[place]), change) for place in places]
+    state._weights = weights
+    changed = [
+        reweigh(*state._links[:2], weights, probabilities, state._table, node, place, weight, state.damping)
+        for (node, _), place, weight in zip(ends, places, weighed, strict=True)
+    ]
+    return _push(state, np.concatenate(changed), eps)
+
+
+def leaders(state: PushState, k: int) -> tuple[Integers, Floats]:
+    """The `k` best nodes, best first, equal ones by their index, with their scores.
+
+    Pushes keep some hundred nodes in view, so this looks at no others; only after a refresh, or
+    when many have fallen, are all compared. A score has what waits at its node added.
+
+    Args:
+        k: At least 1; of fewer than `k` nodes all are returned.
+
+    Raises:
+        ValueError: `k` below 1.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}.")
+    nodes, table = state.graph.nodes, state._table
+    if k > LEADERS // 2:
+        found: Integers = np.arange(nodes)
+    else:
+        found = state._leaders[: max(state._leading, 0)]
+        if np.count_nonzero(table[found, SCORE] >= state._floor) < min(k, nodes):
+            found = _choose_leaders(state)
+    scores = table[found, SCORE] + (1.0 - state.damping) * table[found, RESIDUAL]
+    best = np.lexsort((found, -scores))[:k]
+    return found[best], scores[best]
 
 
 def refresh(state: PushState, reset: Array | None = None, *, tol: float = 1e-10) -> None:
@@ -124,78 +226,51 @@ def refresh(state: PushState, reset: Array | None = None, *, tol: float = 1e-10)
         ValueError: A wrong shape, or a value negative or not finite.
     """
     target = state.reset if reset is None else checked_reset(reset, state.graph.nodes)
-    size = float(target.sum())
+    if state._weights is not None:
+        state.graph = CSR(state.graph.indptr, state.graph.indices, state._weights)
+        state._weights = None
     scores = np.zeros_like(target)
-    if size > 0.0:
-        scores[...] = solve(state.graph, target, damping=state.damping, tol=tol, max_iter=10_000).scores
+    if target.any():
+        scores = solve(state.graph, target, damping=state.damping, tol=tol, max_iter=10_000).scores
     state.reset[...] = target
-    state.scores[...] = scores
-    state.residual[...] = 0.0
+    state._table[:, SCORE] = scores
+    state._table[:, RESIDUAL] = 0.0
+    state._leading, state._floor = -1, np.inf
 
 
-def _leaving(graph: CSR) -> tuple[Integers, Integers, Floats]:
-    """The links by the node they leave, with their probabilities, in one layout and dtype."""
-    indptr, indices = np.array(graph.indptr, np.int64), np.array(graph.indices, np.int64)
-    return indptr, indices, _probabilities(indptr, np.array(graph.weights, np.float64))
-
-
-@kernel
-def _probabilities(indptr: Integers, weights: Floats) -> Floats:
-    for node in range(len(indptr) - 1):
-        total = 0.0
-        for link in range(indptr[node], indptr[node + 1]):
-            total += weights[link]
-        for link in range(indptr[node], indptr[node + 1]):
-            weights[link] = weights[link] / total if total > 0.0 else 0.0
-    return weights
-
-
-@kernel
-def _push_until(
-    indptr: Integers,
-    targets: Integers,
-    probabilities: Floats,
-    scores: Floats,
-    residual: Floats,
-    waiting: Integers,
-    node: int,
-    damping: float,
-    eps: float,
-) -> int:
-    """Push nodes in the order they came to exceed their share, until none does.
-
-    A push moves (1 - damping) of a residual into the score and the rest along the links, so the
-    residual's L1 norm falls by (1 - damping) of what was pushed, or by more where signs cancel.
-    """
-    queue = np.empty(16, dtype=np.int64)
-    head, size, pushes = 0, 0, 0
-    if abs(residual[node]) > eps * max(1, indptr[node + 1] - indptr[node]):
-        queue[0], size = node, 1
-        waiting[node] = 1
-    while size > 0:
-        node = queue[head]
-        head = (head + 1) % len(queue)
-        size -= 1
-        waiting[node] = 0
-        moved = residual[node]
-        first, last = indptr[node], indptr[node + 1]
-        if abs(moved) <= eps * max(1, last - first):
-            continue  # what came after it was queued cancelled it
-        pushes += 1
-        scores[node] += (1.0 - damping) * moved
-        residual[node] = 0.0
-        for link in range(first, last):
-            target = targets[link]
-            residual[target] += damping * moved * probabilities[link]
-            if waiting[target] == 0:
-                share = eps * max(1, indptr[target + 1] - indptr[target])
-                if abs(residual[target]) > share:
-                    if size == len(queue):
-                        longer = np.empty(2 * size, dtype=np.int64)
-                        for i in range(size):
-                            longer[i] = queue[(head + i) % size]
-                        queue, head = longer, 0
-                    queue[(head + size) % len(queue)] = target
-                    size += 1
-                    waiting[target] = 1
+def _push(state: PushState, changed: Integers, eps: float) -> int:
+    pushes, state._leading = push_until(
+        *state._links, state._table, changed, state.damping, eps, state._leaders, state._leading, state._floor
+    )
+    if state._leading < 0:
+        state._floor = np.inf
     return pushes
+
+
+def _choose_leaders(state: PushState) -> Integers:
+    table = state._table
+    scores = np.ascontiguousarray(table[:, SCORE])
+    count = min(LEADERS, len(scores))
+    best = np.argpartition(scores, len(scores) - count)[len(scores) - count :] if count else np.arange(0)
+    table[:, MARK] = 0.0
+    table[best, MARK] = LEADING
+    state._leaders[:count] = np.sort(best)
+    state._leading = count
+    state._floor = float(scores[best].min()) if count < len(scores) else -np.inf
+    return state._leaders[:count]
+
+
+def _lowered(weight: float, change: float) -> float:
+    if not np.isfinite(change):
+        raise ValueError(f"change must be finite, got {change}.")
+    return max(weight + change, 0.0)
+
+
+def _check_node(state: PushState, node: int) -> None:
+    if not 0 <= node < state.graph.nodes:
+        raise IndexError(f"node must lie in [0, {state.graph.nodes}), got {node}.")
+
+
+def _check_eps(eps: float) -> None:
+    if not eps > 0.0:
+        raise ValueError(f"eps must be positive, got {eps}.")

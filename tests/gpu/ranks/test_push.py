@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu import csr_from_edges, push, push_state, refresh
-from tests.gpu.oracles import graphs, resets, transitions
+from gpu import CSR, csr_from_edges, leaders, push, push_link, push_reset, push_state, refresh
+from gpu.ranks import standing
+from tests.gpu.oracles import edge_lists, graphs, resets, transitions
 
 
 def exact_scores(graph, reset, damping):
@@ -74,14 +75,96 @@ def test_a_vote_taken_back_in_parts_leaves_no_negative_weight():
     np.testing.assert_allclose(state.scores, 0.0, atol=1e-8)
 
 
-def test_a_weight_cannot_turn_negative():
+def test_a_weight_falls_to_zero_at_most():
     graph = csr_from_edges(2, np.array([0]), np.array([1]), np.ones(1))
     state = push_state(graph, np.array([0.5, 0.0]))
-    before = state.scores.copy()
-    with pytest.raises(ValueError, match="cannot fall"):
-        push(state, 0, -0.6, eps=1e-6)
-    assert state.reset[0] == 0.5
-    np.testing.assert_array_equal(state.scores, before)
+    push(state, 0, -0.6, eps=1e-9)
+    assert state.reset.tolist() == [0.0, 0.0]
+    np.testing.assert_allclose(state.scores, 0.0, atol=1e-8)
+
+
+@pytest.mark.parametrize("change", [np.nan, np.inf, -np.inf])
+def test_a_change_that_is_no_number_is_refused_and_changes_nothing(change):
+    graph = csr_from_edges(2, np.array([0]), np.array([1]), np.ones(1))
+    state = push_state(graph, np.array([0.5, 0.0]))
+    before = state._table.copy()
+    with pytest.raises(ValueError, match="finite"):
+        push(state, 0, change, eps=1e-9)
+    with pytest.raises(ValueError, match="finite"):
+        push_link(state, 0, 1, change, eps=1e-9)
+    np.testing.assert_array_equal(state._table, before)
+
+
+@given(data=st.data(), damping=st.sampled_from([0.0, 0.5, 0.85]), symmetric=st.booleans())
+def test_changed_links_give_the_scores_of_the_graph_that_has_them(data, damping, symmetric):
+    n, src, dst, weight = data.draw(edge_lists().filter(lambda edges: len(edges[1])))
+    graph = csr_from_edges(n, src, dst, weight, symmetric=symmetric)
+    reset = data.draw(resets(n))
+    state = push_state(graph, reset, damping=damping, tol=1e-13)
+    dense = np.zeros((n, n))
+    rows = np.repeat(np.arange(n), np.diff(graph.indptr))
+    dense[rows, graph.indices] = graph.weights
+    for _ in range(3):
+        link = data.draw(st.integers(0, graph.links - 1))
+        change = data.draw(st.sampled_from([0.5, -0.4, 3.0, -1e7]))
+        ends = (int(rows[link]), int(graph.indices[link]))
+        push_link(state, *ends, change, eps=1e-13, symmetric=symmetric)
+        for pair in {ends, ends[::-1]} if symmetric else {ends}:
+            dense[pair] = max(dense[pair] + change, 0.0)
+    changed = CSR(graph.indptr, graph.indices, dense[rows, graph.indices])
+    exact = exact_scores(changed, reset, damping)
+    np.testing.assert_allclose(state.scores, exact, atol=1e-8 * reset.sum())
+    refresh(state)
+    assert state.scores.tobytes() == push_state(changed, reset, damping=damping).scores.tobytes()
+
+
+def test_a_link_that_is_not_there_is_refused():
+    state = push_state(csr_from_edges(2, np.array([0]), np.array([1]), np.ones(1)), np.ones(2))
+    with pytest.raises(KeyError, match="no link from node 1 to node 0"):
+        push_link(state, 1, 0, 1.0, eps=1e-3)
+    with pytest.raises(IndexError):
+        push_link(state, 0, 2, 1.0, eps=1e-3)
+
+
+@pytest.mark.parametrize("kept", [4, 40, 10_000])
+def test_the_leaders_are_those_of_all_scores_after_every_push(monkeypatch, kept):
+    monkeypatch.setattr(standing, "LEADERS", kept)
+    rng = np.random.default_rng(kept)
+    graph = csr_from_edges(300, *rng.integers(0, 300, (2, 1200)), rng.random(1200), symmetric=True)
+    state = push_state(graph, rng.random(300) * (rng.random(300) < 0.3))
+    for _ in range(200):
+        push(state, int(rng.integers(300)), float(rng.choice([2.0, -2.0, 0.3, -0.3])), eps=1e-9)
+        nodes, scores = leaders(state, 7)
+        best = np.lexsort((np.arange(300), -state.scores))[:7]
+        np.testing.assert_allclose(scores, state.scores[best], atol=1e-6)
+        np.testing.assert_allclose(state.scores[nodes], state.scores[best], atol=1e-6)
+
+
+def test_leaders_of_more_nodes_than_there_are_is_all_of_them():
+    state = push_state(csr_from_edges(3, np.array([0]), np.array([1]), np.ones(1)), np.array([0, 1.0, 1.0]))
+    assert leaders(state, 9)[0].tolist() == [1, 2, 0]
+    with pytest.raises(ValueError, match="at least 1"):
+        leaders(state, 0)
+
+
+def test_a_thousand_votes_and_their_undoing_end_in_the_order_of_a_cold_run():
+    rng = np.random.default_rng(11)
+    graph = csr_from_edges(400, *rng.integers(0, 400, (2, 2000)), np.ones(2000), symmetric=True)
+    legs = rng.random(400) * (rng.random(400) < 0.2)
+    tenths = np.zeros(400, np.int64)
+
+    def weight(node):
+        return max(0.0, legs[node] + tenths[node] / 10)
+
+    state = push_state(graph, legs, tol=1e-13)
+    ballots = [(int(rng.integers(400)), int(rng.choice([10, -10, 3, -3]))) for _ in range(1000)]
+    for sign in (1, -1):
+        for node, amount in ballots:
+            tenths[node] += sign * amount
+            push_reset(state, node, weight(node), eps=1e-6)
+    np.testing.assert_allclose(state.scores, push_state(graph, legs, tol=1e-13).scores, atol=1e-4)
+    refresh(state, legs, tol=1e-13)
+    assert state.scores.tobytes() == push_state(graph, legs, tol=1e-13).scores.tobytes()
 
 
 def test_the_work_depends_on_the_change_and_not_on_the_graph():
