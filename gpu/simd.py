@@ -17,6 +17,10 @@ from gpu.compiling import intrinsic
 LANES = {"float32": 16, "float64": 8}
 """Numbers of each kind that a vector of 64 bytes holds."""
 
+TOGETHER = 8
+"""Vectors that are multiplied at once: of float32 half a register, so that twice as many blocks of them
+are there for the threads and each stays in a core's cache."""
+
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
@@ -37,8 +41,8 @@ class _Elements(Instruction):  # type: ignore[misc]  # llvmlite has no types
 class _Vectors:
     """Writes vector instructions over arrays of one kind of float."""
 
-    def __init__(self, context: Any, builder: Any, kind: types.Float) -> None:
-        self.builder, self.lanes = builder, LANES[kind.name]
+    def __init__(self, context: Any, builder: Any, kind: types.Float, lanes: int = 0) -> None:
+        self.builder, self.lanes = builder, lanes or LANES[kind.name]
         self.number = context.get_value_type(kind)
         self.bytes = kind.bitwidth // 8
         self.vector = ir.VectorType(self.number, self.lanes)
@@ -158,7 +162,7 @@ def wide_product(
 def rows_product(
     typing: Any, starts: Any, values: Any, columns: Any, x: Any, y: Any, first: Any, last: Any
 ) -> Any:
-    """y[i L + l] = Σ over links k of row i of values[k] x[columns[k] L + l]: L vectors at once.
+    """y[8 i + l] = Σ over links k of row i of values[k] x[8 columns[k] + l]: eight vectors at once.
 
     `starts` (rows + 1,) int64 counts links; the rest as for `tall_product`.
     """
@@ -166,7 +170,7 @@ def rows_product(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         starts_, values_, columns_, x_, y_ = _pointers(context, builder, signature.args[:5], arguments[:5])
-        vectors = _Vectors(context, builder, values.dtype)
+        vectors = _Vectors(context, builder, values.dtype, TOGETHER)
         one, lanes = ir.Constant(_I64, 1), ir.Constant(_I64, vectors.lanes)
         total = cgutils.alloca_once_value(builder, vectors.zero)
         with cgutils.for_range_slice(builder, arguments[5], arguments[6], one) as (row, _):
@@ -184,7 +188,7 @@ def rows_product(
 
 
 def _by_rows(arrays: int, code: Any) -> Any:
-    """The code of a loop over rows of L lanes: `code(vectors, at, row, pointers, number)` for each row.
+    """The code of a loop over rows of eight lanes: `code(vectors, at, row, pointers, number)` for each row.
 
     The first `arrays` arguments are arrays of one kind of float; then come a number, and the rows
     `first` to `last - 1`. What `code` returns, a vector a total, is summed over the rows and written
@@ -196,7 +200,7 @@ def _by_rows(arrays: int, code: Any) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             pointers = _pointers(context, builder, signature.args[:arrays], arguments[:arrays])
-            vectors = _Vectors(context, builder, kinds[0].dtype)
+            vectors = _Vectors(context, builder, kinds[0].dtype, TOGETHER)
             number = context.cast(builder, arguments[arrays], types.float64, kinds[0].dtype)
             number = vectors.everywhere(number)
             one, lanes = ir.Constant(_I64, 1), ir.Constant(_I64, vectors.lanes)
@@ -254,13 +258,13 @@ def _turn(vectors: Any, at: Any, _: Any, pointers: Any, __: Any) -> Any:
 def rows_rest(
     typing: Any, b: Any, z: Any, q: Any, scale: Any, sizes: Any, damping: Any, first: Any, last: Any
 ) -> Any:
-    """q = b + damping q; sizes[l] = Σ |q - z| scale over the rows, of L vectors at once."""
+    """q = b + damping q; sizes[l] = Σ |q - z| scale over the rows, of eight vectors at once."""
     return _by_rows(5, _rest)((b, z, q, scale, sizes), 1)
 
 
 @intrinsic
 def rows_less(typing: Any, p: Any, q: Any, dots: Any, damping: Any, first: Any, last: Any) -> Any:
-    """q = p - damping q; dots[l] = Σ p q over the rows, of L vectors at once."""
+    """q = p - damping q; dots[l] = Σ p q over the rows, of eight vectors at once."""
     return _by_rows(3, _less)((p, q, dots), 1)
 
 
@@ -279,11 +283,11 @@ def rows_step(
     first: Any,
     last: Any,
 ) -> Any:
-    """z += lengths p; r -= lengths q; squares[l] = Σ r², sizes[l] = Σ |r| scale, of L vectors at once."""
+    """z += lengths p; r -= lengths q; squares[l] = Σ r², sizes[l] = Σ |r| scale, of eight vectors at once."""
     return _by_rows(8, _step)((z, r, p, q, scale, lengths, squares, sizes), 2)
 
 
 @intrinsic
 def rows_turn(typing: Any, p: Any, r: Any, shares: Any, unused: Any, first: Any, last: Any) -> Any:
-    """p = r + shares p, of L vectors at once."""
+    """p = r + shares p, of eight vectors at once."""
     return _by_rows(3, _turn)((p, r, shares), 0)

@@ -1,4 +1,4 @@
-"""Solvers of x = b + damping * Pᵀ x for as many vectors at once as a register has lanes.
+"""Solvers of x = b + damping * Pᵀ x for eight vectors at once.
 
 A link then costs one load for all of them instead of one gather each. Every vector is solved as if
 it were alone: its result does not depend on its neighbours.
@@ -15,7 +15,8 @@ from gpu.compiling import kernel
 from gpu.ranks.graph import CSR
 from gpu.ranks.one import LEAST_SUM, NO_RESET, NOWHERE, TOO_LARGE
 from gpu.ranks.walk import plain
-from gpu.simd import LANES, rows_less, rows_product, rows_rest, rows_step, rows_turn
+from gpu.scratch import scratch
+from gpu.simd import TOGETHER, rows_less, rows_product, rows_rest, rows_step, rows_turn
 from gpu.threads import side_by_side
 
 _PIECE = 1024
@@ -56,19 +57,19 @@ def solve_many(
     first = weights / inner[:, None] if starts is None else starts / sums[:, None]
     scores = np.array(first, dtype, order="C")
     residuals = np.empty(len(scores))
-    lanes = LANES[dtype.__name__]
 
     def block(first: int) -> int:
-        part = slice(first, first + lanes)
+        part = slice(first, first + TOGETHER)
         layout: Any = (rows.starts, rows.columns, rows.values, rows.scale)
         right: Any = (weights[part], factors[part], scores[part])
-        limits: Any = (damping, tol, max_iter, residuals[part])
+        work = scratch((5 if rows.undirected else 3, graph.nodes * TOGETHER), dtype)
+        limits: Any = (damping, tol, max_iter, residuals[part], work)
         if rows.undirected:
             warm: Any = (rows.back, *right, starts is not None)
             return int(conjugate_many(*layout, *warm, *limits))
         return int(jacobi_many(*layout, *right, *limits))
 
-    iterations = side_by_side(block, range(0, len(scores), lanes))
+    iterations = side_by_side(block, range(0, len(scores), TOGETHER))
     return scores, max(iterations), float(residuals.max()), sums.astype(dtype)
 
 
@@ -108,16 +109,17 @@ def conjugate_many(
     tol: float,
     max_iter: int,
     residuals: Floats,
+    work: Floats,
 ) -> int:
-    """Overwrite the rows of x, at most a register's lanes, by the solutions; return the most sweeps.
+    """Overwrite the rows of x, at most eight, by the solutions; return the most sweeps.
 
     `resets` and `x` are (vectors, nodes), `factors` and `residuals` (vectors,) float64; the residual
-    of each is written. The method is that of `gpu.ranks.solving.conjugate`.
+    of each is written. `work` is (5, 8 nodes), of any content. The method is that of
+    `gpu.ranks.solving.conjugate`.
     """
     count, nodes = resets.shape
-    lanes = 64 // values.itemsize
+    lanes = TOGETHER
     kind = values.dtype.type
-    work = np.zeros((5, nodes * lanes), values.dtype)
     b, z, r, q, p = work[0], work[1], work[2], work[3], work[4]
     parts = np.zeros((4, lanes), values.dtype)
     part, other, lengths, shares = parts[0], parts[1], parts[2], parts[3]
@@ -128,6 +130,12 @@ def conjugate_many(
     for i in range(nodes):
         for lane in range(count):
             b[i * lanes + lane] = wholes[lane] * resets[lane, i] * back[i]
+        for lane in range(count, lanes):
+            b[i * lanes + lane] = 0
+    for i in range(nodes * lanes):
+        z[i] = 0
+    for i in range(nodes * lanes):
+        q[i] = 0
     iterations = 0
     if warm:
         for i in range(nodes):
@@ -140,8 +148,10 @@ def conjugate_many(
     verified = np.full(lanes, np.inf)
     working = count
     while working:
-        r[:] = q - z
-        p[:] = r
+        for i in range(nodes * lanes):
+            r[i] = q[i] - z[i]
+        for i in range(nodes * lanes):
+            p[i] = r[i]
         _all_less(p, q, 0.0, part, squares)
         while iterations < max_iter:
             going = False
@@ -168,7 +178,8 @@ def conjugate_many(
             for lane in range(lanes):
                 shares[lane] = squares[lane] / turned[lane] if turned[lane] > 0.0 else 0.0
             rows_turn(p, r, shares, 0.0, 0, nodes)
-        z[:] = np.maximum(z, kind(0.0))
+        for i in range(nodes * lanes):
+            z[i] = max(z[i], kind(0.0))
         rows_product(starts, values, columns, z, q, 0, nodes)
         iterations += 1
         _all_rest(b, z, q, scale, damping, part, sizes)
@@ -202,15 +213,15 @@ def jacobi_many(
     tol: float,
     max_iter: int,
     residuals: Floats,
+    work: Floats,
 ) -> int:
-    """Overwrite the rows of x, at most a register's lanes, by the solutions; return the most sweeps.
+    """Overwrite the rows of x, at most eight, by the solutions; return the most sweeps.
 
-    Arguments as those of `conjugate_many`, `scale` being 1; the method is that of
+    Arguments as those of `conjugate_many`, `scale` being 1 and `work` (3, 8 nodes); the method is that of
     `gpu.ranks.solving.jacobi`.
     """
     count, nodes = resets.shape
-    lanes = 64 // values.itemsize
-    work = np.zeros((3, nodes * lanes), values.dtype)
+    lanes = TOGETHER
     b, current, following = work[0], work[1], work[2]
     part, sizes = np.zeros(lanes, values.dtype), np.zeros(lanes)
     done = np.zeros(count, np.uint8)
@@ -219,6 +230,9 @@ def jacobi_many(
         for lane in range(count):
             b[i * lanes + lane] = wholes[lane] * resets[lane, i]
             current[i * lanes + lane] = x[lane, i]
+        for lane in range(count, lanes):
+            b[i * lanes + lane] = 0
+            current[i * lanes + lane] = 0
     iterations, working = 0, count
     while working:
         rows_product(starts, values, columns, current, following, 0, nodes)

@@ -12,6 +12,7 @@ from gpu.ranks.graph import CSR
 from gpu.ranks.large import conjugate_in_parts, jacobi_in_parts
 from gpu.ranks.solving import conjugate, jacobi
 from gpu.ranks.walk import plain
+from gpu.scratch import scratch
 
 NO_RESET = "reset must be finite and not negative."
 NOWHERE = "reset is zero everywhere: the walk has nowhere to restart."
@@ -68,11 +69,12 @@ def solve_one(
         else:
             found = jacobi_in_parts(walk, weight, factor, scores, *limits)
         return scores, *found, total
+    work = scratch((5 if walk.undirected else 3, slices.padded), dtype)
     layout = (slices.wide_starts, slices.starts, slices.values, slices.columns, slices.order)
     if walk.undirected:
-        found = conjugate(*layout, walk.scale, walk.back, weight, factor, scores, warm, *limits)
+        found = conjugate(*layout, walk.scale, walk.back, weight, factor, scores, warm, *limits, work)
     else:
-        found = jacobi(*layout, weight, factor, scores, *limits)
+        found = jacobi(*layout, weight, factor, scores, *limits, work)
     return scores, *found, total
 
 

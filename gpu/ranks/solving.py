@@ -115,6 +115,7 @@ def conjugate(
     damping: float,
     tol: float,
     max_iter: int,
+    work: Floats,
 ) -> tuple[int, float]:
     """Overwrite x by the solution for b = `factor` * `reset`; return sweeps and residual.
 
@@ -122,14 +123,17 @@ def conjugate(
     what no reset reaches stays zero. What the conjugate gradients carry along as their residual
     drifts from the true one, so the last sweep is Jacobi's, from a z without negative roundings: it
     measures the true residual of z, and leaves at most `damping` times that. Where that is above
-    `tol` the iteration begins again from there, as long as that helps.
+    `tol` the iteration begins again from there, as long as that helps. `work` is (5, padded), of any
+    content.
 
     Source: Hestenes & Stiefel 1952, J. Res. NBS 49(6).
     """
     nodes, padded = len(order), len(scale)
     kind = values.dtype.type
-    work = np.zeros((5, padded), values.dtype)
     b, z, r, q, p = work[0], work[1], work[2], work[3], work[4]
+    b[nodes:] = 0
+    z[:] = 0
+    q[:] = 0
     whole = kind(factor)
     for i in range(nodes):
         b[i] = whole * reset[order[i]] * back[i]
@@ -183,16 +187,17 @@ def jacobi(
     damping: float,
     tol: float,
     max_iter: int,
+    work: Floats,
 ) -> tuple[int, float]:
     """Overwrite x by the solution for b = `factor` * `reset`; return sweeps and residual.
 
     The columns of Pᵀ sum to at most 1, so the next change is at most `damping` times this one, and
-    equals the residual.
+    equals the residual. `work` is (3, padded), of any content.
     """
-    nodes, wide = len(order), len(wide_starts) - 1
-    padded = wide + (len(starts) - 1) * (64 // values.itemsize)
-    work = np.zeros((3, padded), values.dtype)
+    nodes = len(order)
     b, current, following = work[0], work[1], work[2]
+    b[nodes:] = 0
+    current[nodes:] = 0
     whole = values.dtype.type(factor)
     for i in range(nodes):
         b[i] = whole * reset[order[i]]
