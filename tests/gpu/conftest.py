@@ -18,6 +18,11 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark also where the project's own configuration is left out."""
+    config.addinivalue_line("markers", "gpu: needs a CUDA device")
+
+
 @pytest.fixture(scope="session", params=["numpy", "rehearsal", pytest.param("cupy", marks=pytest.mark.gpu)])
 def xp(request: pytest.FixtureRequest) -> ModuleType:
     """NumPy, then CuPy's calls rehearsed on the CPU, then CuPy itself where a GPU is usable."""

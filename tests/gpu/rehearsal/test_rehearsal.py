@@ -253,13 +253,11 @@ def test_an_elementwise_kernel_broadcasts_and_writes_in_place(cupy):
 
 
 def test_the_names_are_those_of_cupy():
-    pytest.importorskip("cupy")
-    offered = {line.split()[0] for line in against_cupy.NAMES.read_text("utf-8").splitlines()}
-    assert offered <= {line.split()[0] for line in against_cupy.names()}
-    assert set(arrays.METHODS.split()) <= set(dir(importlib.import_module("cupy").ndarray))
+    cupy = pytest.importorskip("cupy")
+    assert set(arrays.functions()) <= set(dir(cupy))
+    assert set(arrays.METHODS.split()) <= set(dir(cupy.ndarray))
 
 
 def test_cuda_s_compiler_takes_every_kernel():
     pytest.importorskip("cupy")
-    pytest.importorskip("nvidia.cuda_runtime")
     assert all(against_cupy.compile_kernels().values())
