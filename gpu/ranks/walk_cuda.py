@@ -46,11 +46,12 @@ def rows_by_length(indptr: Array) -> RowsByLength:
     order = cupy.argsort(kind.astype(cupy.uint8), kind="stable")
     starts = cupy.searchsorted(kind[order], cupy.arange(len(LENGTHS) + 2), side="left").astype(cupy.int64)
     longest = order[int(starts[len(LENGTHS)]) :]
-    segments = (length[longest] + (SEGMENT - 1)) // SEGMENT
     first_segment = cupy.zeros(len(longest) + 1, dtype=cupy.int64)
-    cupy.cumsum(segments, out=first_segment[1:])
-    places = cupy.arange(int(first_segment[-1]), dtype=cupy.int64)
-    segment_row = cupy.searchsorted(first_segment[1:], places, side="right")
+    segment_row = cupy.zeros(0, dtype=cupy.int64)
+    if len(longest):
+        first_segment[1:] = cupy.cumsum((length[longest] + (SEGMENT - 1)) // SEGMENT)
+        places = cupy.arange(int(first_segment[-1]), dtype=cupy.int64)
+        segment_row = cupy.searchsorted(first_segment[1:], places, side="right")
     return RowsByLength(order.astype(cupy.uint32), starts, segment_row.astype(cupy.uint32), first_segment)
 
 

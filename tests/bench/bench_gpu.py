@@ -1,6 +1,6 @@
 """The kernels against their fastest peers, run in turns so that both meet the same machine.
 
-`python -m tests.bench.bench_gpu [ranks|vectors|text|tensors …]` prints one Markdown table. A ratio above
+`python -m tests.bench.bench_gpu [ranks|text|vectors|device …]` prints one Markdown table. A ratio above
 1 means that ours is faster. Accuracy stands beside every time: a faster wrong answer is no faster.
 """
 
@@ -23,7 +23,7 @@ for bench in importlib.import_module(f"tests.bench.gpu_{sys.argv[1]}").BENCHES:
         print(row, flush=True)
 """
 
-PARTS = ("ranks", "text", "vectors")
+PARTS = ("ranks", "text", "vectors", "tensors", "device")
 
 
 def main() -> None:

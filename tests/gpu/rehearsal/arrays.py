@@ -150,6 +150,8 @@ class ndarray:
 
     def sort(self, axis=-1, kind=None) -> None:
         _stable(kind)
+        if not self._array.flags.c_contiguous:
+            raise NotImplementedError("Sorting non-contiguous array is not supported.")
         self._array.sort(axis=axis, kind="stable")
 
     def partition(self, kth, axis=-1) -> None:
