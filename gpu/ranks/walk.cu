@@ -23,12 +23,13 @@ struct alignas(V * sizeof(T)) Columns {
 
 template <class T>
 struct Walk {
-    const long long* indptr;      // (n + 1)
     const unsigned* sources;      // (links)
     const T* probabilities;       // (links)
     const T* base;                // (n, r)
     const unsigned* rows;         // (n), by length
-    const long long* starts;      // (kClasses + 2), where each length begins among the rows
+    const long long* firsts;      // (n), of the rows in that order: the first link
+    const unsigned* lengths;      // (n), of the rows in that order: how many links
+    const long long* starts;      // (kClasses + 2), where each class begins among the rows
     const unsigned* segment_row;  // (segments), the place of its row among the long ones
     const long long* first_segment;  // (long rows + 1)
     long long segments;
@@ -36,6 +37,17 @@ struct Walk {
     long long r;
     T damping;
 };
+
+struct Row {
+    unsigned row, length;
+    long long first;
+};
+
+template <class T>
+__device__ Row row_at(const Walk<T>& walk, long long place, long long last) {
+    if (place >= last) return {0, 0, 0};
+    return {__ldg(walk.rows + place), __ldg(walk.lengths + place), __ldg(walk.firsts + place)};
+}
 
 // The lanes of a warp: `over` of them side by side over the columns, `links` over a row's links.
 struct Lanes {
@@ -57,18 +69,21 @@ __device__ void gather(const Walk<T>& walk, const T* x, long long first, long lo
                        T (&sum)[V]) {
     long long stride = lanes.links;
     for (long long link = first + lanes.link; link < last; link += kAtOnce * stride) {
-        long long place[kAtOnce];
+        unsigned source[kAtOnce];
         T probability[kAtOnce];
         Columns<T, V> found[kAtOnce];
 #pragma unroll
         for (int u = 0; u < kAtOnce; ++u) {
-            long long at = link + u * stride;
-            place[u] = at < last ? (long long)__ldg(walk.sources + at) * walk.r + lanes.column : -1;
-            probability[u] = at < last ? __ldg(walk.probabilities + at) : T(0);
+            bool here = link + u * stride < last;
+            source[u] = here ? __ldg(walk.sources + link + u * stride) : 0;
+            probability[u] = here ? __ldg(walk.probabilities + link + u * stride) : T(0);
         }
 #pragma unroll
-        for (int u = 0; u < kAtOnce; ++u)
-            found[u] = place[u] < 0 ? Columns<T, V>{} : *reinterpret_cast<const Columns<T, V>*>(x + place[u]);
+        for (int u = 0; u < kAtOnce; ++u) {
+            found[u] = Columns<T, V>{};
+            if (link + u * stride < last)
+                found[u] = *reinterpret_cast<const Columns<T, V>*>(x + source[u] * walk.r + lanes.column);
+        }
 #pragma unroll
         for (int u = 0; u < kAtOnce; ++u)
 #pragma unroll
@@ -108,22 +123,23 @@ __device__ void short_rows(const Walk<T>& walk, const T* x, T* y, int over, long
         Lanes lanes(over, min(1 << length, 32 / over), V, tile, walk.r);
         int together = 32 / (lanes.over * lanes.links);
         long long last = walk.starts[length + 1];
-        for (long long first = walk.starts[length] + warp * together; first < last; first += warps * together) {
-            long long place = first + lanes.group;
+        long long first = walk.starts[length] + warp * together;
+        Row next = row_at(walk, first + lanes.group, last);
+        for (; first < last; first += warps * together) {
+            Row row = next;
+            next = row_at(walk, first + warps * together + lanes.group, last);  // on its way meanwhile
             T sum[V] = {};
-            long long row = place < last ? (long long)__ldg(walk.rows + place) : -1;
-            if (row >= 0 && lanes.inside)
-                gather<T, V>(walk, x, __ldg(walk.indptr + row), __ldg(walk.indptr + row + 1), lanes, sum);
+            if (lanes.inside) gather<T, V>(walk, x, row.first, row.first + row.length, lanes, sum);
             add_over_links<T, V>(lanes, sum);
-            if (row >= 0) improve<T, V>(walk, x, y, row, lanes, sum, change);
+            if (first + lanes.group < last) improve<T, V>(walk, x, y, row.row, lanes, sum, change);
         }
     }
     Lanes lanes(over, 32 / over, V, tile, walk.r);
     for (long long segment = warp; segment < walk.segments; segment += warps) {
         long long place = walk.segment_row[segment];
-        long long row = walk.rows[walk.starts[kClasses] + place];
-        long long first = walk.indptr[row] + kSegment * (segment - walk.first_segment[place]);
-        long long last = min(first + kSegment, walk.indptr[row + 1]);
+        Row row = row_at(walk, walk.starts[kClasses] + place, walk.starts[kClasses + 1]);
+        long long first = row.first + kSegment * (segment - walk.first_segment[place]);
+        long long last = min(first + kSegment, row.first + row.length);
         T sum[V] = {};
         if (lanes.inside) gather<T, V>(walk, x, first, last, lanes, sum);
         add_over_links<T, V>(lanes, sum);
@@ -233,12 +249,12 @@ __device__ void iterate(const Walk<T>& walk, T* scores, T* other, double* change
 }  // namespace
 
 #define KERNEL(name, T, V)                                                                                       \
-    extern "C" __global__ void __launch_bounds__(kThreads, 3)                                                     \
-    name(const long long* indptr, const unsigned* sources, const T* probabilities, const T* base, T* scores,     \
-         T* other, const unsigned* rows, const long long* starts, const unsigned* segment_row,                   \
-         const long long* first_segment, long long segments, T* partial, double* changes, double* outcome,       \
-         long long r, double damping, double tol, int max_iter, int every) {                                     \
-        Walk<T> walk{indptr,  sources, probabilities, base,          rows,     starts,                           \
+    extern "C" __global__ void __launch_bounds__(kThreads, 3)                                                    \
+    name(const unsigned* sources, const T* probabilities, const T* base, T* scores, T* other,                    \
+         const unsigned* rows, const long long* firsts, const unsigned* lengths, const long long* starts,        \
+         const unsigned* segment_row, const long long* first_segment, long long segments, T* partial,            \
+         double* changes, double* outcome, long long r, double damping, double tol, int max_iter, int every) {   \
+        Walk<T> walk{sources, probabilities, base,          rows,     firsts,  lengths, starts,                  \
                      segment_row, first_segment, segments, partial, r, (T)damping};                              \
         iterate<T, V>(walk, scores, other, changes, outcome, damping, tol, max_iter, every);                     \
     }
