@@ -30,7 +30,10 @@ def xp(request: pytest.FixtureRequest) -> ModuleType:
         return rehearsal.cupy()
     if request.param == "cupy" and (problem := cuda_problem()):
         pytest.skip(problem)
-    return importlib.import_module(request.param)
+    module = importlib.import_module(request.param)
+    if request.param == "cupy":
+        rehearsal.turn_to(module)
+    return module
 
 
 @pytest.hookimpl(wrapper=True)

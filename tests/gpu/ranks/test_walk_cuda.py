@@ -137,6 +137,36 @@ def test_equal_inputs_give_equal_bits_in_any_order_of_the_threads(solve):
     assert len(results) == 1
 
 
+def test_many_columns_are_looked_at_every_eighth_iteration(solve, monkeypatch):
+    from gpu.ranks import walk_cuda
+
+    monkeypatch.setattr(walk_cuda, "SUMS_AT_EVERY_ITERATION", 0)
+    matrix, dense = walk([2, 300, 7, 0, 9], 12)
+    base = np.random.default_rng(13).random((5, 3))
+    iterations, residual, scores = solve(matrix, base, base, 0.5, 1e-9)
+    assert iterations % 8 == 0
+    assert residual <= 1e-9
+    np.testing.assert_allclose(scores, exact(dense, base, 0.5), atol=1e-8)
+    assert solve(matrix, base, base, 0.85, 1e-300, 13)[0] == 13
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_arrays_may_begin_anywhere_and_lie_by_columns(xp, solve, dtype, shift):
+    from gpu.ranks.walk_cuda import solve_cuda
+
+    (indptr, sources, probabilities), dense = walk([4, 20, 300, 1], 14)
+    layout = xp.asarray(indptr), xp.asarray(sources), xp.asarray(probabilities.astype(dtype))
+    base = np.random.default_rng(15).random((4, 4)).astype(dtype)
+    room = xp.zeros((3, 16 + shift), dtype=dtype)
+    held, scores, by_columns = (row[shift:].reshape(4, 4) for row in room)
+    held[...] = xp.asarray(base)
+    for start in (scores, by_columns.T, scores[:, ::-1]):
+        solve_cuda(*layout, held, start, 0.5, 1e-5, 100)
+        np.testing.assert_allclose(start.get(), exact(dense, base, 0.5), atol=1e-4)
+    np.testing.assert_array_equal(held.get(), base)
+
+
 def test_a_warm_start_saves_iterations(solve):
     matrix, _ = walk([5] * 50, 7)
     base = np.random.default_rng(8).random(50)

@@ -59,22 +59,23 @@ def installed() -> Iterator[ModuleType]:
     for name in modules:
         del sys.modules[name]
     sys.modules |= {"cupy": cupy(), "cupyx": cupyx()}
-    _turn(cupy())
+    turn_to(cupy())
     try:
         yield cupy()
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] in PARTS]:
             del sys.modules[name]
         sys.modules.update(modules)
-        _turn(modules.get("cupy"))
+        if "cupy" in modules:
+            turn_to(modules["cupy"])
 
 
-def _turn(module: ModuleType | None) -> None:
-    """Point `cupy` in the kernels' modules to another module, and forget what was compiled by one."""
+def turn_to(module: ModuleType) -> None:
+    """Point `cupy` in the kernels' modules to another module, and forget what the last one compiled."""
     for name, found in list(sys.modules.items()):
         if name.partition(".")[0] != "gpu" or found is None:
             continue
-        if module is not None and "cupy" in vars(found):
+        if "cupy" in vars(found):
             found.cupy = module
         for kept in vars(found).values():
             if isinstance(kept, functools._lru_cache_wrapper):

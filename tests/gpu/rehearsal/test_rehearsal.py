@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -81,6 +82,19 @@ def test_outside_there_is_no_stand_in():
 
         assert cupy is module
     assert importlib.util.find_spec("cupy") is None or importlib.import_module("cupy") is not module
+
+
+def test_the_kernels_modules_turn_to_another_cupy():
+    with rehearsal.installed() as module:
+        from gpu.ranks import walk_cuda
+
+        assert walk_cuda.cupy is module
+        kept = walk_cuda.solve_cuda.__globals__
+    other = ModuleType("cupy")
+    rehearsal.turn_to(other)
+    assert kept["cupy"] is other
+    with rehearsal.installed() as module:
+        assert kept["cupy"] is module
 
 
 SUMS = """
