@@ -1,4 +1,5 @@
-// Jacobi iterations of x = base + damping * P^T x for r columns at once, all in one launch.
+// Iterations of x = base + damping * P^T x for r columns at once, all in one launch: Jacobi's, or where
+// all links run both ways Chebyshev's, which go on from the last but one x and need a third as many.
 //
 // Rows (the links that arrive at a node) come in order of length, so that the lanes of a warp have
 // equal work: a row of up to 4 links gets one lane a column vector, one of up to 8 two, and so on.
@@ -36,6 +37,7 @@ struct Walk {
     T* partial;  // (segments, r)
     long long r;
     T damping;
+    T onward;  // how far to go on in the direction from y, the x before x: 0 for Jacobi
 };
 
 struct Row {
@@ -110,6 +112,11 @@ __device__ void improve(const Walk<T>& walk, const T* x, T* y, long long row, co
     for (int v = 0; v < V; ++v) {
         improved.at[v] = base.at[v] + walk.damping * sum[v];
         change[v] += fabs((double)improved.at[v] - (double)old.at[v]);
+    }
+    if (walk.onward != T(0)) {
+        Columns<T, V> older = *reinterpret_cast<const Columns<T, V>*>(y + at);
+#pragma unroll
+        for (int v = 0; v < V; ++v) improved.at[v] += walk.onward * (improved.at[v] - older.at[v]);
     }
     *reinterpret_cast<Columns<T, V>*>(y + at) = improved;
 }
@@ -206,17 +213,18 @@ __device__ double largest(const double* changes, long long r) {
 }
 
 template <class T, int V>
-__device__ void iterate(const Walk<T>& walk, T* scores, T* other, double* changes, double* outcome, double damping,
-                        double tol, int max_iter, int every) {
+__device__ void iterate(Walk<T> walk, T* scores, T* other, double* changes, double* outcome, double damping,
+                        double tol, int max_iter, int every, bool undirected) {
     auto grid = cooperative_groups::this_grid();
     int over = 1;
     while (over < 32 && over * V < walk.r) over *= 2;
     T *x = scores, *y = other;
-    double residual = 0.0;
+    double residual = 0.0, onward = 0.0;
     int iteration = 0;
     while (iteration < max_iter) {
         // Two sets in turns: a block may be an iteration ahead of one that still reads.
         double* set = changes + (iteration % 2) * (long long)gridDim.x * walk.r;
+        walk.onward = (T)onward;
         for (long long tile = 0; tile < walk.r; tile += over * V) {
             double change[V] = {};
             short_rows<T, V>(walk, x, y, over, tile, change);
@@ -235,14 +243,22 @@ __device__ void iterate(const Walk<T>& walk, T* scores, T* other, double* change
         x = y;
         y = swapped;
         ++iteration;
+        if (undirected) {
+            // The weights of the second step and of those after it; that of the first is one.
+            double square = damping * damping;
+            onward = iteration == 1 ? 1.0 / (1.0 - square / 2.0) - 1.0 : 1.0 / (1.0 - square * (1.0 + onward) / 4.0) - 1.0;
+        }
         if (iteration % every == 0 || iteration == max_iter) {
-            residual = damping * largest(set, walk.r);
+            // What a step of Jacobi would change is the residual of the x that it began with, and
+            // times the damping a bound on that of the x it led to.
+            residual = largest(set, walk.r) * (undirected ? 1.0 : damping);
             if (residual <= tol) break;
         }
     }
     if (blockIdx.x == 0 && threadIdx.x == 0) {
         outcome[0] = iteration;
         outcome[1] = residual;
+        outcome[2] = (undirected ? y : x) == other;
     }
 }
 
@@ -253,10 +269,11 @@ __device__ void iterate(const Walk<T>& walk, T* scores, T* other, double* change
     name(const unsigned* sources, const T* probabilities, const T* base, T* scores, T* other,                    \
          const unsigned* rows, const long long* firsts, const unsigned* lengths, const long long* starts,        \
          const unsigned* segment_row, const long long* first_segment, long long segments, T* partial,            \
-         double* changes, double* outcome, long long r, double damping, double tol, int max_iter, int every) {   \
+         double* changes, double* outcome, long long r, double damping, double tol, int max_iter, int every,    \
+         int undirected) {                                                                                       \
         Walk<T> walk{sources, probabilities, base,          rows,     firsts,  lengths, starts,                  \
-                     segment_row, first_segment, segments, partial, r, (T)damping};                              \
-        iterate<T, V>(walk, scores, other, changes, outcome, damping, tol, max_iter, every);                     \
+                     segment_row, first_segment, segments, partial, r, (T)damping, T(0)};                        \
+        iterate<T, V>(walk, scores, other, changes, outcome, damping, tol, max_iter, every, undirected);         \
     }
 
 KERNEL(walk_float32_1, float, 1)

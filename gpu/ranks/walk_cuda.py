@@ -65,6 +65,19 @@ def rows_by_length(indptr: Array) -> RowsByLength:
     )
 
 
+def runs_both_ways(indptr: Array, indices: Array, weights: Array) -> bool:
+    """Say whether each link of a CuPy CSR graph has one back of the same weight.
+
+    Of equal links side by side the weights must also come in the same order. Costs two sorts.
+    """
+    places = cupy.arange(len(indices), dtype=indptr.dtype)
+    rows = cupy.searchsorted(indptr[1:], places, side="right").astype(indices.dtype)
+    back = cupy.argsort(indices, kind="stable")
+    there = back[cupy.argsort(rows[back], kind="stable")]
+    same = (rows[there] == indices[back]) & (indices[there] == rows[back])
+    return bool((same & (weights[there] == weights[back])).all())
+
+
 def solve_cuda(
     indptr: Array,
     sources: Array,
@@ -75,8 +88,10 @@ def solve_cuda(
     tol: float,
     max_iter: int,
     order: RowsByLength | None = None,
+    *,
+    undirected: bool = False,
 ) -> tuple[int, float]:
-    """Overwrite `scores` with x = base + damping * A x, beginning at what is in it; Jacobi.
+    """Overwrite `scores` with x = base + damping * A x, beginning at what is in it.
 
     The host waits once, at the end. Beside its arguments a call takes the memory of `scores` once
     more, and up to a row of `scores` for every 256 links in rows longer than that: in all 3.0 GB
@@ -92,15 +107,18 @@ def solve_cuda(
         tol: The residual to reach in every column.
         max_iter: Most iterations, at least one.
         order: What `rows_by_length(indptr)` gave, if it was kept.
+        undirected: All links run both ways with equal weights, so that Chebyshev's iteration may
+            take the place of Jacobi's: about a third as many steps at a damping of 0.85.
 
     Returns:
-        The iterations, and the residual: the most that a column would change in one more, in L1.
+        The iterations, and the residual: the most that a column would change in one more step of
+        Jacobi's, in L1 (a bound on it for Jacobi's own, the very number for Chebyshev's).
 
     Raises:
         TypeError: A dtype other than those named.
         ValueError: Shapes that do not fit.
 
-    Source: rows by length as in Ashari et al. 2014, SC14, 64.
+    Source: rows by length as in Ashari et al. 2014, SC14, 64; Golub & Varga 1961, Numer. Math. 3.
     """
     dtype = scores.dtype
     if dtype.name not in ("float32", "float64") or {base.dtype, probabilities.dtype} != {dtype}:
@@ -120,7 +138,7 @@ def solve_cuda(
     function = _function(f"walk_{dtype.name}_{width}")
     blocks = _blocks(function, len(indptr) - 1, len(sources), -(-columns // width))
     partial = cupy.empty(max(1, len(order.segment_row) * columns), dtype=dtype)
-    outcome = cupy.empty(2, dtype=cupy.float64)
+    outcome = cupy.empty(3, dtype=cupy.float64)
     function(
         (blocks,),
         (THREADS,),
@@ -145,10 +163,11 @@ def solve_cuda(
             cupy.float64(tol),
             cupy.int32(max_iter),
             cupy.int32(1 if blocks * columns <= SUMS_AT_EVERY_ITERATION else 8),
+            cupy.int32(undirected),
         ),
     )
-    iterations, residual = outcome.get().tolist()
-    found = other if int(iterations) % 2 else current
+    iterations, residual, in_other = outcome.get().tolist()
+    found = other if in_other else current
     if found is not scores:
         scores[...] = found
     return int(iterations), residual

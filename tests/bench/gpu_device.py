@@ -1,6 +1,6 @@
 """The GPU: what it can do at best, and the walks there against CuPy's and PyTorch's sparse products.
 
-Every call is measured until the device has finished it. Peers iterate as ours do, on the same matrix
+Every call is measured until the device has finished it. Peers iterate as Jacobi does, on the same matrix
 laid out beforehand, and look at the residual every eighth iteration, since a look makes them wait.
 """
 
@@ -70,6 +70,7 @@ class Walk:
     indptr: Array
     sources: Array
     probabilities: Array
+    undirected: bool = False
 
     @property
     def nodes(self) -> int:
@@ -88,10 +89,25 @@ def random_walk(nodes: int, links: int, dtype: str, *, power: bool) -> Walk:
     else:
         lengths = rng.integers(links // nodes // 2, links // nodes * 3 // 2 + 1, nodes)
     indptr = cupy.zeros(nodes + 1, dtype=cupy.int64)
-    cupy.cumsum(lengths, out=indptr[1:])
+    indptr[1:] = cupy.cumsum(lengths)
     sources = rng.integers(0, nodes, int(indptr[-1]), dtype=cupy.int32)
     leaving = cupy.maximum(cupy.bincount(sources, minlength=nodes), 1)
     return Walk(indptr, sources.astype(cupy.uint32), (1.0 / leaving).astype(dtype)[sources])
+
+
+def undirected_walk(nodes: int, links: int, dtype: str) -> Walk:
+    """A random graph whose links all run both ways."""
+    import cupy
+
+    rng = cupy.random.default_rng(nodes)
+    ends = rng.integers(0, nodes, (2, links // 2), dtype=cupy.int32)
+    rows, sources = cupy.concatenate([ends[0], ends[1]]), cupy.concatenate([ends[1], ends[0]])
+    counts = cupy.bincount(rows, minlength=nodes)
+    indptr = cupy.zeros(nodes + 1, dtype=cupy.int64)
+    indptr[1:] = cupy.cumsum(counts)
+    sources = sources[cupy.argsort(rows)]
+    shares = (1.0 / cupy.maximum(counts, 1)).astype(dtype)
+    return Walk(indptr, sources.astype(cupy.uint32), shares[sources], undirected=True)
 
 
 def _resets(walk: Walk, columns: int) -> Array:
@@ -169,7 +185,9 @@ def _race_walk(
 
     def solve(start: Array = base, base: Array = base) -> tuple[Array, int]:
         scores = start.copy()
-        iterations, _ = solve_cuda(*layout, base, scores, damping, tol, 1000, order)
+        iterations, _ = solve_cuda(
+            *layout, base, scores, damping, tol, 1000, order, undirected=walk.undirected
+        )
         return scores, iterations
 
     scores, iterations = solve()
@@ -190,7 +208,7 @@ def _race_walk(
         accuracy[peer] = "another question" if "vote" in peer else f"L1 {apart:.0e} from ours"
     ms = medians_ms({"casewire": calls["casewire"]}, 1.0)["casewire"]
     size = walk.probabilities.itemsize
-    rows = walk.nodes * (12 + 3 * columns * size)
+    rows = walk.nodes * (16 + (4 if walk.undirected else 3) * columns * size)
     links = len(walk.sources)
     least = iterations * (rows + links * (4 + size) + walk.nodes * columns * size)
     gathered = iterations * (rows + links * (4 + size + columns * size))
@@ -204,15 +222,17 @@ def _race_walk(
 
 
 def bench_walks() -> list[Row]:
-    """One reset vector, float64 to 1e-10 and float32 to 1e-6, even and power-law graphs."""
+    """One reset vector, float64 to 1e-10 and float32 to 1e-6, for three kinds of graph."""
     import cupy
 
     found = []
     for nodes, links in ((2_000, 20_000), (10**5, 10**6), (10**6, 10**7)):
         for dtype, tol in (("float64", 1e-10), ("float32", 1e-6)):
-            for power in (False, True):
-                walk = random_walk(nodes, links, dtype, power=power)
-                kind = "power-law" if power else "even"
+            for kind in ("even", "power-law", "undirected"):
+                if kind == "undirected":
+                    walk = undirected_walk(nodes, links, dtype)
+                else:
+                    walk = random_walk(nodes, links, dtype, power=kind == "power-law")
                 name = f"PPR {nodes:,} / {links:,}, {kind}, {dtype}"
                 found += _race_walk(name, walk, 1, 0.85, tol, "≥ 1", 2.0)
                 cupy.get_default_memory_pool().free_all_blocks()

@@ -21,7 +21,7 @@ def solve(xp):
     if xp is rehearsal.cupy() and (problem := rehearsal.kernels.why_not()):
         pytest.skip(problem)
 
-    def call(matrix, base, start, damping, tol, max_iter=2000):
+    def call(matrix, base, start, damping, tol, max_iter=2000, **options):
         from gpu.ranks.walk_cuda import solve_cuda
 
         indptr, sources, probabilities = (xp.asarray(array) for array in matrix)
@@ -35,6 +35,7 @@ def solve(xp):
             damping,
             tol,
             max_iter,
+            **options,
         )
         return iterations, residual, scores.get()
 
@@ -85,6 +86,77 @@ def test_agrees_with_the_dense_solution(solve, lengths, columns, dtype, damping,
     assert scores.dtype == dtype
     error = np.abs(scores - exact(dense, base, damping)).sum(axis=0).max()
     assert error <= residual / (1 - damping) + (1e-13 if dtype == "float64" else 2e-5)
+
+
+def both_ways(lengths, seed):
+    """`walk` of a graph whose links all run both ways, with weights of their own."""
+    (indptr, sources, _), _ = walk(lengths, seed)
+    n = len(lengths)
+    weights = np.zeros((n, n))
+    rows = np.repeat(np.arange(n), np.diff(indptr))
+    np.add.at(weights, (rows, sources), np.random.default_rng(seed + 1).random(len(rows)))
+    weights += weights.T
+    totals = weights.sum(axis=0)
+    dense = weights / np.where(totals > 0, totals, 1)
+    at = np.nonzero(dense)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(at[0], minlength=n))])
+    return (indptr, at[1].astype(np.uint32), dense[at]), dense
+
+
+@given(
+    n=st.integers(1, 40),
+    density=st.floats(0, 4),
+    columns=st.sampled_from([1, 2, 5]),
+    damping=DAMPINGS,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_where_links_run_both_ways_fewer_iterations_do(solve, n, density, columns, damping, seed):
+    rng = np.random.default_rng(seed)
+    matrix, dense = both_ways(rng.poisson(density, n), seed)
+    base, start = rng.random((2, n, columns))
+    iterations, residual, scores = solve(matrix, base, start, damping, 1e-9, undirected=True)
+    assert residual <= 1e-9
+    left = np.abs(base + damping * dense @ scores - scores).sum(axis=0).max()
+    assert residual == pytest.approx(left, rel=1e-3, abs=1e-13)
+    assert iterations <= 2 + solve(matrix, base, start, damping, 1e-9)[0]
+    if damping == 0.85:
+        assert iterations <= 60
+
+
+@given(lengths=LENGTHS.filter(lambda found: sum(found) < 200), seed=st.integers(0, 2**32 - 1))
+def test_links_that_run_both_ways_are_known(xp, solve, lengths, seed):
+    from gpu.ranks.walk_cuda import runs_both_ways
+
+    one_way, dense = walk(lengths, seed)
+    assert not runs_both_ways(*map(xp.asarray, one_way)) or np.allclose(dense, dense.T)
+    n = len(lengths)
+    mutual = np.random.default_rng(seed).integers(0, 3, (n, n)) * 0.5
+    mutual += mutual.T
+    rows, indices = np.nonzero(mutual)
+    weights = mutual[rows, indices]
+    order = np.lexsort((np.random.default_rng(seed + 1).random(len(rows)), rows))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+    links = [xp.asarray(array[order].copy()) for array in (indices, weights)]
+    assert runs_both_ways(xp.asarray(indptr), *links)
+    if (rows != indices).any():
+        weights[np.flatnonzero(rows != indices)[0]] += 0.25
+        links = [xp.asarray(array[order].copy()) for array in (indices, weights)]
+        assert not runs_both_ways(xp.asarray(indptr), *links)
+
+
+def test_a_hub_whose_links_run_both_ways(solve):
+    star = np.zeros(700, np.int64)
+    star[0] = 699
+    indptr = np.concatenate([[0], np.cumsum(np.where(star > 0, star, 1))])
+    sources = np.concatenate([np.arange(1, 700), np.zeros(699)]).astype(np.uint32)
+    probabilities = np.concatenate([np.ones(699), np.full(699, 1 / 699)])
+    base = np.random.default_rng(1).random((700, 2)) / 700
+    iterations, residual, scores = solve(
+        (indptr, sources, probabilities), base, base, 0.85, 1e-10, undirected=True
+    )
+    assert iterations < 50
+    assert residual <= 1e-10
+    np.testing.assert_allclose(scores[1:], base[1:] + 0.85 * scores[0] / 699, atol=1e-10)
 
 
 @given(lengths=LENGTHS, seed=st.integers(0, 2**32 - 1), damping=DAMPINGS, max_iter=st.integers(1, 5))
