@@ -47,3 +47,9 @@ def cuda_functions(source: Path, *, cooperative: bool = False) -> Any:
     return cupy.RawModule(
         code=source.read_text("utf-8"), options=("--std=c++17",), enable_cooperative_groups=cooperative
     )
+
+
+@cache
+def cuda_function(source: Path, name: str, *, cooperative: bool = False) -> Any:
+    """Return one kernel of `cuda_functions`, found once: to look it up costs more than to launch it."""
+    return cuda_functions(source, cooperative=cooperative).get_function(name)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cupy
 
 from gpu.arrays import Array
-from gpu.compiling import cuda_functions
+from gpu.compiling import cuda_function
 
 LENGTHS = (4, 8, 16, 32, 64, 256)
 """Most links of a row of each class; what is longer is cut into segments. As in walk.cu."""
@@ -19,6 +18,8 @@ SEGMENT = 256
 THREADS = 256
 SUMS_AT_EVERY_ITERATION = 1 << 14
 """Up to so many blocks times columns the residual is looked at after every iteration."""
+
+_SOURCE = Path(__file__).with_name("walk.cu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +136,7 @@ def solve_cuda(
     current = cupy.ascontiguousarray(scores)
     other = cupy.empty_like(current)
     width = _width(columns, base, current, other)
-    function = _function(f"walk_{dtype.name}_{width}")
+    function = cuda_function(_SOURCE, f"walk_{dtype.name}_{width}", cooperative=True)
     blocks = _blocks(function, len(indptr) - 1, len(sources), -(-columns // width))
     partial = cupy.empty(max(1, len(order.segment_row) * columns), dtype=dtype)
     outcome = cupy.empty(3, dtype=cupy.float64)
@@ -181,11 +182,6 @@ def _width(columns: int, *arrays: Array) -> int:
         if width <= most and columns % width == 0 and not any(a.data.ptr % bytes_a_lane for a in arrays):
             return width
     return 1
-
-
-@cache
-def _function(name: str) -> Any:
-    return cuda_functions(Path(__file__).with_name("walk.cu"), cooperative=True).get_function(name)
 
 
 def _blocks(function: Any, rows: int, links: int, lanes: int) -> int:
