@@ -97,6 +97,25 @@ class CSR:
     def _layouts(self) -> dict[tuple[str, type[np.floating[Any]]], Any]:
         return {}
 
+    def on_the_gpu(self, dtype: type[np.floating[Any]]) -> tuple[tuple[Array, Array, Array], Any, bool]:
+        """What `gpu.ranks.walk_cuda.solve_cuda` needs, kept for each precision; CuPy arrays only.
+
+        Returns:
+            The matrix, its rows by their length, and whether all links run both ways.
+        """
+        from gpu.ranks.walk_cuda import rows_by_length, runs_both_ways
+
+        key = ("gpu", dtype)
+        if key not in self._layouts:
+            links = self.arriving
+            self._layouts[key] = (
+                (links.indptr, links.sources, links.probabilities.astype(dtype)),
+                rows_by_length(links.indptr),
+                runs_both_ways(self.indptr, self.indices, self.weights),
+            )
+        found: tuple[tuple[Array, Array, Array], Any, bool] = self._layouts[key]
+        return found
+
     def _laid_out(self, kind: str, dtype: type[np.floating[Any]], lay_out: Callable[..., T]) -> T:
         key = (kind, dtype)
         found: T | None = self._layouts.get(key)

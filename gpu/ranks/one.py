@@ -69,12 +69,12 @@ def solve_one(
         else:
             found = jacobi_in_parts(walk, weight, factor, scores, *limits)
         return scores, *found, total
-    work = scratch((5 if walk.undirected else 3, slices.padded), dtype)
+    limits = (*limits, scratch((5 if walk.undirected else 3, slices.padded), dtype))
     layout = (slices.wide_starts, slices.starts, slices.values, slices.columns, slices.order)
     if walk.undirected:
-        found = conjugate(*layout, walk.scale, walk.back, weight, factor, scores, warm, *limits, work)
+        found = conjugate(*layout, walk.scale, walk.back, weight, factor, scores, warm, *limits)
     else:
-        found = jacobi(*layout, weight, factor, scores, *limits, work)
+        found = jacobi(*layout, weight, factor, scores, *limits)
     return scores, *found, total
 
 

@@ -84,7 +84,8 @@ def pagerank(
             everywhere, or a `tol` below the rounding of the precision.
 
     Source: Page et al. 1999, Stanford InfoLab 1999-66. Solved by conjugate gradients where all links
-    run both ways (Hestenes & Stiefel 1952, J. Res. NBS 49(6)), else by Jacobi's iteration.
+    run both ways (Hestenes & Stiefel 1952, J. Res. NBS 49(6)), on a GPU Chebyshev's iteration there,
+    else by Jacobi's.
     """
     _check(graph, reset, damping, tol, max_iter)
     begin = start
@@ -221,7 +222,7 @@ def _with_the_mass_of_a_solution(start: Array, graph: CSR, damping: float) -> Ar
 def _solve_on_the_gpu(
     graph: CSR, resets: Array, starts: Array | None, damping: float, tol: float, max_iter: int
 ) -> tuple[Array, int, float, Array]:
-    """Jacobi, whose nodes can all be improved at once."""
+    """Jacobi's or Chebyshev's iteration, where all nodes can be improved at once."""
     import cupy
 
     from gpu.ranks.walk_cuda import solve_cuda
@@ -240,8 +241,8 @@ def _solve_on_the_gpu(
     scores = shares.copy()
     if starts is not None:
         scores = cupy.ascontiguousarray((starts / sums).astype(dtype).T)
-    links = graph.arriving
-    matrix = (links.indptr, links.sources, links.probabilities.astype(dtype))
+    matrix, order, undirected = graph.on_the_gpu(dtype)
     base = shares * dtype(1.0 - damping)
-    iterations, residual = solve_cuda(*matrix, base, scores, damping, tol, max_iter)
+    limits: Any = (damping, tol, max_iter)
+    iterations, residual = solve_cuda(*matrix, base, scores, *limits, order, undirected=undirected)
     return cupy.ascontiguousarray(scores.T), iterations, residual, sums.astype(dtype)
