@@ -1,6 +1,9 @@
 """Array kernels for ranking, search and embedding: arrays in, arrays of the same library out."""
 
+from gpu.memory.batches import Halved, in_batches
 from gpu.memory.device import Device, cuda_problem, describe
+from gpu.memory.lease import DeadlinePassed, Lease, Leases, NeverFits, device_leases
+from gpu.memory.tickets import LeaseFault
 from gpu.ranks.graph import CSR, csr_from_edges
 from gpu.ranks.ordering import rank_order
 from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank, solve
@@ -19,16 +22,24 @@ from gpu.vectors.nearest import top_k
 __all__ = [
     "CSR",
     "BertWeights",
+    "DeadlinePassed",
     "Device",
+    "Halved",
     "LayerWeights",
+    "Lease",
+    "LeaseFault",
+    "Leases",
+    "NeverFits",
     "NotConverged",
     "PageRankResult",
     "PushState",
     "csr_from_edges",
     "cuda_problem",
     "describe",
+    "device_leases",
     "encode",
     "leaders",
+    "in_batches",
     "pagerank",
     "push",
     "push_link",

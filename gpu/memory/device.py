@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpu.memory.cuda import cuda_memory, device_name
+
 _UNLIMITED = 1 << 60
 """Control groups write a number near 2⁶³ where there is no limit."""
 
@@ -16,7 +18,7 @@ _UNLIMITED = 1 << 60
 class Device:
     """A device as a user reads about it; memory in bytes.
 
-    `why_cpu` says why no GPU is used, and is empty where one is.
+    `why_cpu` says why no GPU is used, and is empty where one is. `measured_by` says what told the memory.
     """
 
     kind: Literal["cpu", "cuda"]
@@ -24,6 +26,7 @@ class Device:
     memory_free_bytes: int
     memory_total_bytes: int
     why_cpu: str
+    measured_by: str
 
 
 def describe() -> Device:
@@ -31,12 +34,9 @@ def describe() -> Device:
     problem = cuda_problem()
     if problem:
         free, total = _cpu_memory(Path("/"))
-        return Device("cpu", _cpu_name(), free, total, problem)
-    import cupy
-
-    free, total = cupy.cuda.runtime.memGetInfo()
-    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
-    return Device("cuda", properties["name"].decode(), free, total, "")
+        return Device("cpu", _cpu_name(), free, total, problem, "the system and its control groups")
+    free, total, measured_by = cuda_memory()
+    return Device("cuda", device_name(), free, total, "", measured_by)
 
 
 def main_memory() -> tuple[int, int]:
