@@ -16,7 +16,12 @@ from gpu.ranks.standing import (
     push_state,
     refresh,
 )
+from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank
+from gpu.ranks.standing import PushState, push, push_state, refresh
+from gpu.tensors.cubic import interpolate
+from gpu.tensors.tiles import Tile, interpolate_tiled, map_tiles, tiles
 from gpu.text.encoder import BertWeights, LayerWeights, encode
+from gpu.threads import limit_threads
 from gpu.vectors.nearest import top_k
 
 __all__ = [
@@ -33,6 +38,7 @@ __all__ = [
     "NotConverged",
     "PageRankResult",
     "PushState",
+    "Tile",
     "csr_from_edges",
     "cuda_problem",
     "describe",
@@ -40,6 +46,10 @@ __all__ = [
     "encode",
     "leaders",
     "in_batches",
+    "interpolate",
+    "interpolate_tiled",
+    "limit_threads",
+    "map_tiles",
     "pagerank",
     "push",
     "push_link",
@@ -48,5 +58,6 @@ __all__ = [
     "rank_order",
     "refresh",
     "solve",
+    "tiles",
     "top_k",
 ]
