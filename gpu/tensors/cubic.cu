@@ -22,9 +22,9 @@ __device__ void weigh(const T* polynomials, T t, T* weights) {
     }
 }
 
-// layout: starts, lengths and taps of four axes, then the inner range of the last one.
+// offsets: as the CPU's, in samples instead of bytes. layout: starts, lengths and taps of four axes, then the inner range of the last one.
 template <typename T>
-__device__ void sample(T* values, const double* points, long long count, int axes, const char* samples,
+__device__ void sample(T* values, const double* points, long long count, int axes, const T* samples,
                        const long long* offsets, const long long* layout, const T* polynomials, int mode,
                        int outside_counts, T outside, int* not_finite) {
     const long long point = blockIdx.x * (long long)blockDim.x + threadIdx.x;
@@ -58,10 +58,10 @@ __device__ void sample(T* values, const double* points, long long count, int axe
     for (int i = 0; i < taps[0]; ++i) {
         T group[4] = {0, 0, 0, 0};
         for (int j = 0; j < taps[1]; ++j) {
-            const char* plane = samples + first[3][0] + first[0][i] + first[1][j];
+            const T* plane = samples + first[3][0] + first[0][i] + first[1][j];
             T sums[4] = {0, 0, 0, 0};
             for (int k = 0; k < taps[2]; ++k) {
-                const T* row = (const T*)(plane + first[2][k]);
+                const T* row = plane + first[2][k];
                 for (int x = 0; x < 4; ++x)
                     if (x < taps[3]) sums[x] += weights[2][k] * __ldg(row + x);
             }
@@ -76,7 +76,7 @@ __device__ void sample(T* values, const double* points, long long count, int axe
 }  // namespace
 
 extern "C" __global__ void sample_float32(float* values, const double* points, long long count, int axes,
-                                          const char* samples, const long long* offsets,
+                                          const float* samples, const long long* offsets,
                                           const long long* layout, const float* polynomials, int mode,
                                           int outside_counts, float outside, int* not_finite) {
     sample<float>(values, points, count, axes, samples, offsets, layout, polynomials, mode, outside_counts,
@@ -84,7 +84,7 @@ extern "C" __global__ void sample_float32(float* values, const double* points, l
 }
 
 extern "C" __global__ void sample_float64(double* values, const double* points, long long count, int axes,
-                                          const char* samples, const long long* offsets,
+                                          const double* samples, const long long* offsets,
                                           const long long* layout, const double* polynomials, int mode,
                                           int outside_counts, double outside, int* not_finite) {
     sample<double>(values, points, count, axes, samples, offsets, layout, polynomials, mode, outside_counts,

@@ -150,7 +150,7 @@ def block_of(
     lengths, origin = (1,) * missing + shape, (0,) * missing + origin
     last, base = lengths[3], origin[3]
     if last < taps[3]:  # too short for a row of samples: write out what stands beyond its ends
-        samples = samples[..., _standing_in(last, taps[3], edge) - base]
+        samples = samples[..., xp.asarray(_standing_in(last, taps[3], edge) - base)]
         rows, inner = np.arange(last + 2), (-1, last)
     else:
         rows = np.clip(np.arange(-1, last + 1) - (taps[3] // 2 - 1), 0, last - taps[3]) - base
@@ -272,7 +272,7 @@ def _sample_cuda(block: Block, points: Array, values: Array, mode: Mode, outside
         (_THREADS,),
         (
             values, points, np.int64(len(points)), np.int32(points.shape[1]), block.samples,
-            cupy.asarray(block.offsets), cupy.asarray(layout), cupy.asarray(block.weights),
+            cupy.asarray(block.offsets // values.itemsize), cupy.asarray(layout), cupy.asarray(block.weights),
             np.int32(MODES[mode]), np.int32(mode == "constant"), values.dtype.type(outside), not_finite,
         ),
     )  # fmt: skip
