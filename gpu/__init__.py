@@ -19,6 +19,7 @@ from gpu.ranks.standing import (
 from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank
 from gpu.ranks.standing import PushState, push, push_state, refresh
 from gpu.tensors.cubic import interpolate
+from gpu.tensors.spline import spline_coefficients
 from gpu.tensors.tiles import Tile, interpolate_tiled, map_tiles, tiles
 from gpu.text.encoder import BertWeights, LayerWeights, encode
 from gpu.threads import limit_threads
@@ -58,6 +59,7 @@ __all__ = [
     "rank_order",
     "refresh",
     "solve",
+    "spline_coefficients",
     "tiles",
     "top_k",
 ]
