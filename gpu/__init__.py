@@ -19,6 +19,8 @@ from gpu.ranks.standing import (
 from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank
 from gpu.ranks.standing import PushState, push, push_state, refresh
 from gpu.tensors.cubic import interpolate
+from gpu.tensors.packing import Halves, Int8Blocks, pack_bits, pack_half, pack_int8, unpack_bits, unpack_int8
+from gpu.tensors.pyramid import Pyramid, halved, pyramid
 from gpu.tensors.spline import spline_coefficients
 from gpu.tensors.tiles import Tile, interpolate_tiled, map_tiles, tiles
 from gpu.text.encoder import BertWeights, LayerWeights, encode
@@ -31,6 +33,8 @@ __all__ = [
     "DeadlinePassed",
     "Device",
     "Halved",
+    "Halves",
+    "Int8Blocks",
     "LayerWeights",
     "Lease",
     "LeaseFault",
@@ -39,6 +43,7 @@ __all__ = [
     "NotConverged",
     "PageRankResult",
     "PushState",
+    "Pyramid",
     "Tile",
     "csr_from_edges",
     "cuda_problem",
@@ -46,20 +51,27 @@ __all__ = [
     "device_leases",
     "encode",
     "leaders",
+    "halved",
     "in_batches",
     "interpolate",
     "interpolate_tiled",
     "limit_threads",
     "map_tiles",
+    "pack_bits",
+    "pack_half",
+    "pack_int8",
     "pagerank",
     "push",
     "push_link",
     "push_reset",
     "push_state",
+    "pyramid",
     "rank_order",
     "refresh",
     "solve",
     "spline_coefficients",
     "tiles",
     "top_k",
+    "unpack_bits",
+    "unpack_int8",
 ]
