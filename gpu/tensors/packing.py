@@ -247,13 +247,13 @@ def _quantise(
     for r in range(len(rows)):
         for b in range(scales.shape[1]):
             begin, end = b * block, min((b + 1) * block, rows.shape[1])
-            low, high, good = np.inf, -np.inf, True
+            low, high, beyond = np.inf, -np.inf, 0
             for i in range(begin, end):
                 value = np.float64(rows[r, i])
-                good = good and abs(value) <= 3.4028234663852886e38
+                beyond += not abs(value) <= 3.4028234663852886e38
                 low = min(low, value)
                 high = max(high, value)
-            if not good:
+            if beyond:
                 return -1.0
             if symmetric:
                 scale, offset = np.float32(max(-low, high) / 127.0), np.float32(0.0)
