@@ -1,6 +1,6 @@
 """Array kernels for ranking, search and embedding: arrays in, arrays of the same library out."""
 
-from gpu.memory.batches import Halved, in_batches
+from gpu.memory.batches import Halved, batch_items, in_batches
 from gpu.memory.device import Device, cuda_problem, describe
 from gpu.memory.lease import DeadlinePassed, Lease, Leases, NeverFits, device_leases
 from gpu.memory.tickets import LeaseFault
@@ -45,6 +45,7 @@ __all__ = [
     "PushState",
     "Pyramid",
     "Tile",
+    "batch_items",
     "csr_from_edges",
     "cuda_problem",
     "describe",

@@ -28,24 +28,31 @@ class Halved:
     problem: str
 
 
-def batch_items(bytes_each: int, leased_bytes: int) -> int:
-    """How many items fit into a lease.
+def batch_items(required_bytes: Callable[[int], int], leased_bytes: int, most: int) -> int:
+    """The largest number of items, `most` at most, that fits into a lease.
+
+    Args:
+        required_bytes: Tells what a batch of so many items takes; more items take no less.
 
     Raises:
-        ValueError: Not even one does, or `bytes_each` is below one.
+        ValueError: Not even one item fits, or `most` is below one.
     """
-    if bytes_each < 1:
-        raise ValueError(f"An item takes at least one byte, got {bytes_each}.")
-    if leased_bytes < bytes_each:
-        raise ValueError(f"An item takes {bytes_each:,} bytes, the lease has {leased_bytes:,}.")
-    return leased_bytes // bytes_each
+    if most < 1:
+        raise ValueError(f"A batch has at least one item, got {most}.")
+    if required_bytes(1) > leased_bytes:
+        raise ValueError(f"One item takes {required_bytes(1):,} bytes, there are {leased_bytes:,}.")
+    fits, beyond = 1, most + 1
+    while beyond - fits > 1:
+        middle = (fits + beyond) // 2
+        fits, beyond = (middle, beyond) if required_bytes(middle) <= leased_bytes else (fits, middle)
+    return fits
 
 
 def in_batches(
     work: Callable[[Sequence[T]], R],
     items: Sequence[T],
     *,
-    bytes_each: int,
+    required_bytes: Callable[[int], int],
     leased_bytes: int,
     on_halved: Callable[[Halved], None],
 ) -> Iterator[R]:
@@ -55,7 +62,7 @@ def in_batches(
 
     Args:
         work: Leaves nothing behind when it raises MemoryError (CuPy's is one), since it is called again.
-        bytes_each: Most that one item takes.
+        required_bytes: As in `batch_items`.
         leased_bytes: As `Lease.required_bytes`.
         on_halved: Told each time before the next try.
 
@@ -63,7 +70,7 @@ def in_batches(
         ValueError: As `batch_items`.
         MemoryError: Memory ran out for one item alone.
     """
-    size = batch_items(bytes_each, leased_bytes)
+    size = batch_items(required_bytes, leased_bytes, len(items)) if len(items) else 0
     return _run(work, items, size, on_halved)
 
 

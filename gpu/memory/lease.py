@@ -117,6 +117,11 @@ class Leases:
         """
         return Lease(self, required_bytes, priority, deadline_s)
 
+    def most_bytes(self) -> int:
+        """The most that a request can ever be lent: all the device has but the reserve."""
+        total = self._memory()[1]
+        return total - self._reserve(total)
+
     def lendable_bytes(self) -> int:
         """What a request that came now and alone could be lent; may be negative."""
         while True:
@@ -201,8 +206,7 @@ class Lease:
         if self._until < math.inf or self._ended or self._held:
             raise RuntimeError("A lease serves one block; ask for another one.")
         leases = self._leases
-        total = leases._memory()[1]
-        most = total - leases._reserve(total)
+        most = leases.most_bytes()
         if self.required_bytes > most:
             raise NeverFits(leases.device, self.required_bytes, most)
         self._until = time.monotonic() + self._deadline_s

@@ -29,7 +29,13 @@ def test_every_item_is_worked_on_once_and_in_order(count, bytes_each, leased, fi
         return list(batch)
 
     found = list(
-        in_batches(work, range(count), bytes_each=bytes_each, leased_bytes=leased, on_halved=told.append)
+        in_batches(
+            work,
+            range(count),
+            required_bytes=lambda items: items * bytes_each,
+            leased_bytes=leased,
+            on_halved=told.append,
+        )
     )
     assert list(chain.from_iterable(found)) == list(range(count))
     assert all(halved.next_items == halved.items // 2 for halved in told)
@@ -46,7 +52,7 @@ def test_one_item_that_does_not_fit_alone_is_an_error_that_says_so():
         raise MemoryError("full")
 
     with pytest.raises(MemoryError, match="one item alone: full"):
-        list(in_batches(work, "abcd", bytes_each=1, leased_bytes=4, on_halved=told.append))
+        list(in_batches(work, "abcd", required_bytes=int, leased_bytes=4, on_halved=told.append))
     assert told == [Halved(4, 2, "full"), Halved(2, 1, "full")]
 
 
@@ -70,7 +76,7 @@ def test_the_arrays_of_a_failed_call_are_let_go_before_the_next_one():
         assert gone
         return array is not None
 
-    assert all(in_batches(work, "ab", bytes_each=1, leased_bytes=2, on_halved=lambda _: None))
+    assert all(in_batches(work, "ab", required_bytes=int, leased_bytes=2, on_halved=lambda _: None))
 
 
 def test_other_errors_pass():
@@ -78,10 +84,20 @@ def test_other_errors_pass():
         raise KeyError("other")
 
     with pytest.raises(KeyError):
-        list(in_batches(work, "ab", bytes_each=1, leased_bytes=2, on_halved=lambda _: None))
+        list(in_batches(work, "ab", required_bytes=int, leased_bytes=2, on_halved=lambda _: None))
 
 
-@pytest.mark.parametrize(("bytes_each", "leased"), [(0, 5), (-1, 5), (6, 5)])
-def test_a_lease_that_holds_no_item_is_refused(bytes_each, leased):
-    with pytest.raises(ValueError, match="An item takes"):
-        batch_items(bytes_each, leased)
+@given(leased=st.integers(5, 200), most=st.integers(1, 50), sizes=st.lists(st.integers(0, 9), min_size=50))
+def test_a_batch_is_the_largest_that_fits(leased, most, sizes):
+    def required(items):
+        return 5 + sum(sizes[1:items])
+
+    found = batch_items(required, leased, most)
+    assert required(found) <= leased
+    assert found == most or (found < most and required(found + 1) > leased)
+
+
+@pytest.mark.parametrize(("leased", "most"), [(4, 3), (0, 1), (5, 0), (5, -1)])
+def test_a_lease_that_holds_no_item_is_refused(leased, most):
+    with pytest.raises(ValueError, match=r"One item takes|at least one item"):
+        batch_items(lambda items: 5 * items, leased, most)
