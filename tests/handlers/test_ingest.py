@@ -1,6 +1,7 @@
 """From bytes in the store to text, chunks, vectors and neighbours in the database."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gpu import Leases
 from handlers.adopt import Adoption
 from handlers.embed import BATCH, embed_chunks
 from handlers.extract import MAX_NESTING, extract_text
@@ -173,22 +175,25 @@ class Counting:
         self.asked += len(texts)
         return np.stack([unit(1, len(t) % 7) for t in texts])
 
+    def required_bytes(self, texts: int) -> int:
+        return 1000 * texts
+
 
 LONG = "\n\n".join(f"Paragraph {i} speaks of many things. " + "And of others too. " * 40 for i in range(80))
 
 
-async def test_embedding_goes_on_where_it_was_interrupted(engine: AsyncEngine) -> None:
+async def test_embedding_goes_on_where_it_was_interrupted(engine: AsyncEngine, tmp_path: Path) -> None:
     one = await store(engine, await new_case(engine), "a", LONG)
     evidence, vectors, encoder = EvidenceStore(engine), PgVectors(engine), Counting()
     total = len(await evidence.chunks(one))
     assert total > 2 * BATCH
+    leases = Leases("device", lambda: (1 << 20, 1 << 20), folder=tmp_path)
+    embed = partial(embed_chunks, evidence=evidence, vectors=vectors, encoder=encoder, leases=leases)
     with pytest.raises(Cancelled):
-        await embed_chunks(
-            EmbedChunks(one), QuietJob(looks_left=2), evidence=evidence, vectors=vectors, encoder=encoder
-        )
+        await embed(EmbedChunks(one), QuietJob(looks_left=2))
     assert len(await vectors.missing(one)) == total - 2 * BATCH
     job = QuietJob()
-    found = await embed_chunks(EmbedChunks(one), job, evidence=evidence, vectors=vectors, encoder=encoder)
+    found = await embed(EmbedChunks(one), job)
     assert found.chunks == encoder.asked == total
     assert await vectors.missing(one) == []
     assert job.told[0] == (2 * BATCH, total, "chunks")

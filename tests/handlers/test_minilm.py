@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,17 @@ def test_vectors_come_in_the_order_of_the_texts(model):
     together = model.encode(texts)
     alone = np.concatenate([model.encode([text]) for text in texts])
     np.testing.assert_allclose(together, alone, atol=2e-6)
+
+
+def test_texts_take_no_more_memory_than_is_said(model):
+    model.encode(TEXTS)
+    for count in (1, 40, 130):
+        texts = ["evidence " * 300] * count
+        tracemalloc.start()
+        model.encode(texts)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak <= model.required_bytes(count) <= 4 * peak
 
 
 def test_a_long_text_is_represented_by_its_first_256_tokens(model):

@@ -1,0 +1,98 @@
+"""Embedding takes no more memory than it was lent, and says why it cannot go on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpu import Leases
+from handlers import embed
+from handlers.embed import encode_lent
+from handlers.job import Cancelled, Permanent, Temporary
+from tests.case_rows import QuietJob, unit
+
+TEXTS = ["a" * length for length in range(1, 12)]
+
+
+class Encoder:
+    """Vectors that depend on a text's length; fails for more than `fits` texts at once."""
+
+    def __init__(self, leases: Leases, fits: int = 99) -> None:
+        self.leases, self.fits = leases, fits
+        self.sizes: list[int] = []
+        self.lendable: list[int] = []
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        self.lendable.append(self.leases.lendable_bytes())
+        if len(texts) > self.fits:
+            raise MemoryError("full")
+        self.sizes.append(len(texts))
+        return np.stack([unit(1, len(text)) for text in texts])
+
+    def required_bytes(self, texts: int) -> int:
+        return 50 + 100 * texts
+
+
+def leases_of(folder: Path, capacity: int) -> Leases:
+    return Leases("device", lambda: (capacity, capacity), folder=folder, reserve_bytes=0)
+
+
+@pytest.mark.parametrize(("capacity", "sizes"), [(5000, [11]), (550, [5, 5, 1]), (150, [1] * 11)])
+async def test_batches_are_as_large_as_the_memory_lent(
+    tmp_path: Path, capacity: int, sizes: list[int]
+) -> None:
+    leases = leases_of(tmp_path, capacity)
+    encoder = Encoder(leases)
+    found = await encode_lent(TEXTS, QuietJob(), encoder=encoder, leases=leases)
+    np.testing.assert_array_equal(found, np.stack([unit(1, len(text)) for text in TEXTS]))
+    assert encoder.sizes == sizes
+    assert set(encoder.lendable) == {capacity - encoder.required_bytes(sizes[0])}
+    assert leases.lendable_bytes() == capacity
+
+
+async def test_a_batch_that_does_not_fit_after_all_is_halved_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    leases = leases_of(tmp_path, 5000)
+    encoder = Encoder(leases, fits=3)
+    with caplog.at_level(logging.WARNING):
+        found = await encode_lent(TEXTS, QuietJob(), encoder=encoder, leases=leases)
+    assert len(found) == len(TEXTS)
+    assert encoder.sizes == [2, 2, 2, 2, 2, 1]
+    told = [(record.action, record.texts, record.next_texts) for record in caplog.records]  # type: ignore[attr-defined]
+    assert told == [("embed.halved", 11, 5), ("embed.halved", 5, 2)]
+
+
+async def test_memory_that_others_keep_is_a_reason_to_try_again(tmp_path: Path) -> None:
+    leases = leases_of(tmp_path, 5000)
+    with leases.lease(4900), pytest.raises(Temporary, match="not free in time"):
+        await encode_lent(TEXTS, QuietJob(), encoder=Encoder(leases), leases=leases, wait_s=0.01)
+
+
+async def test_memory_that_runs_out_for_one_text_is_a_reason_to_try_again(tmp_path: Path) -> None:
+    leases = leases_of(tmp_path, 5000)
+    with pytest.raises(Temporary, match="one item alone: full"):
+        await encode_lent(TEXTS, QuietJob(), encoder=Encoder(leases, fits=0), leases=leases)
+
+
+async def test_a_device_too_small_for_one_text_is_an_end(tmp_path: Path) -> None:
+    leases = leases_of(tmp_path, 149)
+    with pytest.raises(Permanent, match="One item takes 150 bytes, there are 149"):
+        await encode_lent(TEXTS, QuietJob(), encoder=Encoder(leases), leases=leases)
+
+
+async def test_nobody_waits_for_memory_that_nobody_needs_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed, "LOOK_S", 0.01)
+    leases = leases_of(tmp_path, 5000)
+    with leases.lease(4900):
+        with pytest.raises(Cancelled):
+            await encode_lent(TEXTS, QuietJob(looks_left=2), encoder=Encoder(leases), leases=leases)
+        assert leases.lendable_bytes() == 100
+    assert leases.lendable_bytes() == 5000
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
