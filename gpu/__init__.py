@@ -16,8 +16,6 @@ from gpu.ranks.standing import (
     push_state,
     refresh,
 )
-from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank
-from gpu.ranks.standing import PushState, push, push_state, refresh
 from gpu.tensors.cubic import interpolate
 from gpu.tensors.packing import Halves, Int8Blocks, pack_bits, pack_half, pack_int8, unpack_bits, unpack_int8
 from gpu.tensors.pyramid import Pyramid, halved, pyramid
@@ -51,11 +49,11 @@ __all__ = [
     "describe",
     "device_leases",
     "encode",
-    "leaders",
     "halved",
     "in_batches",
     "interpolate",
     "interpolate_tiled",
+    "leaders",
     "limit_threads",
     "map_tiles",
     "pack_bits",

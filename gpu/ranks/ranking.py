@@ -243,6 +243,6 @@ def _solve_on_the_gpu(
         scores = cupy.ascontiguousarray((starts / sums).astype(dtype).T)
     matrix, order, undirected = graph.on_the_gpu(dtype)
     base = shares * dtype(1.0 - damping)
-    limits: Any = (damping, tol, max_iter)
-    iterations, residual = solve_cuda(*matrix, base, scores, *limits, order, undirected=undirected)
+    limits: Any = (*matrix, base, scores, damping, tol, max_iter, order)
+    iterations, residual = solve_cuda(*limits, undirected=undirected)
     return cupy.ascontiguousarray(scores.T), iterations, residual, sums.astype(dtype)
