@@ -23,6 +23,11 @@ from gpu.tensors.spline import spline_coefficients
 from gpu.tensors.tiles import Tile, interpolate_tiled, map_tiles, tiles
 from gpu.text.encoder import BertWeights, LayerWeights, encode
 from gpu.threads import limit_threads
+from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank
+from gpu.ranks.standing import PushState, push, push_state, refresh
+from gpu.text.batching import plan, required_bytes
+from gpu.text.encoder import encode, encode_packed
+from gpu.text.weights import BertWeights
 from gpu.vectors.nearest import top_k
 
 __all__ = [
@@ -59,7 +64,9 @@ __all__ = [
     "pack_bits",
     "pack_half",
     "pack_int8",
+    "encode_packed",
     "pagerank",
+    "plan",
     "push",
     "push_link",
     "push_reset",
@@ -70,6 +77,7 @@ __all__ = [
     "solve",
     "spline_coefficients",
     "tiles",
+    "required_bytes",
     "top_k",
     "unpack_bits",
     "unpack_int8",

@@ -1,24 +1,23 @@
-"""The encoder's steps between matrix products, each one pass over memory on the CPU."""
+"""On the CPU the rows of a pass are shared out between threads, which meet once a layer."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
-from numpy.polynomial import chebyshev
-from numpy.typing import NDArray
 
-from gpu.arrays import Floats
-from gpu.compiling import reordering_kernel
+from gpu.arrays import Array, Floats, Integers
+from gpu.compiling import kernel, reordering_kernel
+from gpu.text.attention_cpu import attend, rotate
+from gpu.text.polynomials import polynomial
+from gpu.text.softmax_cpu import exp2
+from gpu.text.tiles import ROWS, as_floats, multiply
+from gpu.text.weights import BertWeights, Linear
+from gpu.threads import side_by_side, threads
 
-
-def _polynomial(function: Callable[[float], float], degree: int) -> list[float]:
-    """Coefficients, lowest first, of the polynomial that meets `function` on [-1, 1] at the
-    Chebyshev points."""
-    points = chebyshev.chebpts1(degree + 1)
-    values = np.array([function(float(point)) for point in points])
-    return [float(c) for c in chebyshev.cheb2poly(chebyshev.chebfit(points, values, degree))]
+PART_TOKENS = 10 * ROWS
+"""Rows that one thread takes through a layer at a time: what they become must stay in its cache,
+and the layer's weights are read anew for each part."""
 
 
 def _erf_over_z(s: float) -> float:
@@ -27,24 +26,43 @@ def _erf_over_z(s: float) -> float:
     return math.erf(z) / z
 
 
-# The C library's erf and exp are called for one number at a time; a polynomial runs in vector
-# registers, if it is written out: LLVM leaves a loop over its coefficients as it is, six times
-# slower. Errors: erf 2e-7 in float32, most of it rounding; exp 4e-9 of its value.
-_ERF = tuple(np.float32(c) for c in _polynomial(_erf_over_z, 16))
-_EXP = tuple(_polynomial(lambda s: math.exp((s - 1.0) * (87.0 / 512.0)), 6))
+# Written out where it is used: LLVM leaves a loop over coefficients as it is, six times slower. The
+# error is 2e-7 in float32, most of it rounding.
+_ERF = tuple(np.float32(c) for c in polynomial(_erf_over_z, 16))
+
+
+@kernel
+def embed(
+    words: Array, ids: Integers, places: Floats, at: Integers, scale: Floats, shift: Floats, epsilon: float,
+    out: Floats,
+) -> None:  # fmt: skip
+    """Set each row of `out` to the normalised sum of its token's and its place's embedding.
+
+    Args:
+        words: (vocabulary, h), float32, or float16 held as uint16, C order.
+        ids: (rows,), checked by the caller.
+        places: (places, h), float32.
+        at: (rows,), the place of each row, checked by the caller.
+        out: (rows, at least h), float32.
+    """
+    width = words.shape[1]
+    stored, room = words.reshape(-1), np.empty(width, np.float32)
+    for row in range(len(out)):
+        word, first = as_floats(stored, ids[row] * width, width, room)
+        for i in range(width):
+            out[row, i] = word[first + i]
+        normalise(out[row : row + 1], places[at[row] : at[row] + 1], scale, shift, epsilon)
 
 
 @reordering_kernel
-def normalise(
-    rows: Floats, bias: Floats, residual: Floats, scale: Floats, shift: Floats, epsilon: float
-) -> None:
-    """Set `rows` to the layer normalisation of `rows + bias + residual`; (tokens, h), float32."""
-    width = rows.shape[1]
+def normalise(rows: Floats, residual: Floats, scale: Floats, shift: Floats, epsilon: float) -> None:
+    """Set `rows` to the layer normalisation of `rows + residual`; (tokens, at least h), float32."""
+    width = len(scale)
     for row in range(rows.shape[0]):
         x, kept = rows[row], residual[row]
         total = np.float32(0.0)
         for i in range(width):
-            x[i] += bias[i] + kept[i]
+            x[i] += kept[i]
             total += x[i]
         mean = total / np.float32(width)
         spread = np.float32(0.0)
@@ -56,14 +74,14 @@ def normalise(
 
 
 @reordering_kernel
-def gelu(rows: Floats, bias: Floats) -> None:
-    """Set `rows` to x Φ(x) of x = `rows + bias`; (tokens, width), float32."""
+def gelu(rows: Floats, width: int) -> None:
+    """Set the first `width` numbers x of each row to x Φ(x); float32."""
     half, eighth, one = np.float32(0.5), np.float32(0.125), np.float32(1.0)
     root, limit = np.float32(math.sqrt(0.5)), np.float32(4.0)
     for row in range(rows.shape[0]):
-        line = rows[row]
-        for i in range(len(line)):
-            x = line[i] + bias[i]
+        line = rows[row, :width]
+        for i in range(width):
+            x = line[i]
             z = min(max(x * root, -limit), limit)
             s = z * z * eighth - one
             e = (_ERF[16] * s + _ERF[15]) * s + _ERF[14]
@@ -74,66 +92,94 @@ def gelu(rows: Floats, bias: Floats) -> None:
             line[i] = half * x * (one + z * ((e * s + _ERF[1]) * s + _ERF[0]))
 
 
-def attend(qkv: Floats, bias: Floats, heads: int, attended: NDArray[np.bool_]) -> Floats:
-    """Attention a text at a time, so that its scores stay in the cache."""
-    qkv += bias
-    width = qkv.shape[1] // 3
-    context = np.empty((len(qkv), width), dtype=np.float32)
-    lengths = attended.sum(axis=1)
-    room = np.empty(heads * int(lengths.max()) ** 2, dtype=np.float32)
-    first = 0
-    for length in lengths.tolist():
-        texts = slice(first, first + length)
-        query, key, value = qkv[texts].reshape(length, 3, heads, width // heads).transpose(1, 2, 0, 3)
-        scores = room[: heads * length * length].reshape(heads, length, length)
-        np.matmul(query, key.swapaxes(1, 2), out=scores)
-        softmax(scores, (width // heads) ** -0.5)
-        mixed = context[texts].reshape(length, heads, width // heads)
-        mixed[...] = (scores @ value).swapaxes(0, 1)
-        first += length
-    return context
-
-
-def add_up(rows: Floats, attended: NDArray[np.bool_]) -> Floats:
-    """Return the sum of each text's rows, (batch, h)."""
-    ends = np.cumsum(attended.sum(axis=1))
-    summed: Floats = np.add.reduceat(rows, np.concatenate([[0], ends[:-1]]), axis=0)
-    return summed
-
-
 @reordering_kernel
-def softmax(scores: Floats, factor: float) -> None:
-    """Set `scores`, (heads, length, length) float32, to the softmax of `factor * scores` over
-    its last axis."""
-    heads, _, length = scores.shape
-    scaled = np.float32(factor)
-    highest = np.empty(length, dtype=np.float32)
-    for head in range(heads):
-        for row in range(length):
-            line = scores[head, row]
-            for i in range(length):
-                line[i] = line[i] * scaled
-                highest[i] = line[i]
-            # A running maximum waits for itself at each step; halving compares side by side.
-            size = length
-            while size > 1:
-                kept = (size + 1) // 2
-                for i in range(size - kept):
-                    highest[i] = max(highest[i], highest[i + kept])
-                size = kept
-            total = np.float32(0.0)
-            for i in range(length):
-                below = np.float64(line[i] - highest[0])
-                s = max(below, -87.0) * (2.0 / 87.0) + 1.0
-                e = ((_EXP[6] * s + _EXP[5]) * s + _EXP[4]) * s + _EXP[3]
-                e = ((e * s + _EXP[2]) * s + _EXP[1]) * s + _EXP[0]
-                e = e * e * e * e
-                e = e * e * e * e
-                e = e * e * e * e
-                e = e * e * e * e
-                # What is smaller would turn subnormal when divided by the total, and a matrix
-                # product meets subnormal numbers at a fraction of its speed.
-                line[i] = np.float32(e) if below > -80.0 else np.float32(0.0)
-                total += line[i]
-            for i in range(length):
-                line[i] /= total
+def gate(rows: Floats, width: int) -> None:
+    """Multiply the first `width` numbers of each row by the SiLU g / (1 + e^-g) of the next `width`."""
+    one, least = np.float32(1.0), np.float32(-120.0)
+    to_base_2 = np.float32(-math.log2(math.e))
+    for row in range(rows.shape[0]):
+        line, gates = rows[row, :width], rows[row, width : 2 * width]
+        for i in range(width):
+            g = gates[i]
+            line[i] *= g / (one + exp2(min(max(g * to_base_2, least), -least)))
+
+
+@kernel
+def add_up(rows: Floats, starts: Integers, out: Floats) -> None:
+    """Set each row of `out`, (texts, h), to the sum of its text's rows."""
+    out[...] = 0
+    for text in range(len(out)):
+        total = out[text]
+        for row in range(starts[text], starts[text + 1]):
+            line = rows[row]
+            for i in range(out.shape[1]):
+                total[i] += line[i]
+
+
+def forward(weights: BertWeights, ids: Integers, places: Integers, starts: Integers, pooling: str) -> Floats:
+    """Return the pooled rows of the last layer, (texts, h) float32; `encode` checks and describes.
+
+    Args:
+        ids: (tokens,), of all texts one after the other, int64.
+        places: (tokens,), int64.
+        starts: (texts + 1,): where each text begins, and where the last one ends, int64.
+        pooling: `mean` (the sum will do, as vectors are normalised later) or `cls`.
+    """
+    tokens, heads, width = len(ids), weights.heads, weights.width
+    words = weights.words.view(np.uint16) if weights.words.dtype == np.float16 else weights.words
+    hidden = np.empty((tokens, len(weights.layers[0].down.bias)), np.float32)
+    at_places = places if len(weights.turns) == 0 else np.zeros_like(places)
+    # A thread still reads the queries, keys and values of a layer while another writes the next.
+    qkvs = [np.empty((tokens, len(weights.layers[0].qkv.bias)), np.float32) for _ in range(2)]
+
+    def begin(part: slice) -> None:
+        embed(
+            words, ids[part], weights.places, at_places[part], weights.norm.scale, weights.norm.shift,
+            weights.epsilon, hidden[part],
+        )  # fmt: skip
+        prepare(part, 0)
+
+    def prepare(part: slice, layer: int) -> None:
+        qkv = qkvs[layer % 2][part]
+        _product(hidden[part], weights.layers[layer].qkv, qkv)
+        if len(weights.turns):
+            rotate(qkv, places[part], weights.turns, heads, width)
+
+    def finish(part: slice, layer: int) -> None:
+        at = weights.layers[layer]
+        rows = hidden[part]
+        context = np.empty_like(rows)
+        attend(qkvs[layer % 2], starts, part.start, part.stop, heads, width, context)
+        mixed = _product(context, at.attended, np.empty((len(rows), len(at.attended.bias)), np.float32))
+        normalise(mixed, rows, at.attended_norm.scale, at.attended_norm.shift, weights.epsilon)
+        wide = _product(mixed, at.up, np.empty((len(rows), len(at.up.bias)), np.float32))
+        (gate if weights.gated else gelu)(wide, weights.inner)
+        _product(wide, at.down, rows)
+        normalise(rows, mixed, at.out_norm.scale, at.out_norm.shift, weights.epsilon)
+        if layer + 1 < len(weights.layers):
+            prepare(part, layer + 1)
+
+    parts = _parts(tokens)
+    side_by_side(begin, parts)
+    for layer in range(len(weights.layers)):
+        side_by_side(lambda part, layer=layer: finish(part, layer), parts)
+    if pooling == "cls":
+        return hidden[starts[:-1], :width]
+    pooled = np.empty((len(starts) - 1, width), np.float32)
+    add_up(hidden, starts, pooled)
+    return pooled
+
+
+def _parts(tokens: int) -> list[slice]:
+    """Rows in equal parts, as many for one thread as for another: no bit depends on how they are cut."""
+    rounds = max(1, round(tokens / (PART_TOKENS * threads())))
+    count = min(rounds * threads(), -(-tokens // ROWS))
+    edges = [tokens * i // count for i in range(count + 1)]
+    return [slice(*edge) for edge in zip(edges, edges[1:])]
+
+
+def _product(rows: Floats, by: Linear, out: Floats) -> Floats:
+    """`rows` times a linear map's matrix plus its bias, in `out`, which is returned."""
+    stored = by.matrix.view(np.uint16) if by.matrix.dtype == np.float16 else by.matrix
+    multiply(rows, stored, by.bias, out)
+    return out
