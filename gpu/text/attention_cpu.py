@@ -69,11 +69,11 @@ def attend(qkv: Floats, starts: Integers, first: int, last: int, heads: int, wid
                     for i in range(size):
                         queries[i * COLUMNS + j] = query[i] * factor
                 multiply_panel(
-                    flat, key, stride, 1, length, size, queries, 0, zeros, 0, scores, 0, COLUMNS
+                    flat, key, stride, 1, length, size, queries, 0, 0, zeros, 0, scores, 0, COLUMNS
                 )  # fmt: skip
                 softmax_columns(scores, length, totals)
                 multiply_panel(
-                    flat, key + width, 1, stride, size, length, scores, 0, zeros, 0, mixed, 0, COLUMNS
+                    flat, key + width, 1, stride, size, length, scores, 0, 0, zeros, 0, mixed, 0, COLUMNS
                 )  # fmt: skip
                 for j in range(count):
                     share = np.float32(1.0) / totals[j]

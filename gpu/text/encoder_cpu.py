@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,8 +16,11 @@ from gpu.text.tiles import ROWS, as_floats, multiply
 from gpu.text.weights import BertWeights, Linear
 from gpu.threads import side_by_side, threads
 
-PART_TOKENS = 10 * ROWS
-"""Rows that one thread takes through a layer at a time: what they become must stay in its cache,
+GROUP_TOKENS = 256
+"""Tokens of the texts that a thread takes through all layers without meeting another."""
+
+PART_TOKENS = 256
+"""Most rows that go through a layer at a time: what they become should stay in the thread's cache,
 and the layer's weights are read anew for each part."""
 
 
@@ -117,20 +121,62 @@ def add_up(rows: Floats, starts: Integers, out: Floats) -> None:
 
 
 def forward(weights: BertWeights, ids: Integers, places: Integers, starts: Integers, pooling: str) -> Floats:
-    """Return the pooled rows of the last layer, (texts, h) float32; `encode` checks and describes.
+    """Pool the last layer's rows of each text; `gpu.text.encoder.Device` tells the rest."""
+    pooled = np.empty((len(starts) - 1, weights.width), np.float32)
+    rooms: list[_Room] = []
 
-    Args:
-        ids: (tokens,), of all texts one after the other, int64.
-        places: (tokens,), int64.
-        starts: (texts + 1,): where each text begins, and where the last one ends, int64.
-        pooling: `mean` (the sum will do, as vectors are normalised later) or `cls`.
-    """
+    def run(texts: slice, *, alone: bool) -> None:
+        first, last = starts[texts.start], starts[texts.stop]
+        inside = starts[texts.start : texts.stop + 1] - first
+        room = rooms.pop() if rooms else _Room(weights)
+        hidden = _rows(weights, ids[first:last], places[first:last], inside, room, alone=alone)
+        if pooling == "cls":
+            pooled[texts] = hidden[inside[:-1], : weights.width]
+        else:
+            add_up(hidden, inside, pooled[texts])
+        rooms.append(room)
+
+    groups = _groups(starts)
+    # Groups that leave no thread idle run side by side; each of the others is shared by all threads.
+    even = len(groups) - len(groups) % threads()
+    side_by_side(lambda texts: run(texts, alone=False), groups[:even])
+    for texts in groups[even:]:
+        run(texts, alone=True)
+    return pooled
+
+
+class _Room:
+    """Memory for what becomes of rows; kept, since fresh memory costs more than a layer's attention."""
+
+    def __init__(self, weights: BertWeights) -> None:
+        layer = weights.layers[0]
+        self.widths = {
+            "hidden": len(layer.down.bias),
+            "qkv": len(layer.qkv.bias),
+            "next qkv": len(layer.qkv.bias),
+            "context": len(layer.down.bias),
+            "mixed": len(layer.attended.bias),
+            "wide": len(layer.up.bias),
+        }
+        self.arrays: dict[str, Floats] = {}
+
+    def rows(self, name: str, count: int) -> Floats:
+        """`count` rows of the named kind, as an earlier call left them or arbitrary."""
+        if name not in self.arrays or len(self.arrays[name]) < count:
+            self.arrays[name] = np.empty((count, self.widths[name]), np.float32)
+        return self.arrays[name][:count]
+
+
+def _rows(
+    weights: BertWeights, ids: Integers, places: Integers, starts: Integers, room: _Room, *, alone: bool
+) -> Floats:
+    """The last layer's rows, (tokens, at least h); `alone`: with the help of all threads."""
     tokens, heads, width = len(ids), weights.heads, weights.width
     words = weights.words.view(np.uint16) if weights.words.dtype == np.float16 else weights.words
-    hidden = np.empty((tokens, len(weights.layers[0].down.bias)), np.float32)
     at_places = places if len(weights.turns) == 0 else np.zeros_like(places)
+    hidden, context, mixed, wide = (room.rows(name, tokens) for name in ("hidden", "context", "mixed", "wide"))
     # A thread still reads the queries, keys and values of a layer while another writes the next.
-    qkvs = [np.empty((tokens, len(weights.layers[0].qkv.bias)), np.float32) for _ in range(2)]
+    qkvs = room.rows("qkv", tokens), room.rows("next qkv", tokens)
 
     def begin(part: slice) -> None:
         embed(
@@ -147,39 +193,51 @@ def forward(weights: BertWeights, ids: Integers, places: Integers, starts: Integ
 
     def finish(part: slice, layer: int) -> None:
         at = weights.layers[layer]
-        rows = hidden[part]
-        context = np.empty_like(rows)
-        attend(qkvs[layer % 2], starts, part.start, part.stop, heads, width, context)
-        mixed = _product(context, at.attended, np.empty((len(rows), len(at.attended.bias)), np.float32))
-        normalise(mixed, rows, at.attended_norm.scale, at.attended_norm.shift, weights.epsilon)
-        wide = _product(mixed, at.up, np.empty((len(rows), len(at.up.bias)), np.float32))
-        (gate if weights.gated else gelu)(wide, weights.inner)
-        _product(wide, at.down, rows)
-        normalise(rows, mixed, at.out_norm.scale, at.out_norm.shift, weights.epsilon)
+        attend(qkvs[layer % 2], starts, part.start, part.stop, heads, width, context[part])
+        _product(context[part], at.attended, mixed[part])
+        normalise(mixed[part], hidden[part], at.attended_norm.scale, at.attended_norm.shift, weights.epsilon)
+        _product(mixed[part], at.up, wide[part])
+        (gate if weights.gated else gelu)(wide[part], weights.inner)
+        _product(wide[part], at.down, hidden[part])
+        normalise(hidden[part], mixed[part], at.out_norm.scale, at.out_norm.shift, weights.epsilon)
         if layer + 1 < len(weights.layers):
             prepare(part, layer + 1)
 
-    parts = _parts(tokens)
-    side_by_side(begin, parts)
+    parts = _parts(tokens, threads() if alone else 1)
+    share = side_by_side if alone else _in_turn
+    share(begin, parts)
     for layer in range(len(weights.layers)):
-        side_by_side(lambda part, layer=layer: finish(part, layer), parts)
-    if pooling == "cls":
-        return hidden[starts[:-1], :width]
-    pooled = np.empty((len(starts) - 1, width), np.float32)
-    add_up(hidden, starts, pooled)
-    return pooled
+        share(lambda part, layer=layer: finish(part, layer), parts)
+    return hidden
 
 
-def _parts(tokens: int) -> list[slice]:
-    """Rows in equal parts, as many for one thread as for another: no bit depends on how they are cut."""
-    rounds = max(1, round(tokens / (PART_TOKENS * threads())))
-    count = min(rounds * threads(), -(-tokens // ROWS))
+def _in_turn(work: Callable[[slice], None], parts: list[slice]) -> None:
+    for part in parts:
+        work(part)
+
+
+def _groups(starts: Integers) -> list[slice]:
+    """Texts that go through all layers together: as many as fit in GROUP_TOKENS, or a longer one."""
+    groups, first = [], 0
+    while first < len(starts) - 1:
+        last = int(np.searchsorted(starts, starts[first] + GROUP_TOKENS, side="right")) - 1
+        groups.append(slice(first, max(last, first + 1)))
+        first = groups[-1].stop
+    return groups
+
+
+def _parts(tokens: int, among: int) -> list[slice]:
+    """Rows in equal parts, as many for one thread as for another: no bit depends on how they are cut.
+
+    A part of fewer than 20 rows would take as long as one of 20, most of it reading the weights.
+    """
+    rounds = -(-tokens // (PART_TOKENS * among))
+    count = min(rounds * among, max(1, tokens // 20))
     edges = [tokens * i // count for i in range(count + 1)]
-    return [slice(*edge) for edge in zip(edges, edges[1:])]
+    return [slice(*edge) for edge in zip(edges, edges[1:], strict=False)]
 
 
-def _product(rows: Floats, by: Linear, out: Floats) -> Floats:
-    """`rows` times a linear map's matrix plus its bias, in `out`, which is returned."""
+def _product(rows: Floats, by: Linear, out: Floats) -> None:
+    """Set `out` to the linear map of `rows`."""
     stored = by.matrix.view(np.uint16) if by.matrix.dtype == np.float16 else by.matrix
     multiply(rows, stored, by.bias, out)
-    return out
