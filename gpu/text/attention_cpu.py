@@ -15,6 +15,7 @@ from gpu.compiling import kernel
 from gpu.text.softmax_cpu import softmax_columns
 from gpu.text.tiles import COLUMNS, multiply_panel
 
+
 @kernel
 def rotate(qkv: Floats, places: Integers, turns: Floats, heads: int, width: int) -> None:
     """Turn queries and keys by their places: number i of a head with number i + half of it.

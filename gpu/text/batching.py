@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu.arrays import Integers
-from gpu.text.tiles import COLUMNS
 from gpu.text.weights import BertWeights
 
 
@@ -40,12 +39,18 @@ def plan(lengths: Integers | Sequence[int], *, most_tokens: int) -> list[NDArray
     return batches
 
 
-def required_bytes(weights: BertWeights, tokens: int, *, longest: int, texts: int = 1) -> int:
-    """Memory that encoding a batch takes beside the weights, in bytes.
+def required_bytes(weights: BertWeights, tokens: int, *, longest: int, texts: int) -> int:
+    """Memory that encoding one batch takes beside the weights, in bytes, its vectors included.
 
     Args:
-        tokens: Of all texts of the batch together.
+        tokens: Of all texts of the batch together, without padding.
         longest: Tokens of its longest text.
         texts: How many there are.
     """
-    return tokens * bytes_per_token(weights) + texts * 8 * weights.width + _attention(weights, longest)
+    if isinstance(weights.words, np.ndarray):
+        from gpu.text import encoder_cpu
+
+        return encoder_cpu.required_bytes(weights, tokens, longest, texts)
+    from gpu.text import encoder_cuda
+
+    return encoder_cuda.required_bytes(weights, tokens, longest, texts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from gpu.compiling import kernel, reordering_kernel
 from gpu.text.attention_cpu import attend, rotate
 from gpu.text.polynomials import polynomial
 from gpu.text.softmax_cpu import exp2
-from gpu.text.tiles import ROWS, as_floats, multiply
+from gpu.text.tiles import COLUMNS, as_floats, multiply
 from gpu.text.weights import BertWeights, Linear
 from gpu.threads import side_by_side, threads
 
@@ -145,6 +147,14 @@ def forward(weights: BertWeights, ids: Integers, places: Integers, starts: Integ
     return pooled
 
 
+def required_bytes(weights: BertWeights, tokens: int, longest: int, texts: int) -> int:
+    """Memory that a batch takes, in bytes; `gpu.text.batching.required_bytes` tells the rest."""
+    rows = max(longest, min(tokens, GROUP_TOKENS))
+    across = sum(_Room(weights).widths.values()) + COLUMNS  # and its scores
+    panel = COLUMNS * max(weights.width, weights.inner)
+    return 4 * threads() * (rows * across + 2 * panel) + tokens * 48 + texts * 8 * (weights.width + 4)
+
+
 class _Room:
     """Memory for what becomes of rows; kept, since fresh memory costs more than a layer's attention."""
 
@@ -174,7 +184,9 @@ def _rows(
     tokens, heads, width = len(ids), weights.heads, weights.width
     words = weights.words.view(np.uint16) if weights.words.dtype == np.float16 else weights.words
     at_places = places if len(weights.turns) == 0 else np.zeros_like(places)
-    hidden, context, mixed, wide = (room.rows(name, tokens) for name in ("hidden", "context", "mixed", "wide"))
+    hidden, context, mixed, wide = (
+        room.rows(name, tokens) for name in ("hidden", "context", "mixed", "wide")
+    )
     # A thread still reads the queries, keys and values of a layer while another writes the next.
     qkvs = room.rows("qkv", tokens), room.rows("next qkv", tokens)
 
@@ -191,7 +203,7 @@ def _rows(
         if len(weights.turns):
             rotate(qkv, places[part], weights.turns, heads, width)
 
-    def finish(part: slice, layer: int) -> None:
+    def finish(layer: int, part: slice) -> None:
         at = weights.layers[layer]
         attend(qkvs[layer % 2], starts, part.start, part.stop, heads, width, context[part])
         _product(context[part], at.attended, mixed[part])
@@ -207,7 +219,7 @@ def _rows(
     share = side_by_side if alone else _in_turn
     share(begin, parts)
     for layer in range(len(weights.layers)):
-        share(lambda part, layer=layer: finish(part, layer), parts)
+        share(partial(finish, layer), parts)
     return hidden
 
 
@@ -234,7 +246,7 @@ def _parts(tokens: int, among: int) -> list[slice]:
     rounds = -(-tokens // (PART_TOKENS * among))
     count = min(rounds * among, max(1, tokens // 20))
     edges = [tokens * i // count for i in range(count + 1)]
-    return [slice(*edge) for edge in zip(edges, edges[1:], strict=False)]
+    return [slice(*edge) for edge in pairwise(edges)]
 
 
 def _product(rows: Floats, by: Linear, out: Floats) -> None:

@@ -5,7 +5,6 @@ LLVM code, since left to itself LLVM compares numbers one by one and fills half 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numba.extending import intrinsic
 from gpu.arrays import Floats
 from gpu.compiling import kernel, reordering_kernel
 from gpu.text.polynomials import polynomial
-from gpu.text.tiles import COLUMNS, FLOATS, LANES, WORD, Code, loaded, splat
+from gpu.text.tiles import COLUMNS, FLOATS, LANES, WORD, Code, loaded
 
 LOWEST = -100.0
 """Powers of less are as good as this one, 8e-31, beside 1. Smaller numbers would become subnormal in
@@ -32,7 +31,7 @@ _E = tuple(np.float32(c) for c in _EXP2)
 
 
 @reordering_kernel
-def exp2(t: np.float32) -> np.float32:
+def exp2(t: Any) -> Any:
     """2 to the power of t in [-126, 126], float32, with an error below 2e-7 of it."""
     whole = np.floor(t + np.float32(0.5))
     r = t - whole
@@ -67,7 +66,7 @@ def _higher(builder: Any, one: Any, other: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", one, other), one, other)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _softmax(typing, scores, length, totals) -> Code:  # type: ignore[no-untyped-def]
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         def pointer(argument: int) -> Any:

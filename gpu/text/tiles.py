@@ -77,12 +77,25 @@ def _tile(rows: int) -> Any:
     layer a tenth of its speed. Nothing is checked.
     """
 
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]
     def tile(  # type: ignore[no-untyped-def]
-        typing, left, left_at, stride, step, panel, panel_at, ahead, bias, bias_at, out, out_at, out_stride, depth
+        typing,
+        left,
+        left_at,
+        stride,
+        step,
+        panel,
+        panel_at,
+        ahead,
+        bias,
+        bias_at,
+        out,
+        out_at,
+        across,
+        depth,
     ) -> Code:
         arguments = (left, left_at, stride, step, panel, panel_at, ahead, bias, bias_at)
-        signature = types.void(*arguments, out, out_at, out_stride, depth)
+        signature = types.void(*arguments, out, out_at, across, depth)
 
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             def pointer(array: int, offset: int) -> Any:
@@ -90,7 +103,7 @@ def _tile(rows: int) -> Any:
                 return builder.gep(found.data, [given[offset]])
 
             lefts, panels, biases, outs = pointer(0, 1), pointer(4, 5), pointer(7, 8), pointer(9, 10)
-            stride, step, ahead, out_stride, depth = given[2], given[3], given[6], given[11], given[12]
+            stride, step, ahead, across, depth = given[2], given[3], given[6], given[11], given[12]
             multiply_add = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(FLOATS, [FLOATS] * 3), f"llvm.fmuladd.v{LANES}f32"
             )
@@ -121,7 +134,7 @@ def _tile(rows: int) -> Any:
             builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
             builder.position_at_end(done)
             for row in range(rows):
-                line = builder.gep(outs, [builder.mul(out_stride, WORD(row))])
+                line = builder.gep(outs, [builder.mul(across, WORD(row))])
                 for half in range(2):
                     to = builder.bitcast(builder.gep(line, [halves[half]]), FLOATS.as_pointer())
                     builder.store(sums[row][half], to).align = 4
@@ -138,7 +151,7 @@ _tile_full, _tile_4, _tile_2, _tile_1 = (_tile(rows) for rows in (ROWS, 4, 2, 1)
 @kernel
 def multiply_panel(
     left: Floats, left_at: int, stride: int, step: int, count: int, depth: int, panel: Floats, panel_at: int,
-    ahead: int, bias: Floats, bias_at: int, out: Floats, out_at: int, out_stride: int,
+    ahead: int, bias: Floats, bias_at: int, out: Floats, out_at: int, across: int,
 ) -> None:  # fmt: skip
     """Set `count` rows by COLUMNS of `out` to `left @ panel + bias`; flat float32 arrays, `depth` ≥ 1.
 
@@ -147,18 +160,18 @@ def multiply_panel(
     """
     row = 0
     while row < count:
-        at, to = left_at + row * stride, out_at + row * out_stride
+        at, to = left_at + row * stride, out_at + row * across
         if count - row >= ROWS:
-            _tile_full(left, at, stride, step, panel, panel_at, ahead, bias, bias_at, out, to, out_stride, depth)
+            _tile_full(left, at, stride, step, panel, panel_at, ahead, bias, bias_at, out, to, across, depth)
             row += ROWS
         elif count - row >= 4:
-            _tile_4(left, at, stride, step, panel, panel_at, ahead, bias, bias_at, out, to, out_stride, depth)
+            _tile_4(left, at, stride, step, panel, panel_at, ahead, bias, bias_at, out, to, across, depth)
             row += 4
         elif count - row >= 2:
-            _tile_2(left, at, stride, step, panel, panel_at, ahead, bias, bias_at, out, to, out_stride, depth)
+            _tile_2(left, at, stride, step, panel, panel_at, ahead, bias, bias_at, out, to, across, depth)
             row += 2
         else:
-            _tile_1(left, at, stride, step, panel, panel_at, ahead, bias, bias_at, out, to, out_stride, depth)
+            _tile_1(left, at, stride, step, panel, panel_at, ahead, bias, bias_at, out, to, across, depth)
             row += 1
 
 

@@ -13,6 +13,7 @@ import gpu
 
 FOLDER = Path(gpu.__file__).parent
 ALLOWED = {"numpy", "numba", "llvmlite", "cupy", "pynvml", "gpu"}
+ALLOWED = {"numpy", "numba", "llvmlite", "cupy", "gpu"}
 
 
 def imported(tree):
