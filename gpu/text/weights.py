@@ -122,14 +122,12 @@ class BertWeights:
             norm = found.norm("embeddings.LayerNorm")
         else:
             raise ValueError("The tensors' names are those of neither a BERT nor a nomic-bert encoder.")
-        kinds = found.get("embeddings.token_type_embeddings.weight")
-        if kinds.ndim != 2 or kinds.shape[1] != width:
-            raise ValueError(f"Token types must be embedded in {width} dimensions, got {kinds.shape}.")
+        kinds = found.embeddings("embeddings.token_type_embeddings.weight")
         if gated:
             places = kinds[:1]
             turns = _turns(found.xp, rotary_longest, width // heads, rotary_base)
         else:
-            places = found.get("embeddings.position_embeddings.weight")[first_place:] + kinds[0]
+            places = found.embeddings("embeddings.position_embeddings.weight")[first_place:] + kinds[0]
             turns = found.xp.zeros((0, width // heads), dtype=found.xp.float32)
         words = found.get(_WORDS, dtype)
         found.refuse_others()
@@ -160,6 +158,8 @@ class _Tensors:
         self.dtype = dtype
         self.used: set[str] = set()
         self.xp = array_namespace(tensors[ends[0]])
+        if len(tensors[ends[0]].shape) != 2:
+            raise ValueError(f"{ends[0]} must be (vocabulary, width), got {tensors[ends[0]].shape}.")
         self.width = int(tensors[ends[0]].shape[1])
         self.inner = 0
 
@@ -176,6 +176,12 @@ class _Tensors:
         if not bool(self.xp.isfinite(array).all()):
             raise ValueError(f"{name} holds numbers that are not finite in {dtype}.")
         return array
+
+    def embeddings(self, name: str) -> Array:
+        rows = self.get(name)
+        if rows.ndim != 2 or rows.shape[1] != self.width:
+            raise ValueError(f"{name} must be (any number, {self.width}), got {rows.shape}.")
+        return rows
 
     def norm(self, name: str) -> Norm:
         return Norm(self._vector(f"{name}.weight", self.width), self._vector(f"{name}.bias", self.width))

@@ -94,7 +94,9 @@ def bert_vector(
     tensors = {name: tensor.astype(np.float64) for name, tensor in stored.items()}
     places = tensors["embeddings.position_embeddings.weight"][first_place:]
     x = tensors["embeddings.word_embeddings.weight"][ids] + places[: len(ids)]
-    x = normal(x + tensors["embeddings.token_type_embeddings.weight"][0], tensors, "embeddings.LayerNorm", 1e-12)
+    x = normal(
+        x + tensors["embeddings.token_type_embeddings.weight"][0], tensors, "embeddings.LayerNorm", 1e-12
+    )
 
     def linear(rows: np.ndarray, at: str) -> np.ndarray:
         return rows @ tensors[f"{at}.weight"].T + tensors[f"{at}.bias"]
@@ -116,7 +118,10 @@ def nomic_vector(
 ) -> np.ndarray:  # fmt: skip
     """The vector of one text."""
     tensors = {name: tensor.astype(np.float64) for name, tensor in stored.items()}
-    x = tensors["embeddings.word_embeddings.weight"][ids] + tensors["embeddings.token_type_embeddings.weight"][0]
+    x = (
+        tensors["embeddings.word_embeddings.weight"][ids]
+        + tensors["embeddings.token_type_embeddings.weight"][0]
+    )
     x = normal(x, tensors, "emb_ln", 1e-12)
     for i in range(layers):
         at = f"encoder.layers.{i}"
