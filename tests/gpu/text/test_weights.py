@@ -31,7 +31,7 @@ def test_a_missing_tensor_is_named(tensors):
 def test_a_tensor_of_the_wrong_shape_is_refused(tensors):
     for name in tensors:
         cut = tensors[name][..., :-1]
-        with pytest.raises(ValueError, match="must be|do not make up"):
+        with pytest.raises(ValueError, match=r"must be|do not make up"):
             arranged(tensors | {name: cut})
 
 
