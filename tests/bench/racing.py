@@ -41,10 +41,13 @@ HEAD = """| work | casewire | against | it | ratio | aim | accuracy: casewire; i
 |---|---:|---|---:|---:|---|---|"""
 
 
-def medians_ms(calls: Mapping[str, Call], seconds: float, rounds: int = 3) -> dict[str, float]:
+def medians_ms(
+    calls: Mapping[str, Call], seconds: float, rounds: int = 3, pause_s: float = 0.0
+) -> dict[str, float]:
     """Milliseconds of each call, taken in turns for about `seconds`, after one call unmeasured.
 
     A call that alone would take more than a tenth of `seconds` is measured in `rounds` turns only.
+    `pause_s` before each lets threads that an earlier one left waiting busily fall asleep.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     slow = set()
@@ -59,6 +62,7 @@ def medians_ms(calls: Mapping[str, Call], seconds: float, rounds: int = 3) -> di
         for name, call in calls.items():
             if name in slow and turn >= rounds:
                 continue
+            time.sleep(pause_s)
             before = time.perf_counter()
             call()
             times[name].append(1e3 * (time.perf_counter() - before))
@@ -76,12 +80,14 @@ def race(
     per_second: float = math.nan,
     unit: str = "ms",
     aim: str = "",
+    rounds: int = 3,
+    pause_s: float = 0.0,
 ) -> list[Row]:
     """One row a peer, `ours` being the name of our own call.
 
     With `per_second` the table gives a rate in `unit`: that many pieces of work a call.
     """
-    taken = medians_ms(calls, seconds)
+    taken = medians_ms(calls, seconds, rounds, pause_s)
 
     def shown(ms: float) -> float:
         return ms if math.isnan(per_second) else 1e3 * per_second / ms

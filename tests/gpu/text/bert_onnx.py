@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 
 def bert_session(
-    tensors: Mapping[str, np.ndarray], *, layers: int, heads: int, threads: int = 0
+    tensors: Mapping[str, np.ndarray],
+    *,
+    layers: int,
+    heads: int,
+    threads: int = 0,
+    spinning: bool = False,
+    int8: bool = False,
 ) -> onnxruntime.InferenceSession:
-    """A session with inputs `ids` and `mask`, both (batch, length) int64, and output `vectors`."""
+    """A session with inputs `ids` and `mask`, both (batch, length) int64, and output `vectors`.
+
+    Args:
+        threads: 0: one a core.
+        spinning: Let threads wait busily, which slows down whoever is measured next.
+        int8: Quantise weights to int8, each output by its own scale, and activations as they come.
+    """
+    model = bert_model(tensors, layers=layers, heads=heads)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder) / "bert.onnx"
+        onnx.save(model, stored)
+        if int8:
+            quantised = Path(folder) / "int8.onnx"
+            quantize_dynamic(stored, quantised, weight_type=QuantType.QInt8, per_channel=True)
+            stored = quantised
+        return onnxruntime.InferenceSession(str(stored), options, providers=["CPUExecutionProvider"])
+
+
+def bert_model(tensors: Mapping[str, np.ndarray], *, layers: int, heads: int) -> onnx.ModelProto:
+    """The graph of `bert_session`."""
     nodes, initializers = [], []
 
     def constant(name: str, value: np.ndarray) -> str:
@@ -79,11 +111,4 @@ def bert_session(
         [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", width])],
         initializers,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that spin while they wait would slow down whoever is measured next.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
