@@ -26,7 +26,8 @@ __device__ float summed(float number, float *room) {
     return total;
 }
 
-// out = layer normalisation of `line`, which lies in shared memory; a block a row.
+// out = layer normalisation of `line`, which lies in shared memory; a block a row. Each thread reads
+// only what it wrote itself.
 template <typename Number>
 __device__ void normalised(float *line, int width, const float *scale, const float *shift, float epsilon,
                            Number *out) {
@@ -49,7 +50,6 @@ __device__ void normalise(Number *rows, const Number *residual, const float *bia
     const long long first = (long long)blockIdx.x * width;
     for (int i = threadIdx.x; i < width; i += THREADS)
         line[i] = widened(rows[first + i]) + widened(residual[first + i]) + bias[i];
-    __syncthreads();
     normalised(line, width, scale, shift, epsilon, rows + first);
 }
 
@@ -61,7 +61,6 @@ __device__ void embed(const Number *words, const long long *ids, const float *pl
     const long long word = ids[blockIdx.x] * width, place = at[blockIdx.x] * width;
     for (int i = threadIdx.x; i < width; i += THREADS)
         line[i] = widened(words[word + i]) + places[place + i];
-    __syncthreads();
     normalised(line, width, scale, shift, epsilon, rows + (long long)blockIdx.x * width);
 }
 

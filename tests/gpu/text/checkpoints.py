@@ -33,8 +33,10 @@ def bert_tensors(layers: int = 2, width: int = 24, seed: int = 11) -> dict[str, 
     return {name: rng.normal(0, 0.6, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def nomic_tensors(layers: int = 2, width: int = 24, inner: int = 40, seed: int = 5) -> dict[str, np.ndarray]:
-    """A nomic-bert: rotated queries and keys, SwiGLU, no biases."""
+def nomic_tensors(
+    layers: int = 2, width: int = 24, inner: int = 40, seed: int = 5, *, biased: bool = False
+) -> dict[str, np.ndarray]:
+    """A nomic-bert: rotated queries and keys, SwiGLU, and biases if asked for."""
     rng = np.random.default_rng(seed)
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (VOCABULARY, width),
@@ -48,6 +50,9 @@ def nomic_tensors(layers: int = 2, width: int = 24, inner: int = 40, seed: int =
         shapes[f"{at}.attn.out_proj.weight"] = (width, width)
         shapes[f"{at}.mlp.fc11.weight"] = shapes[f"{at}.mlp.fc12.weight"] = (inner, width)
         shapes[f"{at}.mlp.fc2.weight"] = (width, inner)
+        if biased:
+            for name in ("attn.Wqkv", "attn.out_proj", "mlp.fc11", "mlp.fc12", "mlp.fc2"):
+                shapes[f"{at}.{name}.bias"] = shapes[f"{at}.{name}.weight"][:1]
         for name in ("norm1", "norm2"):
             shapes[f"{at}.{name}.weight"] = shapes[f"{at}.{name}.bias"] = (width,)
     return {name: rng.normal(0, 0.6, shape).astype(np.float32) for name, shape in shapes.items()}
@@ -123,12 +128,16 @@ def nomic_vector(
         + tensors["embeddings.token_type_embeddings.weight"][0]
     )
     x = normal(x, tensors, "emb_ln", 1e-12)
+
+    def linear(rows: np.ndarray, at: str) -> np.ndarray:
+        return rows @ tensors[f"{at}.weight"].T + tensors.get(f"{at}.bias", 0.0)
+
     for i in range(layers):
         at = f"encoder.layers.{i}"
-        query, key, value = np.split(x @ tensors[f"{at}.attn.Wqkv.weight"].T, 3, axis=1)
+        query, key, value = np.split(linear(x, f"{at}.attn.Wqkv"), 3, axis=1)
         mixed = attention(turned(query, heads, base), turned(key, heads, base), value, heads)
-        x = normal(x + mixed @ tensors[f"{at}.attn.out_proj.weight"].T, tensors, f"{at}.norm1", 1e-12)
-        gate = x @ tensors[f"{at}.mlp.fc12.weight"].T
-        wide = x @ tensors[f"{at}.mlp.fc11.weight"].T * gate / (1 + np.exp(-gate))
-        x = normal(x + wide @ tensors[f"{at}.mlp.fc2.weight"].T, tensors, f"{at}.norm2", 1e-12)
+        x = normal(x + linear(mixed, f"{at}.attn.out_proj"), tensors, f"{at}.norm1", 1e-12)
+        gate = linear(x, f"{at}.mlp.fc12")
+        wide = linear(x, f"{at}.mlp.fc11") * gate / (1 + np.exp(-gate))
+        x = normal(x + linear(wide, f"{at}.mlp.fc2"), tensors, f"{at}.norm2", 1e-12)
     return pooled(x, pooling)

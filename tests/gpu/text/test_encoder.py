@@ -80,14 +80,20 @@ def test_agrees_with_straight_algebra(xp, weights, lengths, seed, pooling):
 
 
 @settings(max_examples=12)
-@given(lengths=TEXTS, seed=SEEDS, heads=st.sampled_from([1, 3, 6]), base=st.sampled_from([50.0, 1000.0]))
-def test_rotated_places_and_gates_agree_with_straight_algebra(xp, lengths, seed, heads, base):
+@given(
+    lengths=TEXTS,
+    seed=SEEDS,
+    heads=st.sampled_from([1, 3, 6]),
+    base=st.sampled_from([50.0, 1000.0]),
+    tensors=st.sampled_from([NOMIC, nomic_tensors(biased=True)]),
+)
+def test_rotated_places_and_gates_agree_with_straight_algebra(xp, lengths, seed, heads, base, tensors):
     weights = BertWeights.from_tensors(
-        on_device(xp, NOMIC), layers=2, heads=heads, rotary_base=base, rotary_longest=LONGEST
+        on_device(xp, tensors), layers=2, heads=heads, rotary_base=base, rotary_longest=LONGEST
     )
     ids, mask = padded(lengths, seed)
     expected = [
-        nomic_vector(NOMIC, row[:length], layers=2, heads=heads, base=base)
+        nomic_vector(tensors, row[:length], layers=2, heads=heads, base=base)
         for row, length in zip(ids, lengths, strict=True)
     ]
     np.testing.assert_allclose(host(encode(weights, xp.asarray(ids), xp.asarray(mask))), expected, atol=2e-5)
