@@ -11,8 +11,12 @@ from gpu import top_k
 from gpu.vectors import nearest
 
 
-def brute_force(queries, vectors, k):
-    scores = queries.astype(np.float64) @ vectors.astype(np.float64).T
+def brute_force(queries, vectors, k, metric="dot"):
+    queries, vectors = queries.astype(np.float64), vectors.astype(np.float64)
+    scores = queries @ vectors.T
+    if metric == "cosine":
+        lengths = np.linalg.norm(queries, axis=1)[:, None] * np.linalg.norm(vectors, axis=1)
+        scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
     order = np.array([np.lexsort((np.arange(len(vectors)), -row)) for row in scores])[:, :k]
     return np.take_along_axis(scores, order, 1), order
 
@@ -28,27 +32,73 @@ def whole_numbers(seed, *shape):
 
 @given(
     seed=st.integers(0, 2**32 - 1),
-    q=st.integers(1, 9),
-    n=st.integers(1, 40),
-    d=st.integers(1, 20),
+    q=st.sampled_from([1, 2, 9, nearest.MANY_QUERIES, 70]),
+    n=st.integers(1, 150),
+    d=st.integers(0, 90),
     k=st.integers(1, 50),
     dtype=st.sampled_from(["float32", "float16"]),
-    chunk_bytes=st.sampled_from([64, 1 << 26]),
+    strided=st.booleans(),
+    part_bytes=st.sampled_from([1, 1 << 24]),
+    memory_bytes=st.sampled_from([64, 1 << 26]),
 )
-def test_agrees_with_brute_force_and_breaks_ties_by_index(xp, seed, q, n, d, k, dtype, chunk_bytes):
+def test_agrees_with_brute_force_and_breaks_ties_by_index(
+    xp, seed, q, n, d, k, dtype, strided, part_bytes, memory_bytes
+):
     queries = whole_numbers(seed, q, d).astype(dtype)
     vectors = whole_numbers(seed + 1, n, d).astype(dtype)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nearest, "CHUNK_BYTES", chunk_bytes)
-        scores, indices = top_k(xp.asarray(queries), xp.asarray(vectors), k)
-        sorted_scores, sorted_indices = nearest._scan_by_sorting(
-            queries.astype(np.float32), vectors, min(k, n)
-        )
+        patch.setattr(nearest, "_PART_BYTES", part_bytes)
+        given_vectors = np.repeat(vectors, 2, axis=1)[:, ::2] if strided else vectors
+        scores, indices = top_k(xp.asarray(queries), xp.asarray(given_vectors), k, memory_bytes=memory_bytes)
+    sorted_scores, sorted_indices = nearest._scan_by_sorting(
+        queries.astype(np.float32), vectors, min(k, n), False, memory_bytes
+    )
     expected_scores, expected = brute_force(queries, vectors, k)
     for found in (indices, sorted_indices):
         np.testing.assert_array_equal(numpied(found), expected)
     for found in (scores, sorted_scores):
         np.testing.assert_array_equal(numpied(found), expected_scores)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("q", [1, 40])
+def test_a_cosine_is_the_product_over_both_lengths(xp, q, dtype):
+    rng = np.random.default_rng(13)
+    vectors = (rng.standard_normal((300, 50)) * rng.uniform(0.1, 9, (300, 1))).astype(dtype)
+    vectors[7] = 0
+    queries = rng.standard_normal((q, 50)).astype(dtype)
+    scores, indices = top_k(xp.asarray(queries), xp.asarray(vectors), 300, metric="cosine")
+    expected_scores, expected = brute_force(queries, vectors, 300, "cosine")
+    np.testing.assert_allclose(numpied(scores), expected_scores, atol=1e-6)
+    np.testing.assert_array_equal(numpied(indices)[:, :10], expected[:, :10])
+
+
+@pytest.mark.parametrize("metric", ["dot", "cosine"])
+def test_a_score_is_the_same_bits_for_one_query_and_for_many(metric):
+    rng = np.random.default_rng(14)
+    vectors = rng.standard_normal((2000, 77)).astype(np.float32)
+    queries = rng.standard_normal((40, 77)).astype(np.float32)
+    scores, indices = top_k(queries, vectors, 20, metric=metric)
+    for query, row, order in zip(queries, scores, indices, strict=True):
+        alone, alone_order = top_k(query[None], vectors, 20, metric=metric)
+        np.testing.assert_array_equal(alone[0], row)
+        np.testing.assert_array_equal(alone_order[0], order)
+
+
+def test_vectors_in_a_file_are_scanned_where_they_lie(tmp_path):
+    vectors = whole_numbers(5, 500, 24).astype(np.float16)
+    np.save(tmp_path / "vectors.npy", vectors)
+    queries = whole_numbers(6, 3, 24).astype(np.float32)
+    scores, indices = top_k(queries, np.load(tmp_path / "vectors.npy", mmap_mode="r"), 7)
+    assert type(scores) is type(indices) is np.ndarray
+    np.testing.assert_array_equal(indices, brute_force(queries, vectors, 7)[1])
+
+
+def test_numbers_in_the_other_byte_order_are_read_as_numbers():
+    vectors = whole_numbers(5, 50, 24).astype(np.float32)
+    queries = whole_numbers(6, 3, 24).astype(np.float32)
+    found = top_k(queries.astype(">f4"), vectors.astype(">f4"), 7)[1]
+    np.testing.assert_array_equal(found, brute_force(queries, vectors, 7)[1])
 
 
 @pytest.mark.parametrize("q", [1, nearest.MANY_QUERIES, 40])
@@ -65,19 +115,16 @@ def test_equal_vectors_have_equal_scores_wherever_they_lie(q):
         assert len(np.unique(row)) <= 7
 
 
-def test_a_matrix_product_within_its_rounding_rules_no_neighbour_out():
+def test_products_within_their_rounding_rule_no_neighbour_out():
     rng = np.random.default_rng(12)
-    queries = rng.standard_normal((4, 384)).astype(np.float32)
-    vectors = (queries[0] + 1e-3 * rng.standard_normal((500, 384))).astype(np.float32)
-    lengths = np.linalg.norm(queries, axis=1)[:, None] * np.linalg.norm(vectors, axis=1)
-    wrong = queries @ vectors.T - (lengths * 2 * 384 * 2.0**-24).astype(np.float32)
-    scores = np.full((4, 10), -np.inf, np.float32)
-    indices = np.full((4, 10), np.iinfo(np.int64).max)
+    queries = rng.standard_normal((40, 384)).astype(np.float32)
+    vectors = (queries[0] + 1e-4 * rng.standard_normal((500, 384))).astype(np.float32)
     # Rising scores: each vector only just displaces the one before.
-    order = np.argsort(queries[0] @ vectors.T)
-    assert nearest._scan_likely(queries, vectors[order], wrong[:, order], 0, scores, indices)
-    _, expected = brute_force(queries, vectors[order], 10)
-    np.testing.assert_array_equal(np.sort(indices), np.sort(expected))
+    vectors = vectors[np.argsort(queries[0] @ vectors.T)]
+    scores, indices = top_k(queries, vectors, 10)
+    alone, alone_order = top_k(queries[:1], vectors, 10)
+    np.testing.assert_array_equal(scores[:1], alone)
+    np.testing.assert_array_equal(indices[:1], alone_order)
 
 
 @pytest.mark.parametrize("q", [1, 64])
@@ -113,7 +160,7 @@ def test_even_the_lowest_scores_are_returned():
     assert scores.tolist() == [[-np.inf, -np.inf]]
 
 
-@pytest.mark.parametrize("q", [1, 8])
+@pytest.mark.parametrize("q", [1, 80])
 def test_a_score_that_is_no_number_is_an_error(q):
     vectors = np.ones((5, 3), np.float32)
     vectors[4, 1] = np.nan
@@ -128,8 +175,15 @@ def test_a_score_that_is_no_number_is_an_error(q):
         (np.ones(3, np.float32), np.ones((2, 3), np.float32), 1, ValueError),
         (np.ones((1, 3), np.float32), np.ones((2, 3), np.float32), 0, ValueError),
         (np.ones((1, 3), np.float32), np.ones((2, 3), np.float64), 1, TypeError),
+        ([[1.0, 2.0]], np.ones((2, 2), np.float32), 1, TypeError),
     ],
 )
 def test_what_cannot_be_compared_is_refused(queries, vectors, k, error):
     with pytest.raises(error):
         top_k(queries, vectors, k)
+
+
+@pytest.mark.parametrize("options", [{"metric": "angle"}, {"memory_bytes": 0}])
+def test_an_option_out_of_its_range_is_refused(options):
+    with pytest.raises(ValueError, match="must be"):
+        top_k(np.ones((1, 3), np.float32), np.ones((2, 3), np.float32), 1, **options)
