@@ -28,12 +28,15 @@ from gpu.ranks.standing import PushState, push, push_state, refresh
 from gpu.text.batching import plan, required_bytes
 from gpu.text.encoder import encode, encode_packed
 from gpu.text.weights import BertWeights
+from gpu.text.encoder import BertWeights, LayerWeights, encode
+from gpu.vectors.bits import BitIndex, bit_extend, bit_index, bit_top_k
 from gpu.vectors.nearest import top_k
 
 __all__ = [
     "CSR",
     "BertWeights",
     "DeadlinePassed",
+    "BitIndex",
     "Device",
     "Halved",
     "Halves",
@@ -49,6 +52,9 @@ __all__ = [
     "Pyramid",
     "Tile",
     "batch_items",
+    "bit_extend",
+    "bit_index",
+    "bit_top_k",
     "csr_from_edges",
     "cuda_problem",
     "describe",

@@ -122,21 +122,21 @@ def _scan_all(
     size = queries.shape[1]
     wide = np.empty((1, size), np.float32)
     direct = half and len(queries) == 1 and not cosine
-    lengths = np.array([_length(query) for query in queries])
+    lengths = np.array([length_of(query) for query in queries])
     for row in range(rows):
         at = address + row * stride
         if half and not direct:
-            widened(at, stride, 1, wide)
+            widened(at, stride, True, 1, wide)
             at = wide.ctypes.data
         length = np.sqrt(dot_floats(at, at, size)) if cosine else np.float32(1.0)
         for query in range(len(queries)):
             left = queries.ctypes.data + query * queries.strides[0]
             score = dot_halves(left, at, size) if direct else dot_floats(left, at, size)
             if cosine:
-                score = _cosine(score, lengths[query], length)
+                score = cosine_of(score, lengths[query], length)
             if np.isnan(score):
                 return False
-            _offer(scores[query], indices[query], score, first + row)
+            offer(scores[query], indices[query], score, first + row)
     return True
 
 
@@ -164,13 +164,13 @@ def _scan_likely(
     limits = np.full(products.shape[1], np.float32(np.inf))
     spread = np.float32((size + 8) * 2.0**-22)
     limits[: len(queries)] = -np.inf
-    lengths = np.array([_length(query) for query in queries])
+    lengths = np.array([length_of(query) for query in queries])
     reach = lengths * spread
     for block in range(0, rows, BLOCK_ROWS):
         count = min(BLOCK_ROWS, rows - block)
         at, step = address + block * stride, stride
         if half:
-            widened(at, stride, count, wide)
+            widened(at, stride, True, count, wide)
             at, step = wide.ctypes.data, wide.strides[0]
         multiply(at, step, count, panels, products)
         for row in range(count):
@@ -184,10 +184,10 @@ def _scan_likely(
                 left = queries.ctypes.data + query * queries.strides[0]
                 score = dot_floats(left, vector, size)
                 if cosine:
-                    score = _cosine(score, lengths[query], length)
+                    score = cosine_of(score, lengths[query], length)
                 if np.isnan(score):
                     return False
-                _offer(scores[query], indices[query], score, first + block + row)
+                offer(scores[query], indices[query], score, first + block + row)
                 limits[query] = scores[query, 0] * lengths[query] if cosine else scores[query, 0]
     return True
 
@@ -209,20 +209,20 @@ def _any_reaches(products: Floats, limits: Floats, reach: Floats, length: float,
 
 
 @kernel
-def _cosine(product: np.float32, length: np.float32, other: np.float32) -> np.float32:
+def cosine_of(product: np.float32, length: np.float32, other: np.float32) -> np.float32:
     # Two lengths of 1e-30 are no zero; their product as float32 is.
     lengths = np.float64(length) * np.float64(other)
     return np.float32(product / lengths) if lengths != 0 else product * np.float32(0.0)
 
 
 @kernel
-def _length(vector: Floats) -> np.float32:
+def length_of(vector: Floats) -> np.float32:
     length: np.float32 = np.sqrt(dot_floats(vector.ctypes.data, vector.ctypes.data, len(vector)))
     return length
 
 
 @kernel
-def _offer(scores: Floats, indices: Integers, score: float, index: int) -> None:
+def offer(scores: Floats, indices: Integers, score: float, index: int) -> None:
     """Put a score on a heap whose root is the one to leave first, if it beats that."""
     # Vectors come in the order of their index, so an equal score displaces only an empty place.
     if score > scores[0] or indices[0] == np.iinfo(np.int64).max:
@@ -241,6 +241,15 @@ def _replace_root(scores: Floats, indices: Integers, score: float, index: int) -
         scores[at], indices[at] = scores[child], indices[child]
         at = child
     scores[at], indices[at] = score, index
+
+
+@kernel
+def sort_heap(scores: Floats, indices: Integers) -> None:
+    """Order a heap best first."""
+    for last in range(len(scores) - 1, 0, -1):
+        score, index = scores[last], indices[last]
+        scores[last], indices[last] = scores[0], indices[0]
+        _replace_root(scores[:last], indices[:last], score, index)
 
 
 @kernel

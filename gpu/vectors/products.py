@@ -10,7 +10,7 @@ import numpy as np
 
 from gpu.arrays import Floats
 from gpu.compiling import kernel
-from gpu.vectors.registers import COLUMNS, ROWS, tile, widen
+from gpu.vectors.registers import COLUMNS, ROWS, copy, tile, tile_of_one, widen
 
 BLOCK_ROWS = 16 * ROWS
 """Rows whose products a kernel holds at a time."""
@@ -30,10 +30,14 @@ def packed(columns: Floats) -> Floats:
 
 
 @kernel
-def widened(address: int, stride: int, rows: int, scratch: Floats) -> None:
-    """Write rows of float16 into `scratch` as float32."""
+def widened(address: int, stride: int, half: bool, rows: int, scratch: Floats) -> None:
+    """Copy rows of float16 (`half`) or float32 into `scratch`, as float32."""
     for row in range(rows):
-        widen(address + row * stride, scratch.ctypes.data + row * scratch.strides[0], scratch.shape[1])
+        at, to = address + row * stride, scratch.ctypes.data + row * scratch.strides[0]
+        if half:
+            widen(at, to, scratch.shape[1])
+        else:
+            copy(at, to, scratch.shape[1])
 
 
 @kernel
@@ -57,7 +61,6 @@ def multiply(address: int, stride: int, rows: int, panels: Floats, products: Flo
                     products.ctypes.data + first * products.strides[0] + 4 * COLUMNS * panel,
                     products.strides[0],
                 )
-            # Rows that fill no tile: each is all rows of one, written over itself.
             for row in range(rows - rows % ROWS, rows):
                 place = products.ctypes.data + row * products.strides[0] + 4 * COLUMNS * panel
-                tile(address + row * stride + 4 * depth, 0, column, deep, place, 0)
+                tile_of_one(address + row * stride + 4 * depth, stride, column, deep, place, 0)

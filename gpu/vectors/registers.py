@@ -119,7 +119,16 @@ def _sum(builder: Any, vector: Any) -> Any:
     return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
 
-def _emit_dot(builder: Any, left: Any, right: Any, length: Any, half: bool, native: bool) -> Any:
+def _prefetch(builder: Any, address: Any) -> None:
+    number = ir.IntType(32)
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    function = builder.module.declare_intrinsic("llvm.prefetch", fnty=kind)
+    arguments = [ir.Constant(number, value) for value in (0, 3, 1)]  # to be read, kept, data
+    builder.call(function, [_pointer(builder, address, ir.IntType(8)), *arguments])
+
+
+def _emit_dot(builder: Any, left: Any, right: Any, length: Any, half: bool, native: bool, ahead: bool) -> Any:
     """The product of float32 at `left` with float32 or float16 at `right`; four sums side by side."""
     size = 2 if half else 4
 
@@ -137,15 +146,11 @@ def _emit_dot(builder: Any, left: Any, right: Any, length: Any, half: bool, nati
 
     zero, none = ir.Constant(_WORD, 0), ir.Constant(_FLOATS, [0.0] * LANES)
     wide = builder.and_(length, ir.Constant(_WORD, -4 * LANES))
-    prefetch = builder.module.declare_intrinsic(
-        "llvm.prefetch",
-        fnty=ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), *[ir.IntType(32)] * 3]),
-    )
     loop = _Loop(builder, zero, wide, 4 * LANES, [none] * 4)
-    for line in range(4 * LANES * size // 64):
-        ahead = builder.add(address(right, loop.at, size), ir.Constant(_WORD, _AHEAD_BYTES + 64 * line))
-        numbers = [ir.Constant(ir.IntType(32), number) for number in (0, 3, 1)]
-        builder.call(prefetch, [_pointer(builder, ahead, ir.IntType(8)), *numbers])
+    for line in range(4 * LANES * size // 64 if ahead else 0):
+        _prefetch(
+            builder, builder.add(address(right, loop.at, size), ir.Constant(_WORD, _AHEAD_BYTES + 64 * line))
+        )
     loop.close([product(loop.at, LANES * i, loop.values[i], _FLOATS) for i in range(4)])
     total = builder.fadd(
         builder.fadd(loop.values[0], loop.values[1]), builder.fadd(loop.values[2], loop.values[3])
@@ -157,79 +162,115 @@ def _emit_dot(builder: Any, left: Any, right: Any, length: Any, half: bool, nati
     return rest.values[0]
 
 
-def _dot_code(half: bool, native: bool) -> Any:
+def _dot_code(half: bool, native: bool, ahead: bool) -> Any:
     def typed(typingctx: Any, left: Any, right: Any, length: Any) -> Code:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             left, right, length = arguments
-            return _emit_dot(builder, left, right, length, half, native)
+            return _emit_dot(builder, left, right, length, half, native, ahead)
 
         return types.float32(types.int64, types.int64, types.int64), code
 
     return intrinsic(typed)
 
 
-dot_floats = _dot_code(half=False, native=True)
-"""dot_floats(address, address, length): the product of two rows of float32."""
+dot_floats = _dot_code(half=False, native=True, ahead=True)
+"""dot_floats(address, address, length): the product of two rows of float32, the next being read."""
 
-dot_halves = _dot_code(half=True, native=converts_halves())
-"""dot_halves(address, address, length): a row of float32 times one of float16."""
+dot_halves = _dot_code(half=True, native=converts_halves(), ahead=True)
+"""dot_halves(address, address, length): a row of float32 times one of float16, the next being read."""
 
-dot_halves_by_integers = _dot_code(half=True, native=False)
+dot_halves_by_integers = _dot_code(half=True, native=False, ahead=True)
 """`dot_halves` for processors without float16."""
 
+dot_floats_alone = _dot_code(half=False, native=True, ahead=False)
+"""`dot_floats` where the next row lies elsewhere."""
 
-def _tile_code(typingctx: Any, rows: Any, stride: Any, panel: Any, length: Any, out: Any, width: Any) -> Code:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        rows, stride, panel, length, out, width = arguments
-        across = COLUMNS // LANES
+dot_halves_alone = _dot_code(half=True, native=converts_halves(), ahead=False)
+"""`dot_halves` where the next row lies elsewhere."""
 
-        def place(base: Any, row: int, step: Any, plus: int = 0) -> Any:
-            start = builder.add(base, builder.mul(step, ir.Constant(_WORD, row)))
-            return builder.add(start, ir.Constant(_WORD, plus))
 
-        bases = [place(rows, row, stride) for row in range(ROWS)]
-        places = [place(out, row, width, 4 * LANES * i) for row in range(ROWS) for i in range(across)]
-        loop = _Loop(
-            builder, ir.Constant(_WORD, 0), length, 1, [_load(builder, at, _FLOATS, 4) for at in places]
-        )
-        line = builder.add(panel, builder.mul(loop.at, ir.Constant(_WORD, 4 * COLUMNS)))
-        columns = [
-            _load(builder, builder.add(line, ir.Constant(_WORD, 4 * LANES * i)), _FLOATS, 4)
-            for i in range(across)
-        ]
-        offset = builder.mul(loop.at, ir.Constant(_WORD, 4))
-        totals = []
-        for row, base in enumerate(bases):
-            number = _splat(builder, _load(builder, builder.add(base, offset), _FLOAT, 4), _FLOATS)
-            totals += [
-                _fma(builder, number, columns[i], loop.values[row * across + i]) for i in range(across)
+def _tile_code(height: int) -> Any:
+    def typed(typingctx: Any, rows: Any, stride: Any, panel: Any, length: Any, out: Any, width: Any) -> Code:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+            rows, stride, panel, length, out, width = arguments
+            across = COLUMNS // LANES
+
+            def place(base: Any, row: int, step: Any, plus: int = 0) -> Any:
+                start = builder.add(base, builder.mul(step, ir.Constant(_WORD, row)))
+                return builder.add(start, ir.Constant(_WORD, plus))
+
+            bases = [place(rows, row, stride) for row in range(height)]
+            places = [place(out, row, width, 4 * LANES * i) for row in range(height) for i in range(across)]
+            before = [_load(builder, at, _FLOATS, 4) for at in places]
+            loop = _Loop(builder, ir.Constant(_WORD, 0), length, 1, before)
+            line = builder.add(panel, builder.mul(loop.at, ir.Constant(_WORD, 4 * COLUMNS)))
+            columns = [
+                _load(builder, builder.add(line, ir.Constant(_WORD, 4 * LANES * i)), _FLOATS, 4)
+                for i in range(across)
             ]
-        loop.close(totals)
-        for at, total in zip(places, loop.values, strict=True):
-            kept = builder.store(total, _pointer(builder, at, _FLOATS))
-            kept.align = 4
+            offset = builder.mul(loop.at, ir.Constant(_WORD, 4))
+            totals = []
+            for row, base in enumerate(bases):
+                number = _splat(builder, _load(builder, builder.add(base, offset), _FLOAT, 4), _FLOATS)
+                totals += [
+                    _fma(builder, number, columns[i], loop.values[row * across + i]) for i in range(across)
+                ]
+            loop.close(totals)
+            for at, total in zip(places, loop.values, strict=True):
+                builder.store(total, _pointer(builder, at, _FLOATS)).align = 4
 
-    return types.void(*[types.int64] * 6), code
+        return types.void(*[types.int64] * 6), code
+
+    return intrinsic(typed)
 
 
-tile = intrinsic(_tile_code)
+tile = _tile_code(ROWS)
 """tile(rows, stride, panel, length, out, width): add a tile of products to `out`.
 
 `ROWS` rows of float32, `stride` bytes apart, times a panel of `length` × `COLUMNS`, into float32
 rows that are `width` bytes apart. All but `length` are addresses or bytes.
 """
 
+tile_of_one = _tile_code(1)
+"""`tile` of a single row, with the same sums."""
 
-def _widen_code(native: bool) -> Any:
-    def typed(typingctx: Any, halves: Any, floats: Any, count: Any) -> Code:
+
+def _sum_where_code(typingctx: Any, numbers: Any, code: Any, words: Any) -> Code:
+    def body(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers, bits, words = arguments
+        none = ir.Constant(_FLOATS, [0.0] * LANES)
+        loop = _Loop(builder, ir.Constant(_WORD, 0), words, 1, [none] * 4)
+        totals = []
+        for part, total in enumerate(loop.values):
+            at = builder.add(bits, builder.mul(loop.at, ir.Constant(_WORD, 8)))
+            mask = _load(builder, builder.add(at, ir.Constant(_WORD, 2 * part)), ir.IntType(LANES))
+            place = builder.add(numbers, builder.mul(loop.at, ir.Constant(_WORD, 4 * 64)))
+            some = _load(builder, builder.add(place, ir.Constant(_WORD, 4 * LANES * part)), _FLOATS, 4)
+            chosen = builder.bitcast(mask, ir.VectorType(ir.IntType(1), LANES))
+            totals.append(builder.fadd(total, builder.select(chosen, some, none)))
+        loop.close(totals)
+        first, second, third, fourth = loop.values
+        return _sum(builder, builder.fadd(builder.fadd(first, second), builder.fadd(third, fourth)))
+
+    return types.float32(types.int64, types.int64, types.int64), body
+
+
+sum_where = intrinsic(_sum_where_code)
+"""sum_where(numbers, code, words): the sum of those float32 of 64 × `words` whose bit is set."""
+
+
+def _copy_code(half: bool, native: bool) -> Any:
+    def typed(typingctx: Any, numbers: Any, floats: Any, count: Any) -> Code:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-            halves, floats, count = arguments
+            numbers, floats, count = arguments
 
             def turn(first: Any, end: Any, kind: Any, step: int) -> Any:
                 bits = ir.VectorType(ir.IntType(16), step) if step > 1 else ir.IntType(16)
+                size = 2 if half else 4
                 loop = _Loop(builder, first, end, step, [])
-                source = builder.add(halves, builder.mul(loop.at, ir.Constant(_WORD, 2)))
-                found = _widened(builder, _load(builder, source, bits, 2), kind, native)
+                source = builder.add(numbers, builder.mul(loop.at, ir.Constant(_WORD, size)))
+                found = _load(builder, source, bits if half else kind, size)
+                found = _widened(builder, found, kind, native) if half else found
                 place = builder.add(floats, builder.mul(loop.at, ir.Constant(_WORD, 4)))
                 builder.store(found, _pointer(builder, place, kind)).align = 4
                 loop.close([])
@@ -243,8 +284,25 @@ def _widen_code(native: bool) -> Any:
     return intrinsic(typed)
 
 
-widen = _widen_code(converts_halves())
+copy = _copy_code(half=False, native=True)
+"""copy(address, address, count): write float32 elsewhere."""
+
+widen = _copy_code(half=True, native=converts_halves())
 """widen(address, address, count): write float16 as float32."""
 
-widen_by_integers = _widen_code(native=False)
+widen_by_integers = _copy_code(half=True, native=False)
 """`widen` for processors without float16."""
+
+
+def _prefetch_code(typingctx: Any, address: Any, size: Any) -> Code:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        address, size = arguments
+        loop = _Loop(builder, ir.Constant(_WORD, 0), size, 64, [])
+        _prefetch(builder, builder.add(address, loop.at))
+        loop.close([])
+
+    return types.void(types.int64, types.int64), code
+
+
+prefetch = intrinsic(_prefetch_code)
+"""prefetch(address, bytes): ask for memory that is read soon."""
