@@ -30,6 +30,8 @@ from gpu.text.encoder import encode, encode_packed
 from gpu.text.weights import BertWeights
 from gpu.text.encoder import BertWeights, LayerWeights, encode
 from gpu.vectors.bits import BitIndex, bit_extend, bit_index, bit_top_k
+from gpu.vectors.clusters import Clusters, kmeans
+from gpu.vectors.maps import Map, MapErrors, fit_map, map_errors
 from gpu.vectors.nearest import top_k
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "BertWeights",
     "DeadlinePassed",
     "BitIndex",
+    "Clusters",
     "Device",
     "Halved",
     "Halves",
@@ -46,6 +49,8 @@ __all__ = [
     "LeaseFault",
     "Leases",
     "NeverFits",
+    "Map",
+    "MapErrors",
     "NotConverged",
     "PageRankResult",
     "PushState",
@@ -71,6 +76,9 @@ __all__ = [
     "pack_half",
     "pack_int8",
     "encode_packed",
+    "fit_map",
+    "kmeans",
+    "map_errors",
     "pagerank",
     "plan",
     "push",

@@ -44,6 +44,7 @@ def encode(
     size = len(centre)
     rows = np.empty((BLOCK_ROWS, size), np.float32)
     turned = np.empty((BLOCK_ROWS, len(panels) * COLUMNS), np.float32)
+    nothing = np.zeros(turned.shape[1], np.float32)
     for block in range(0, len(fine), BLOCK_ROWS):
         count = min(BLOCK_ROWS, len(fine) - block)
         widened(address + block * stride, stride, half, count, rows)
@@ -51,7 +52,7 @@ def encode(
             scales[block + row, 1] = length_of(rows[row])
             for at in range(size):
                 rows[row, at] -= centre[at]
-        multiply(rows.ctypes.data, rows.strides[0], count, panels, turned)
+        multiply(rows.ctypes.data, rows.strides[0], count, panels, nothing, turned)
         for row in range(count):
             length = length_of(rows[row])
             if not np.isfinite(length):
@@ -94,14 +95,17 @@ def search(
 ) -> bool:
     """Fill the best scores and places of each query; return whether all scores were numbers."""
     many, size = queries.shape
+    nothing = np.zeros(len(panels) * COLUMNS, np.float32)
     words = coarse.shape[1]
     bits = 64 * words
     turned = np.empty((many, (len(panels) - words) * COLUMNS), np.float32)
-    multiply(queries.ctypes.data, queries.strides[0], many, panels[words:], turned)
+    multiply(
+        queries.ctypes.data, queries.strides[0], many, panels[words:], nothing[words * COLUMNS :], turned
+    )
     codes = np.empty((many, words), np.uint64)
     straight = np.empty((many, words * COLUMNS), np.float32)
     moved = queries - centre
-    multiply(moved.ctypes.data, moved.strides[0], many, panels[:words], straight)
+    multiply(moved.ctypes.data, moved.strides[0], many, panels[:words], nothing[: words * COLUMNS], straight)
     near = np.empty((many, 2 * shortlist + 2 * GROUP), np.int64)
     distances = np.empty(near.shape, np.int64)
     filled, limits = np.zeros(many, np.int64), np.zeros(many, np.int64)

@@ -162,6 +162,7 @@ def _scan_likely(
     wide = np.empty((BLOCK_ROWS if half else 0, size), np.float32)
     products = np.empty((BLOCK_ROWS, len(panels) * COLUMNS), np.float32)
     limits = np.full(products.shape[1], np.float32(np.inf))
+    nothing = np.zeros(products.shape[1], np.float32)
     spread = np.float32((size + 8) * 2.0**-22)
     limits[: len(queries)] = -np.inf
     lengths = np.array([length_of(query) for query in queries])
@@ -172,7 +173,7 @@ def _scan_likely(
         if half:
             widened(at, stride, True, count, wide)
             at, step = wide.ctypes.data, wide.strides[0]
-        multiply(at, step, count, panels, products)
+        multiply(at, step, count, panels, nothing, products)
         for row in range(count):
             vector = at + row * step
             length = np.sqrt(dot_floats(vector, vector, size))

@@ -41,12 +41,13 @@ def widened(address: int, stride: int, half: bool, rows: int, scratch: Floats) -
 
 
 @kernel
-def multiply(address: int, stride: int, rows: int, panels: Floats, products: Floats) -> None:
+def multiply(address: int, stride: int, rows: int, panels: Floats, start: Floats, products: Floats) -> None:
     """Set `products[row, column]` for `rows` rows of float32 that lie `stride` bytes apart.
 
-    A product depends on its row and its column alone, not on their places.
+    To each product `start[column]` is added. It depends on its row and its column alone, not on
+    their places.
     """
-    products[:rows] = 0.0
+    products[:rows] = start
     length = panels.shape[1]
     for depth in range(0, length, _DEPTH):
         deep = min(_DEPTH, length - depth)

@@ -259,6 +259,40 @@ sum_where = intrinsic(_sum_where_code)
 """sum_where(numbers, code, words): the sum of those float32 of 64 × `words` whose bit is set."""
 
 
+def _largest_code(typingctx: Any, numbers: Any, count: Any) -> Code:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers, count = arguments
+        places = ir.VectorType(_WORD, LANES)
+        lanes = ir.Constant(places, list(range(LANES)))
+        lowest = ir.Constant(_FLOATS, [float("-inf")] * LANES)
+        none = ir.Constant(places, [-1] * LANES)
+        loop = _Loop(builder, ir.Constant(_WORD, 0), count, LANES, [lowest, none])
+        best, at = loop.values
+        some = _load(builder, builder.add(numbers, builder.mul(loop.at, ir.Constant(_WORD, 4))), _FLOATS, 4)
+        here = builder.add(_splat(builder, loop.at, places), lanes)
+        larger = builder.fcmp_ordered(">", some, best)
+        loop.close([builder.select(larger, some, best), builder.select(larger, here, at)])
+        value, place = ir.Constant(_FLOAT, float("-inf")), ir.Constant(_WORD, -1)
+        for lane in range(LANES):
+            number = builder.extract_element(best, ir.Constant(ir.IntType(32), lane))
+            where = builder.extract_element(at, ir.Constant(ir.IntType(32), lane))
+            sooner = builder.and_(
+                builder.fcmp_ordered("==", number, value), builder.icmp_unsigned("<", where, place)
+            )
+            better = builder.or_(builder.fcmp_ordered(">", number, value), sooner)
+            value, place = builder.select(better, number, value), builder.select(better, where, place)
+        return place
+
+    return types.int64(types.int64, types.int64), code
+
+
+largest = intrinsic(_largest_code)
+"""largest(address, count): the place of the largest float32, the first of equals; -1 where none is.
+
+`count` is a multiple of `LANES`. Neither NaN nor minus infinity is ever the largest.
+"""
+
+
 def _copy_code(half: bool, native: bool) -> Any:
     def typed(typingctx: Any, numbers: Any, floats: Any, count: Any) -> Code:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> None:

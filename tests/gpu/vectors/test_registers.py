@@ -50,7 +50,26 @@ def test_blocks_of_products_are_those_of_numpy(rows, columns, length):
     right = rng.standard_normal((columns, length)).astype(np.float32)
     panels = products.packed(right)
     found = np.full((products.BLOCK_ROWS, len(panels) * registers.COLUMNS), np.nan, np.float32)
-    products.multiply(left.__array_interface__["data"][0], left.strides[0], rows, panels, found)
-    np.testing.assert_allclose(found[:rows, :columns], left @ right.T, rtol=1e-4, atol=1e-4)
-    assert not found[:rows, columns:].any()
+    start = np.arange(found.shape[1], dtype=np.float32)
+    address = left.__array_interface__["data"][0]
+    products.multiply(address, left.strides[0], rows, panels, start, found)
+    expected = left @ right.T + start[:columns]
+    np.testing.assert_allclose(found[:rows, :columns], expected, rtol=1e-4, atol=1e-4)
+    assert (found[:rows, columns:] == start[columns:]).all()
     assert np.isnan(found[rows:]).all()
+
+
+@pytest.mark.parametrize("count", [0, 16, 48])
+def test_the_largest_is_the_first_of_equals_and_never_a_nan(count):
+    @numba.njit
+    def run(numbers):
+        return registers.largest(numbers.ctypes.data, len(numbers))
+
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        numbers = rng.integers(-2, 2, count).astype(np.float32)
+        numbers[rng.random(count) < 0.2] = np.nan
+        numbers[rng.random(count) < 0.2] = -np.inf
+        finite = np.isfinite(numbers)
+        expected = np.flatnonzero(finite)[np.argmax(numbers[finite])] if finite.any() else -1
+        assert run(numbers) == expected
