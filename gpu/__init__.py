@@ -29,6 +29,8 @@ from gpu.text.batching import plan, required_bytes
 from gpu.text.encoder import encode, encode_packed
 from gpu.text.weights import BertWeights
 from gpu.text.encoder import BertWeights, LayerWeights, encode
+from gpu.vectors.autoencoder import Autoencoder, features, reconstructed, strongest
+from gpu.vectors.autoencoder_training import Training, train_autoencoder
 from gpu.vectors.bits import BitIndex, bit_extend, bit_index, bit_top_k
 from gpu.vectors.clusters import Clusters, kmeans
 from gpu.vectors.maps import Map, MapErrors, fit_map, map_errors
@@ -36,6 +38,7 @@ from gpu.vectors.nearest import top_k
 
 __all__ = [
     "CSR",
+    "Autoencoder",
     "BertWeights",
     "DeadlinePassed",
     "BitIndex",
@@ -57,6 +60,7 @@ __all__ = [
     "Pyramid",
     "Tile",
     "batch_items",
+    "Training",
     "bit_extend",
     "bit_index",
     "bit_top_k",
@@ -76,6 +80,7 @@ __all__ = [
     "pack_half",
     "pack_int8",
     "encode_packed",
+    "features",
     "fit_map",
     "kmeans",
     "map_errors",
@@ -87,6 +92,7 @@ __all__ = [
     "push_state",
     "pyramid",
     "rank_order",
+    "reconstructed",
     "refresh",
     "solve",
     "spline_coefficients",
@@ -95,4 +101,7 @@ __all__ = [
     "top_k",
     "unpack_bits",
     "unpack_int8",
+    "strongest",
+    "top_k",
+    "train_autoencoder",
 ]
