@@ -21,14 +21,10 @@ from gpu.tensors.packing import Halves, Int8Blocks, pack_bits, pack_half, pack_i
 from gpu.tensors.pyramid import Pyramid, halved, pyramid
 from gpu.tensors.spline import spline_coefficients
 from gpu.tensors.tiles import Tile, interpolate_tiled, map_tiles, tiles
-from gpu.text.encoder import BertWeights, LayerWeights, encode
-from gpu.threads import limit_threads
-from gpu.ranks.ranking import NotConverged, PageRankResult, pagerank
-from gpu.ranks.standing import PushState, push, push_state, refresh
 from gpu.text.batching import plan, required_bytes
 from gpu.text.encoder import encode, encode_packed
 from gpu.text.weights import BertWeights
-from gpu.text.encoder import BertWeights, LayerWeights, encode
+from gpu.threads import limit_threads
 from gpu.vectors.autoencoder import Autoencoder, features, reconstructed, strongest
 from gpu.vectors.autoencoder_training import Training, train_autoencoder
 from gpu.vectors.bits import BitIndex, bit_extend, bit_index, bit_top_k
@@ -40,27 +36,26 @@ __all__ = [
     "CSR",
     "Autoencoder",
     "BertWeights",
-    "DeadlinePassed",
     "BitIndex",
     "Clusters",
+    "DeadlinePassed",
     "Device",
     "Halved",
     "Halves",
     "Int8Blocks",
-    "LayerWeights",
     "Lease",
     "LeaseFault",
     "Leases",
-    "NeverFits",
     "Map",
     "MapErrors",
+    "NeverFits",
     "NotConverged",
     "PageRankResult",
     "PushState",
     "Pyramid",
     "Tile",
-    "batch_items",
     "Training",
+    "batch_items",
     "bit_extend",
     "bit_index",
     "bit_top_k",
@@ -69,21 +64,21 @@ __all__ = [
     "describe",
     "device_leases",
     "encode",
+    "encode_packed",
+    "features",
+    "fit_map",
     "halved",
     "in_batches",
     "interpolate",
     "interpolate_tiled",
+    "kmeans",
     "leaders",
     "limit_threads",
+    "map_errors",
     "map_tiles",
     "pack_bits",
     "pack_half",
     "pack_int8",
-    "encode_packed",
-    "features",
-    "fit_map",
-    "kmeans",
-    "map_errors",
     "pagerank",
     "plan",
     "push",
@@ -94,14 +89,13 @@ __all__ = [
     "rank_order",
     "reconstructed",
     "refresh",
+    "required_bytes",
     "solve",
     "spline_coefficients",
-    "tiles",
-    "required_bytes",
-    "top_k",
-    "unpack_bits",
-    "unpack_int8",
     "strongest",
+    "tiles",
     "top_k",
     "train_autoencoder",
+    "unpack_bits",
+    "unpack_int8",
 ]

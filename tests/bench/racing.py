@@ -77,6 +77,7 @@ def race(
     accuracy: Mapping[str, str],
     *,
     seconds: float = 5.0,
+    rest_s: float = 0.0,
     per_second: float = math.nan,
     unit: str = "ms",
     aim: str = "",

@@ -100,7 +100,7 @@ def test_sparse_slopes_are_the_dense_ones(xp, f, d, k, revived):
 
 
 def test_planted_directions_are_found_and_explain_more_than_principal_ones(xp):
-    vectors, directions = planted(5, 6000, 32, 64, 3)
+    vectors, directions = planted(5, 3000, 24, 40, 3)
     trained = train_autoencoder(xp.asarray(vectors), 96, 3, epochs=30, batch=256, rate=3e-3, dead_after=2000)
     indices, values = features(trained.model, xp.asarray(vectors))
     mine = explained(vectors, numpied(reconstructed(trained.model, indices, values)))
