@@ -13,7 +13,6 @@ import gpu
 
 FOLDER = Path(gpu.__file__).parent
 ALLOWED = {"numpy", "numba", "llvmlite", "cupy", "pynvml", "gpu"}
-ALLOWED = {"numpy", "numba", "llvmlite", "cupy", "gpu"}
 
 
 def imported(tree):
