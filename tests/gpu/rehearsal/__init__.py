@@ -18,7 +18,8 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from tests.gpu.rehearsal import arrays, kernels
+from tests.gpu.rehearsal import arrays, calls, kernels
+from tests.gpu.rehearsal.elementwise import ElementwiseKernel
 
 PARTS = ("cupy", "cupyx")
 
@@ -27,12 +28,12 @@ PARTS = ("cupy", "cupyx")
 def cupy() -> ModuleType:
     """The module that stands in for CuPy."""
     found = ModuleType("cupy", __doc__)
-    found.__dict__.update(arrays.functions())
-    for kind in (kernels.ElementwiseKernel, kernels.RawKernel, kernels.RawModule):
+    found.__dict__.update(calls.functions())
+    for kind in (ElementwiseKernel, kernels.RawKernel, kernels.RawModule):
         setattr(found, kind.__name__, kind)
     found.cuda = _cuda()
     algebra = ("norm", "solve", "svd", "qr", "eigh", "inv", "cholesky")
-    lifted = {name: functools.partial(arrays._call, getattr(np.linalg, name)) for name in algebra}
+    lifted = {name: functools.partial(calls.call_numpy, getattr(np.linalg, name)) for name in algebra}
     found.linalg = SimpleNamespace(**lifted)
     found.random = SimpleNamespace(default_rng=_Generator)
     found.get_default_memory_pool = _Pool
@@ -83,8 +84,8 @@ def turn_to(module: ModuleType) -> None:
 
 
 def _rsqrt(x):
-    one = arrays._function("true_divide")
-    return one(x.dtype.type(1), arrays._function("sqrt")(x))
+    one = calls.function("true_divide")
+    return one(x.dtype.type(1), calls.function("sqrt")(x))
 
 
 class _Generator:
@@ -96,7 +97,7 @@ class _Generator:
     def __getattr__(self, name: str):
         if name not in ("integers", "random", "standard_normal", "uniform", "exponential", "gamma", "beta"):
             raise AttributeError(name)
-        return functools.partial(arrays._call, getattr(self._numpy, name))
+        return functools.partial(calls.call_numpy, getattr(self._numpy, name))
 
 
 class _Pool:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.gpu import rehearsal
-from tests.gpu.rehearsal import against_cupy, arrays, kernels
+from tests.gpu.rehearsal import against_cupy, calls, kernels
 
 needs_compiler = pytest.mark.skipif(bool(kernels.why_not()), reason=kernels.why_not())
 
@@ -268,8 +268,8 @@ def test_an_elementwise_kernel_broadcasts_and_writes_in_place(cupy):
 
 def test_the_names_are_those_of_cupy():
     cupy = pytest.importorskip("cupy")
-    assert set(arrays.functions()) <= set(dir(cupy))
-    assert set(arrays.METHODS.split()) <= set(dir(cupy.ndarray))
+    assert set(calls.functions()) <= set(dir(cupy))
+    assert set(calls.METHODS.split()) <= set(dir(cupy.ndarray))
 
 
 def test_cuda_s_compiler_takes_every_kernel():
