@@ -17,7 +17,7 @@ from gpu.vectors.products import packed
 COARSE_BITS = 128
 _SAMPLE = 20_000
 _PART_QUERIES = 16
-_NOT_FINITE = "A vector holds a number that is not finite."
+_NOT_FINITE = "A vector holds a number that is not finite, or too large."
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,13 @@ def bit_top_k(
     if metric not in ("dot", "cosine"):
         raise ValueError(f"metric must be 'dot' or 'cosine', got {metric!r}.")
     queries = xp.ascontiguousarray(queries, dtype=xp.float32)
-    if not bool(xp.isfinite(queries).all()):
-        raise ValueError("A query holds a number that is not finite.")
-    k, rescore, shortlist = (min(number, len(index)) for number in (k, rescore, shortlist))
-    scores = xp.full((len(queries), k), -np.inf, dtype=xp.float32)
-    places = xp.full((len(queries), k), np.iinfo(np.int64).max, dtype=xp.int64)
+    count = len(index)
+    k, rescore, shortlist = min(k, count), min(rescore, count), min(shortlist, count)
+    scores = xp.empty((len(queries), k), xp.float32)
+    places = xp.empty((len(queries), k), xp.int64)
     if xp is not np:
+        if not bool(xp.isfinite(queries).all()):
+            raise ValueError(_NOT_FINITE)
         for first in range(0, len(queries), _PART_QUERIES):
             some = slice(first, first + _PART_QUERIES)
             scores[some], places[some] = search_by_arrays(
@@ -164,7 +165,7 @@ def bit_top_k(
         return search(queries[some], *where, *axes, *codes, *wanted, metric == "cosine", *kept)
 
     if not all(side_by_side(part, range(0, len(queries), _PART_QUERIES))):
-        raise ValueError("A score is not a number.")
+        raise ValueError(_NOT_FINITE)
     return scores, places
 
 
@@ -176,7 +177,7 @@ def _rotation(rng: np.random.Generator, size: int) -> Floats:
 def _check(vectors: Array) -> None:
     if vectors.ndim != 2:
         raise ValueError(f"Expected vectors of shape (n, d), got {vectors.shape}.")
-    if vectors.dtype.name not in ("float32", "float16"):
+    if vectors.dtype.char not in "ef":  # the name of a dtype takes as long as a hundred distances
         raise TypeError(f"Vectors must be float32 or float16, not {vectors.dtype}.")
 
 

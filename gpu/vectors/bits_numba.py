@@ -93,7 +93,7 @@ def search(
     scores: Floats,
     places: Integers,
 ) -> bool:
-    """Fill the best scores and places of each query; return whether all scores were numbers."""
+    """Write the best scores and places of each query; return whether all numbers were finite."""
     many, size = queries.shape
     nothing = np.zeros(len(panels) * COLUMNS, np.float32)
     words = coarse.shape[1]
@@ -109,7 +109,10 @@ def search(
     near = np.empty((many, 2 * shortlist + 2 * GROUP), np.int64)
     distances = np.empty(near.shape, np.int64)
     filled, limits = np.zeros(many, np.int64), np.zeros(many, np.int64)
+    scores[:], places[:] = -np.inf, np.iinfo(np.int64).max
     for query in range(many):
+        if not np.isfinite(length_of(queries[query])):
+            return False
         _signs(straight[query], codes[query])
         limits[query] = likely_limit(coarse, codes[query], shortlist)
     chunk = max(1, _CHUNK_BYTES // coarse.strides[0])

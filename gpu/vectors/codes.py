@@ -191,9 +191,10 @@ def nearest_of(wanted: int, filled: int, bits: int, places: Integers, distances:
     equal = wanted - below
     kept = 0
     for at in range(filled):
-        distance = distances[at]
-        if distance < cut or (distance == cut and equal > 0):
-            equal -= distance == cut
-            places[kept], distances[kept] = places[at], distance
-            kept += 1
+        # Written always and counted if kept: whether it is, is too hard to foretell for a branch.
+        place, distance = places[at], distances[at]
+        places[kept], distances[kept] = place, distance
+        level = distance == cut
+        kept += (distance < cut) | (level & (equal > 0))
+        equal -= level
     return kept, cut - 1
