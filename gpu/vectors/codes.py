@@ -29,10 +29,17 @@ _WORDS = ir.VectorType(_WORD, _LANES)
 
 
 def _near_code(
-    typingctx: Any, codes: Any, query: Any, words: Any, limit: Any, distances: Any
+    typingctx: Any,
+    codes: Any,
+    query: Any,
+    words: Any,
+    limit: Any,
+    first: Any,
+    places: Any,
+    distances: Any,
 ) -> tuple[Any, Callable[..., Any]]:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        codes, query, words, limit, distances = arguments
+        codes, query, words, limit, first, places, distances = arguments
         across = GROUP // _LANES
         zero = ir.Constant(_WORDS, [0] * _LANES)
         kind = ir.FunctionType(_WORDS, [_WORDS])
@@ -70,34 +77,45 @@ def _near_code(
         word.add_incoming(following, body)
         builder.cbranch(builder.icmp_signed("<", following, words), body, after)
         builder.position_at_end(after)
-        most, mask = splat(limit), ir.Constant(ir.IntType(GROUP), 0)
-        for part, total in enumerate(new):
-            builder.store(total, pointer(distances, _WORDS, 8 * _LANES * part)).align = 8
-            within = builder.icmp_signed("<=", total, most)
-            bits = builder.zext(builder.bitcast(within, ir.IntType(_LANES)), ir.IntType(GROUP))
-            mask = builder.or_(mask, builder.shl(bits, ir.Constant(ir.IntType(GROUP), _LANES * part)))
-        return mask
+        flags, width = ir.VectorType(ir.IntType(1), _LANES), ir.IntType(_LANES)
+        most, none = splat(limit), ir.Constant(width, 0)
+        within = [builder.icmp_signed("<=", total, most) for total in new]
+        any_within = within[0]
+        for flag in within[1:]:
+            any_within = builder.or_(any_within, flag)
+        found, out = builder.append_basic_block("found"), builder.append_basic_block("out")
+        nothing = ir.Constant(_WORD, 0)
+        builder.cbranch(builder.icmp_unsigned("==", builder.bitcast(any_within, width), none), out, found)
+        builder.position_at_end(found)
+        kind = ir.FunctionType(ir.VoidType(), [_WORDS, _WORD.as_pointer(), flags])
+        name = f"llvm.masked.compressstore.v{_LANES}i64"
+        compress = cgutils.get_or_insert_function(builder.module, kind, name)
+        lanes = builder.add(splat(first), ir.Constant(_WORDS, list(range(_LANES))))
+        held = nothing
+        for part, (total, flag) in enumerate(zip(new, within, strict=True)):
+            here = builder.add(lanes, ir.Constant(_WORDS, [_LANES * part] * _LANES))
+            offset = builder.mul(held, ir.Constant(_WORD, 8))
+            for numbers, target in ((here, places), (total, distances)):
+                builder.call(compress, [numbers, pointer(builder.add(target, offset), _WORD), flag])
+            bits = builder.zext(builder.bitcast(flag, width), _WORD)
+            held = builder.add(held, builder.ctpop(bits))
+        builder.branch(out)
+        builder.position_at_end(out)
+        result = builder.phi(_WORD)
+        result.add_incoming(nothing, after)
+        result.add_incoming(held, found)
+        return result
 
-    return types.uint32(*[types.int64] * 5), code
+    return types.int64(*[types.int64] * 7), code
 
 
 _near = intrinsic(_near_code)
-"""_near(codes, query, words, limit, distances): which of `GROUP` codes differ in at most `limit` bits.
+"""_near(codes, query, words, limit, first, places, distances): how many of `GROUP` codes are near.
 
-The distances are written to 64-bit integers at `distances`. All but `words` and `limit` are addresses.
+Those that differ in at most `limit` bits are written, as 64-bit integers, to `places`, counted from
+`first`, and to `distances`; both have room for `GROUP` more. All but `words`, `limit` and `first` are
+addresses.
 """
-
-
-def _lowest_code(typingctx: Any, mask: Any) -> tuple[Any, Callable[..., Any]]:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        never_zero = ir.Constant(ir.IntType(1), 1)
-        return builder.zext(builder.cttz(arguments[0], never_zero), _WORD)
-
-    return types.int64(types.uint32), code
-
-
-_lowest = intrinsic(_lowest_code)
-"""_lowest(mask): the place of the lowest bit that is set; one must be."""
 
 
 def grouped(codes: Integers) -> Integers:
@@ -126,22 +144,20 @@ def gather(
     Returns how many it holds and the largest distance that may enter. The buffer is longer than
     `wanted` by at least `GROUP`.
     """
-    near = np.empty(GROUP, np.int64)
     words = groups.shape[1]
     for group in range(first, last):
-        mask = _near(
+        found = _near(
             groups.ctypes.data + group * groups.strides[0],
             query.ctypes.data,
             words,
             limit,
-            near.ctypes.data,
+            group * GROUP,
+            places.ctypes.data + 8 * filled,
+            distances.ctypes.data + 8 * filled,
         )
-        while mask != 0:
-            lane = _lowest(mask)
-            mask &= mask - np.uint32(1)
-            places[filled] = group * GROUP + lane
-            distances[filled] = near[lane]
-            filled += 1
+        if found == 0:
+            continue
+        filled += found
         while filled > 0 and places[filled - 1] >= count:
             filled -= 1
         if filled > len(places) - GROUP:
@@ -158,10 +174,10 @@ def likely_limit(groups: Integers, query: Integers, wanted: int) -> int:
     share = wanted * sampled / len(groups)
     enough = share + 4.0 * np.sqrt(share) + 4.0
     counts = np.zeros(bits + 1, np.int64)
-    near = np.empty(GROUP, np.int64)
+    near, places = np.empty(GROUP, np.int64), np.empty(GROUP, np.int64)
     for group in range(0, len(groups), _STRIDE):
         place = groups.ctypes.data + group * groups.strides[0]
-        _near(place, query.ctypes.data, words, 0, near.ctypes.data)
+        _near(place, query.ctypes.data, words, bits, 0, places.ctypes.data, near.ctypes.data)
         for lane in range(GROUP):
             counts[near[lane]] += 1
     limit = seen = 0

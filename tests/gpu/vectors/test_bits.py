@@ -48,7 +48,7 @@ def test_gathered_codes_are_the_nearest_with_ties_by_place(seed, n, words, wante
     query = rng.integers(0, 2**63, words, dtype=np.uint64)
     distances = np.bitwise_count(many ^ query).sum(axis=1, dtype=np.int64)
     wanted = min(wanted, n)
-    places, found = np.empty((2, wanted + 2 * codes.GROUP), np.int64)
+    places, found = np.empty((2, wanted + 3 * codes.GROUP), np.int64)
     groups = codes.grouped(many)
     for limit in (
         64 * words,
