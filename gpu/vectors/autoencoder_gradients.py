@@ -68,10 +68,11 @@ def add_slopes(
     scale: float,
     slopes: Weights,
     lit: Array,
-) -> float:
+) -> Array:
     """Add the slopes of `scale` times the loss over `rows` to `slopes`; return the first term.
 
-    `lit`, one bool a feature, becomes true where a feature was lit; `dead` tells which may revive.
+    That is an array without axes where the rows are, so that a GPU need not be waited for. `lit`, one
+    bool a feature, becomes true where a feature was lit; `dead` tells which may revive.
     """
     terms = [(None, sparsity.k, scale)]
     if sparsity.revived and bool(dead.any()):
@@ -87,10 +88,10 @@ def _add_dense(
     terms: list[tuple[Array | None, int, float]],
     slopes: Weights,
     lit: Array,
-) -> float:
+) -> Array:
     xp = array_namespace(rows)
     inputs = rows - weights.offset
-    residual, first = None, 0.0
+    residual, first = None, xp.zeros(())
     for among, k, scale in terms:
         codes = inputs @ weights.encoder.T + weights.bias
         if among is not None:
@@ -101,7 +102,7 @@ def _add_dense(
         xp.put_along_axis(codes, kept, values, axis=1)
         if residual is None:
             residual = codes @ weights.decoder + weights.offset - rows
-            first = scale * float((residual * residual).sum(dtype=xp.float64))
+            first = scale * (residual * residual).sum(dtype=xp.float64)
             lit |= (codes > 0).any(axis=0)
             wrong = residual
         else:
@@ -124,10 +125,10 @@ def _add_sparse(
     terms: list[tuple[Array | None, int, float]],
     slopes: Weights,
     lit: Array,
-) -> float:
+) -> Array:
     inputs = rows - weights.offset
     panels = packed(weights.encoder)
-    residual, first = np.empty((0, rows.shape[1]), np.float32), 0.0
+    residual, first = np.empty((0, rows.shape[1]), np.float32), np.zeros(())
     for among, k, scale in terms:
         start = np.full(len(panels) * COLUMNS, -np.inf, np.float32)
         chosen = slice(0, len(weights.bias)) if among is None else np.flatnonzero(among)
@@ -152,7 +153,7 @@ def _add_sparse(
         side_by_side(part, range(0, len(rows), _PART_ROWS))
         if among is None:
             residual = wrong * np.float32(0.5 / scale)
-            first = scale * float((residual.astype(np.float64) ** 2).sum())
+            first = scale * (residual.astype(np.float64) ** 2).sum()
             lit[indices[values > 0]] = True
             slopes.offset += wrong.sum(axis=0)
 

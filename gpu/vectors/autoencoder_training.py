@@ -90,19 +90,19 @@ def train_autoencoder(
     unlit = xp.zeros(features, xp.int64)
     losses, step = [], 0
     for _ in range(epochs):
-        total, seen = 0.0, 0
+        total, seen = xp.zeros(()), 0
         for rows in _batches(vectors, batch, rng):
             rows = (rows.astype(xp.float32) - centre) * xp.float32(scale)
             slopes, lit, dead = weights.zeros(), xp.zeros(features, bool), unlit >= dead_after
             for begin in range(0, len(rows), piece):
                 some = rows[begin : begin + piece]
                 share = 1 / (len(rows) * size)
-                total += len(rows) * add_slopes(weights, some, dead, sparsity, share, slopes, lit)
+                total = total + len(rows) * add_slopes(weights, some, dead, sparsity, share, slopes, lit)
             step += 1
             _learn(weights, slopes, first, second, rate, step)
             unlit = xp.where(lit, 0, unlit + len(rows))
             seen += len(rows)
-        losses.append(total / seen)
+        losses.append(float(total) / seen)
     model = Autoencoder(
         weights.encoder,
         weights.bias / xp.float32(scale),

@@ -50,7 +50,8 @@ def kmeans(
             `SEEDING_ROWS` vectors a cluster.
         k: At least 1, at most n.
         start: Shape (k, d): the first centres, instead of k-means++.
-        max_iter: Most iterations; each is one pass, and a last pass gives labels and inertia.
+        max_iter: Most iterations; each is one pass. Two passes come first, to count the vectors and
+            to choose among them, and one comes last, for labels and inertia.
         tol: Iterations end when no centre moves by more than the square root of `tol` times the
             mean variance of the seeding vectors' coordinates (of all `start` where given).
 

@@ -19,7 +19,7 @@ MANY_QUERIES = 16
 """From this many queries on, products of whole blocks first rule out most vectors."""
 
 _PART_BYTES = 1 << 24
-"""Vectors that a thread scans at a time: a millisecond or more."""
+"""Vectors, as float32, that a thread scans at a time: a millisecond or more."""
 
 _QUERIES = 16 * COLUMNS
 """Queries compared with one block of vectors."""
@@ -82,7 +82,7 @@ def _scan(
     half = vectors.dtype.itemsize == 2
     readable = vectors.dtype.isnative and vectors.strides[1] == vectors.itemsize
     limit = _PART_BYTES if readable else min(_PART_BYTES, memory_bytes // 4)
-    rows = max(BLOCK_ROWS, limit // (max(1, vectors.shape[1]) * vectors.itemsize))
+    rows = max(BLOCK_ROWS, limit // (max(1, vectors.shape[1]) * 4))
     panels = packed(queries) if len(queries) >= MANY_QUERIES else np.empty((0, 0, COLUMNS), np.float32)
 
     def part(first: int) -> tuple[Floats, Integers]:

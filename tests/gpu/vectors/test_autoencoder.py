@@ -63,7 +63,7 @@ def test_slopes_are_finite_differences_of_the_loss(revived):
     slopes, lit = weights.zeros(), np.zeros(12, bool)
     terms = [(None, 4, scale)] + ([(dead, revived, 0.25 * scale)] if revived else [])
     first = autoencoder_gradients._add_dense(weights, rows, terms, slopes, lit)
-    assert first == pytest.approx(scale * (missing**2).sum())
+    assert float(first) == pytest.approx(scale * (missing**2).sum())
     np.testing.assert_array_equal(lit, (codes_of(weights, rows, np.ones(12, bool), 4) > 0).any(axis=0))
     for array, slope in zip(weights.all(), slopes.all(), strict=True):
         for at in np.ndindex(array.shape):
@@ -93,7 +93,7 @@ def test_sparse_slopes_are_the_dense_ones(xp, f, d, k, revived):
     first = autoencoder_gradients.add_slopes(
         mine, xp.asarray(rows), xp.asarray(dead), sparsity, 0.5, found, lit
     )
-    assert first == pytest.approx(expected, rel=1e-5)
+    assert float(first) == pytest.approx(float(expected), rel=1e-5)
     np.testing.assert_array_equal(numpied(lit), dense_lit)
     for one, other in zip(found.all(), dense.all(), strict=True):
         np.testing.assert_allclose(numpied(one), other, rtol=1e-3, atol=2e-3)
