@@ -2,7 +2,7 @@
 
 namespace {
 
-constexpr int MIRROR = 0, NEAREST = 1;
+constexpr int NEAREST = 1;
 
 __device__ double moved_inside(double place, long long length, int mode) {
     if (mode == NEAREST) return fmin(fmax(place, -1.0), (double)length);

@@ -90,7 +90,9 @@ def pack_int8(
         raise ValueError(f"Unknown kind: {kind!r}.")
     length = tensor.shape[-1]
     blocks = -(-length // block)
-    rows = xp.ascontiguousarray(tensor).reshape(int(np.prod(tensor.shape[:-1])), length)
+    rows = xp.ascontiguousarray(tensor, dtype=tensor.dtype.name).reshape(
+        int(np.prod(tensor.shape[:-1])), length
+    )
     codes = xp.empty(rows.shape, dtype=xp.int8)
     scales = xp.empty((len(rows), blocks), dtype=xp.float32)
     offsets = xp.zeros((len(rows), blocks), dtype=xp.float32)

@@ -92,14 +92,14 @@ def halved(tensor: Array, *, axes: Sequence[int]) -> Array:
     chosen = [axis for axis in _checked_axes(tensor, axes) if tensor.shape[axis] > 1]
     if not chosen:
         return tensor.copy(order="C")
-    work = xp.ascontiguousarray(tensor, dtype=xp.float32 if tensor.dtype == xp.float16 else tensor.dtype)
+    work = xp.ascontiguousarray(tensor, dtype=xp.float32 if tensor.dtype == xp.float16 else tensor.dtype.name)
     for axis in chosen:
         length = work.shape[axis]
         before, after = work.shape[:axis], work.shape[axis + 1 :]
         lines = work.reshape(math.prod(before), length, math.prod(after))
         work = (_halved if xp is np else _halved_by_slices)(lines, length // 2)
         work = work.reshape(*before, length // 2, *after)
-    return xp.asarray(work, dtype=tensor.dtype)
+    return xp.asarray(work, dtype=tensor.dtype.name)
 
 
 def _checked_axes(tensor: Array, axes: Sequence[int]) -> list[int]:

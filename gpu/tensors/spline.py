@@ -48,11 +48,13 @@ def spline_coefficients(
     Source: Unser, Aldroubi & Eden, IEEE Trans. Signal Processing 41(2), 1993.
     """
     xp = array_namespace(tensor) if out is None else array_namespace(tensor, out)
-    out = xp.empty(tensor.shape, dtype=tensor.dtype) if out is None else out
+    out = xp.empty(tensor.shape, dtype=tensor.dtype.name) if out is None else out
     if {tensor.dtype.name, out.dtype.name} - {"float32", "float64"}:
         raise TypeError(f"tensor and out must be float32 or float64, got {tensor.dtype}, {out.dtype}.")
-    if out.shape != tensor.shape or not out.flags.c_contiguous:
-        raise ValueError(f"out must be C-contiguous and of shape {tensor.shape}.")
+    if out.shape != tensor.shape or not out.flags.c_contiguous or not out.dtype.isnative:
+        raise ValueError(
+            f"out must be C-contiguous, of this machine's byte order and of shape {tensor.shape}."
+        )
     chosen = range(tensor.ndim) if axes is None else [axis % max(1, tensor.ndim) for axis in axes]
     if len(set(chosen)) < len(chosen) or any(not -tensor.ndim <= a < tensor.ndim for a in axes or ()):
         raise ValueError(f"axes must be different axes of a tensor with {tensor.ndim}, got {axes}.")

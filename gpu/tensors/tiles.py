@@ -9,7 +9,8 @@ from itertools import product
 import numpy as np
 
 from gpu.arrays import Array, array_namespace
-from gpu.tensors.cubic import HALO, Basis, Mode, block_of, checked_points, sample_block, sorted_by_cell
+from gpu.tensors.blocks import HALO, Basis, Mode, block_of
+from gpu.tensors.cubic import checked_points, sample_block, sorted_by_cell
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def interpolate_tiled(
     ordered, places, begins, finite = sorted_by_cell(on_host, lengths, cell, mode)
     if not finite:
         raise ValueError("points must be finite.")
-    values = xp.empty(len(points), dtype=samples.dtype)
+    values = xp.empty(len(points), dtype=samples.dtype.name)
     ordered = xp.asarray(ordered)
     # An empty set of points is checked like any other.
     block_of(samples[tuple(slice(0, 1) for _ in samples.shape)], (1,) * samples.ndim, (0,) * samples.ndim,
@@ -153,7 +154,7 @@ def interpolate_tiled(
             linear_axes=linear_axes,
             mode=mode,
         )
-        found = xp.empty(end - begin, dtype=samples.dtype)
+        found = xp.empty(end - begin, dtype=samples.dtype.name)
         sample_block(block, ordered[begin:end], found, mode, outside)
         values[xp.asarray(places[begin:end])] = found
     return values

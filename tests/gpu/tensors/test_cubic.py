@@ -96,7 +96,9 @@ def test_a_value_does_not_depend_on_the_other_points(monkeypatch, dtype, basis, 
         np.testing.assert_array_equal(other, found[0])
 
 
-@pytest.mark.parametrize("layout", ["reversed", "strided", "transposed", "read-only", "misaligned"])
+@pytest.mark.parametrize(
+    "layout", ["reversed", "strided", "transposed", "read-only", "misaligned", "swapped"]
+)
 def test_any_memory_layout_is_read_and_left_alone(layout):
     rng = np.random.default_rng(4)
     plain = rng.standard_normal((5, 6, 7))
@@ -108,6 +110,7 @@ def test_any_memory_layout_is_read_and_left_alone(layout):
             "strided": np.repeat(plain, 2, axis=2)[..., ::2],
             "transposed": plain.T,
             "read-only": plain,
+            "swapped": plain.astype(plain.dtype.newbyteorder()),
         }[layout]
     samples.flags.writeable = False
     points = points_around(rng, samples.shape, 50)
