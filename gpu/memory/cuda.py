@@ -18,7 +18,11 @@ def device_name() -> str:
 
 def device_key() -> str:
     """A name of the GPU, or of the slice of one, that is the same in every process of the machine."""
-    return f"cuda-{bytes(_properties()['uuid']).hex()}"
+    import cupy
+
+    # The slices of a divided GPU share its address; older CuPy tells no more than that.
+    unique = bytes(_properties().get("uuid", b"")).hex()
+    return f"cuda-{cupy.cuda.Device().pci_bus_id}-{unique}"
 
 
 def cuda_memory() -> tuple[int, int, str]:
