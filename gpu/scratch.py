@@ -6,6 +6,7 @@ a sweep over the links.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -21,7 +22,7 @@ _of_thread = threading.local()
 
 def scratch(shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Floats:
     """Return an array of whatever was there before; the next call in this thread may give it away again."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     kept: Any = getattr(_of_thread, "buffer", None)
     if kept is None or len(kept) < size:
         kept = np.empty(size, np.uint8)

@@ -9,6 +9,7 @@ Source: Kreutzer, Hager, Wellein, Fehske & Bishop 2014, SIAM J. Sci. Comput. 36(
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Slices:
         """How many rows are a slice of their own."""
         return len(self.wide_starts) - 1
 
-    @property
+    @cached_property
     def padded(self) -> int:
         """The length of a vector."""
         return self.wide + (len(self.starts) - 1) * LANES[self.values.dtype.name]

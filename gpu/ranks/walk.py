@@ -71,10 +71,12 @@ def walk_in_slices(links: Links, dtype: type[np.floating[Any]]) -> Walk:
     undirected = _undirected(indptr, indices, weights)
     lengths = np.diff(indptr) if undirected else _arriving_links(indices, len(indptr) - 1)
     slices = slice_rows(lengths, dtype)
-    scale, back = _scales(indptr, weights, slices.order, slices.padded, undirected, dtype)
+    totals = _totals(indptr, weights)
+    scale, back = _scales(totals, slices.order, slices.padded, undirected, dtype)
     fill = _fill_undirected if undirected else _fill_directed
+    shares = back if undirected else totals
     parts = (slices.place, slices.wide_starts, slices.starts, slices.values, slices.columns)
-    fill(indptr, indices, weights, LANES[np.dtype(dtype).name], *parts)
+    fill(indptr, indices, weights, shares, LANES[np.dtype(dtype).name], *parts)
     return Walk(undirected, slices, scale, back)
 
 
@@ -83,21 +85,21 @@ def walk_in_rows(links: Links, dtype: type[np.floating[Any]]) -> Rows:
     indptr, indices, weights = links
     nodes = len(indptr) - 1
     undirected = _undirected(indptr, indices, weights)
-    scale, back = _scales(indptr, weights, np.arange(nodes, dtype=np.uint32), nodes, undirected, dtype)
+    totals = _totals(indptr, weights)
+    scale, back = _scales(totals, np.arange(nodes, dtype=np.uint32), nodes, undirected, dtype)
     values = np.empty(len(indices), dtype)
     if undirected:
-        _scaled(indptr, indices, weights, values)
+        _scaled(indptr, indices, weights, back, values)
         return Rows(True, indptr, indices, values, scale, back)
     starts = np.zeros(nodes + 1, np.int64)
     np.cumsum(_arriving_links(indices, nodes), out=starts[1:])
     columns = np.empty(len(indices), np.int32)
-    _transposed(indptr, indices, weights, starts, columns, values)
+    _transposed(indptr, indices, weights, totals, starts, columns, values)
     return Rows(False, starts, columns, values, scale, back)
 
 
 def _scales(
-    indptr: Integers,
-    weights: Floats,
+    totals: Floats,
     order: Integers,
     padded: int,
     undirected: bool,
@@ -105,7 +107,7 @@ def _scales(
 ) -> tuple[Floats, Floats]:
     scale, back = np.ones(padded, dtype), np.ones(padded, dtype)
     if undirected:
-        _tell_scales(_totals(indptr, weights), order, scale, back)
+        _tell_scales(totals, order, scale, back)
     return scale, back
 
 
@@ -171,20 +173,11 @@ def _tell_scales(totals: Floats, order: Integers, scale: Floats, back: Floats) -
 
 
 @kernel
-def _inverses(indptr: Integers, weights: Floats) -> Floats:
-    """1 / s of each node; 0 at nodes without links."""
-    inverses = _totals(indptr, weights)
-    for node in range(len(inverses)):
-        if inverses[node] > 0.0:
-            inverses[node] = 1.0 / np.sqrt(inverses[node])
-    return inverses
-
-
-@kernel
 def _fill_undirected(
     indptr: Integers,
     indices: Integers,
     weights: Floats,
+    shares: Floats,
     lanes: int,
     place: Integers,
     wide_starts: Integers,
@@ -192,14 +185,13 @@ def _fill_undirected(
     values: Floats,
     columns: Integers,
 ) -> None:
-    inverses = _inverses(indptr, weights)
     for node in range(len(place)):
         at, stride = first_and_stride(place[node], wide_starts, starts, lanes)
-        inverse = inverses[node]
+        share = shares[place[node]]
         for link in range(np.uint64(indptr[node]), np.uint64(indptr[node + 1])):
-            target = np.uint32(indices[link])
-            columns[np.uint64(at)] = place[target]
-            values[np.uint64(at)] = (weights[link] * inverse) * inverses[target]
+            column = np.uint32(place[np.uint32(indices[link])])
+            columns[np.uint64(at)] = column
+            values[np.uint64(at)] = (weights[link] * share) * shares[column]
             at += stride
 
 
@@ -208,6 +200,7 @@ def _fill_directed(
     indptr: Integers,
     indices: Integers,
     weights: Floats,
+    shares: Floats,
     lanes: int,
     place: Integers,
     wide_starts: Integers,
@@ -215,13 +208,12 @@ def _fill_directed(
     values: Floats,
     columns: Integers,
 ) -> None:
-    totals = _totals(indptr, weights)
     nodes = len(place)
     next_at = np.empty((nodes, 2), np.int64)
     for node in range(nodes):
         next_at[node] = first_and_stride(place[node], wide_starts, starts, lanes)
     for node in range(nodes):
-        total, row = totals[node], place[node]
+        total, row = shares[node], place[node]
         for link in range(np.uint64(indptr[node]), np.uint64(indptr[node + 1])):
             target = np.uint32(indices[link])
             at = np.uint64(next_at[target, 0])
@@ -231,11 +223,10 @@ def _fill_directed(
 
 
 @kernel
-def _scaled(indptr: Integers, indices: Integers, weights: Floats, values: Floats) -> None:
-    inverses = _inverses(indptr, weights)
-    for node in range(len(inverses)):
+def _scaled(indptr: Integers, indices: Integers, weights: Floats, back: Floats, values: Floats) -> None:
+    for node in range(len(back)):
         for link in range(indptr[node], indptr[node + 1]):
-            values[link] = (weights[link] * inverses[node]) * inverses[indices[link]]
+            values[link] = (weights[link] * back[node]) * back[indices[link]]
 
 
 @kernel
@@ -243,11 +234,11 @@ def _transposed(
     indptr: Integers,
     indices: Integers,
     weights: Floats,
+    totals: Floats,
     starts: Integers,
     columns: Integers,
     values: Floats,
 ) -> None:
-    totals = _totals(indptr, weights)
     next_at = starts[:-1].copy()
     for node in range(len(totals)):
         for link in range(indptr[node], indptr[node + 1]):
