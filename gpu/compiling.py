@@ -1,11 +1,12 @@
-"""Every CPU kernel is compiled the same way: one thread, cached on disk, without the interpreter lock.
+"""Every CPU kernel is compiled the same way: one thread, kept on disk, without the interpreter lock.
 
 One thread, because a barrier between threads on a busy machine costs up to several hundred times
-the kernel itself; callers run kernels side by side instead.
+the kernel itself; `gpu.threads` runs kernels side by side instead.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 def kernel(function: F) -> F:
     """Compile `function` on its first call, keeping the order of its floating-point operations."""
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    return cast(F, _kept(numba.njit(nogil=True)(function)))
 
 
 def intrinsic(function: Callable[..., object]) -> Callable[..., Any]:
@@ -32,7 +33,27 @@ def intrinsic(function: Callable[..., object]) -> Callable[..., Any]:
 
 def reordering_kernel(function: F) -> F:
     """Compile `function` on its first call, allowing sums to be reordered (always in the same way)."""
-    return cast(F, numba.njit(cache=True, nogil=True, fastmath=_FAST)(function))
+    return cast(F, _kept(numba.njit(nogil=True, fastmath=_FAST)(function)))
+
+
+@cache
+def _sources() -> str:
+    """A digest of all modules of this package."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _kept(dispatcher: Any) -> Any:
+    """Keep compiled code on disk for as long as no module of this package changes.
+
+    numba looks only at the file that a function is in, not at those whose functions it calls.
+    """
+    dispatcher.enable_caching()
+    kept = dispatcher._cache._cache_file
+    kept._source_stamp = (kept._source_stamp, _sources())
+    return dispatcher
 
 
 @cache
