@@ -119,11 +119,13 @@ def test_products_within_their_rounding_rule_no_neighbour_out():
     rng = np.random.default_rng(12)
     queries = rng.standard_normal((40, 384)).astype(np.float32)
     # So alike that the order of the sums decides which product is the larger one.
-    vectors = (queries[0] + 1e-6 * rng.standard_normal((3000, 384))).astype(np.float32)
+    vectors = np.repeat(queries, 100, axis=0) + 1e-6 * rng.standard_normal((4000, 384))
+    vectors = rng.permutation(vectors.astype(np.float32))
     scores, indices = top_k(queries, vectors, 10)
-    alone, alone_order = top_k(queries[:1], vectors, 10)
-    np.testing.assert_array_equal(scores[:1], alone)
-    np.testing.assert_array_equal(indices[:1], alone_order)
+    for at in range(40):
+        alone, alone_order = top_k(queries[at : at + 1], vectors, 10)
+        np.testing.assert_array_equal(scores[at], alone[0])
+        np.testing.assert_array_equal(indices[at], alone_order[0])
 
 
 @pytest.mark.parametrize("q", [1, 64])
