@@ -115,31 +115,27 @@ def _scales(
 def _undirected(indptr: Integers, indices: Integers, weights: Floats) -> bool:
     """Whether the graph is its own transpose and each row's targets rise.
 
-    A symmetric graph whose rows are in another order is solved as a directed one. Links to later
-    nodes are looked up in the rows of those; links to earlier ones have then been met, or remain.
+    A symmetric graph whose rows are in another order is solved as a directed one. `met` is how far
+    each row has been found to mirror the links of earlier nodes; what is left of a row when its turn
+    comes must lead to later nodes. A row that was read past its end is found out then.
     """
+    links = len(indices)
     met = indptr[:-1].copy()
     for node in range(len(indptr) - 1):
-        link = indptr[node]
-        while link < indptr[node + 1] and indices[link] < node:
-            link += 1
-        if link != met[node]:
+        first, last = met[node], indptr[node + 1]
+        if first > last:
             return False
-        before = -1
-        for later in range(link, indptr[node + 1]):
-            target = indices[later]
+        before = node
+        for link in range(np.uint64(first), np.uint64(last)):
+            target = indices[link]
             if target < before:
                 return False
             before = target
             if target != node:
-                mirror = met[target]
-                if (
-                    mirror >= indptr[target + 1]
-                    or indices[mirror] != node
-                    or weights[mirror] != weights[later]
-                ):
+                mirror = np.uint64(met[np.uint32(target)])
+                if mirror >= links or indices[mirror] != node or weights[mirror] != weights[link]:
                     return False
-                met[target] = mirror + 1
+                met[np.uint32(target)] = mirror + 1
     return True
 
 
