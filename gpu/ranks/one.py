@@ -21,7 +21,7 @@ TOO_LARGE = "The sum of a reset vector is no finite number: divide it by its lar
 LEAST_SUM = 1e-30
 """Outside of this and its inverse a vector is divided by its largest value, lest its factor overflow."""
 
-LARGE = 4_000_000
+LARGE = 2_500_000
 """Links from which one vector is worth the threads' waiting for each other, measured."""
 
 
