@@ -70,7 +70,7 @@ def solve_many(
         return int(jacobi_many(*layout, *right, *limits))
 
     iterations = side_by_side(block, range(0, len(scores), TOGETHER))
-    return scores, max(iterations), float(residuals.max()), sums.astype(dtype)
+    return scores, max(iterations), float(residuals.max()), sums
 
 
 @kernel

@@ -94,7 +94,8 @@ def pagerank(
     _check(graph, reset, damping, tol, max_iter)
     begin = start
     if start is not None:
-        begin = _with_the_mass_of_a_solution(start, graph, damping) * reset.sum(axis=-1, keepdims=True)
+        total = reset.sum(axis=-1, keepdims=True, dtype=np.float64)
+        begin = _with_the_mass_of_a_solution(start, graph, damping) * total
     scores, iterations, residual, _ = _solved(graph, reset, damping, tol, max_iter, begin)
     scores /= scores.sum(axis=-1, keepdims=True)
     return PageRankResult(scores, iterations, residual)
@@ -171,7 +172,7 @@ def _check(graph: CSR, reset: Array, damping: float, tol: float | None, max_iter
 def _solved(
     graph: CSR, reset: Array, damping: float, tol: float | None, max_iter: int, start: Array | None
 ) -> tuple[Array, int, float, Array]:
-    """Scores for the reset over its sum, the most iterations, the largest residual, and the sums.
+    """Scores for the reset over its sum, the most iterations, the largest residual, and the sums in float64.
 
     `start` is in the unit of the reset.
     """
@@ -185,7 +186,8 @@ def _solved(
             raise ValueError(f"start must be finite and of shape {reset.shape}.")
     sums: Any
     if xp is np and reset.ndim == 1:
-        scores, iterations, residual, sums = solve_one(graph, reset, start, damping, tol, max_iter)
+        scores, iterations, residual, total = solve_one(graph, reset, start, damping, tol, max_iter)
+        sums = np.float64(total)  # a plain float would be cut to the precision of what it multiplies
     else:
         resets = reset.reshape(-1, graph.nodes) if graph.nodes else reset
         starts = None if start is None else start.reshape(resets.shape)
@@ -209,7 +211,7 @@ def _solve_several(
     if not alone:
         raise ValueError(NOWHERE)
     scores, iterations, residuals, sums = zip(*alone, strict=True)
-    return np.stack(scores), max(iterations), max(residuals), np.array(sums, resets.dtype)
+    return np.stack(scores), max(iterations), max(residuals), np.array(sums)
 
 
 def _with_the_mass_of_a_solution(start: Array, graph: CSR, damping: float) -> Array:
@@ -253,4 +255,4 @@ def _solve_on_the_gpu(
     base = shares * dtype(1.0 - damping)
     limits: Any = (*matrix, base, scores, damping, tol, max_iter, order)
     iterations, residual = solve_cuda(*limits, undirected=undirected)
-    return cupy.ascontiguousarray(scores.T), iterations, residual, sums.astype(dtype)
+    return cupy.ascontiguousarray(scores.T), iterations, residual, sums

@@ -225,6 +225,31 @@ def test_the_size_of_the_reset_does_not_matter(size):
     np.testing.assert_allclose(pagerank(graph, reset * size).scores, pagerank(graph, reset).scores)
 
 
+@pytest.mark.parametrize("vectors", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.float16])
+def test_a_sum_that_the_type_of_the_reset_cannot_hold_is_no_error(xp, dtype, vectors):
+    graph = csr_from_edges(400, np.arange(399), np.arange(1, 400), np.ones(399), symmetric=True)
+    resets = (np.ones((vectors, 400)) * (1 if dtype is np.bool_ else 120)).astype(dtype)
+    plain = resets.astype(np.float64)
+    graph, tol = moved(xp, graph), 1e-12
+    found = numpied(solve(graph, xp.asarray(resets), damping=0.5, tol=tol).scores)
+    again = numpied(solve(graph, xp.asarray(plain), damping=0.5, tol=tol).scores)
+    np.testing.assert_allclose(found, again, rtol=1e-9)
+    warm = pagerank(graph, xp.asarray(resets), start=xp.asarray(plain), tol=tol)
+    np.testing.assert_allclose(numpied(warm.scores).sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_float32_is_solved_though_its_sum_is_beyond_float32(vectors):
+    graph = csr_from_edges(3, np.array([0, 1]), np.array([1, 2]), np.ones(2), symmetric=True)
+    resets = np.array([[3e38, 3e38, 0.0]] * vectors, np.float32)
+    exact = solve(graph, resets.astype(np.float64), damping=0.5).scores
+    for found in (solve(graph, resets, damping=0.5).scores, [solve(graph, resets[0], damping=0.5).scores]):
+        np.testing.assert_allclose(found, exact[: len(found)], rtol=1e-5)
+    start = np.ones_like(resets)
+    np.testing.assert_allclose(pagerank(graph, resets, start=start).scores.sum(axis=1), 1.0, rtol=1e-6)
+
+
 def test_a_good_start_saves_sweeps():
     graph = csr_from_edges(60, *np.random.default_rng(4).integers(0, 60, (2, 300)), np.ones(300))
     reset = np.arange(60.0)
