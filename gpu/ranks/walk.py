@@ -22,15 +22,21 @@ Links = tuple[Integers, Integers, Floats]
 """indptr int64, indices int32, weights float64; contiguous and writable, so that one kernel fits."""
 
 
+WIDEST = {"float32": 1e36, "float64": 1e200}
+"""Where totals differ by more than this factor the walk is laid out as Pᵀ: on S the squares that conjugate
+gradients add up would leave the range of the precision."""
+
+
 @dataclass(frozen=True, eq=False)
 class Walk:
     """The matrix of a walk in slices: S where `undirected`, else Pᵀ.
 
     Attributes:
-        undirected: Every link runs both ways with one weight.
+        undirected: Every link runs both ways with one weight, and the totals are within `WIDEST`.
         slices: The matrix.
-        scale, back: Shape (slices.padded,), in the order of the slices: s and 1/s; both 1 where not
-            `undirected`, at nodes without links and past the nodes.
+        scale, back: Shape (slices.padded,), in the order of the slices: s and 1/s, in a unit in which
+            the least and the largest s are each other's inverse; both 1 where not `undirected`, at
+            nodes without links and past the nodes.
     """
 
     undirected: bool
@@ -68,15 +74,16 @@ def plain_links(indptr: Array, indices: Array, weights: Array) -> Links:
 def walk_in_slices(links: Links, dtype: type[np.floating[Any]]) -> Walk:
     """Lay out the walk for one vector at a time, in `dtype`."""
     indptr, indices, weights = links
-    undirected = _undirected(indptr, indices, weights)
+    totals = _totals(indptr, weights)
+    unit = _unit(links, totals, dtype)
+    undirected = unit > 0.0
     lengths = np.diff(indptr) if undirected else _arriving_links(indices, len(indptr) - 1)
     slices = slice_rows(lengths, dtype)
-    totals = _totals(indptr, weights)
-    scale, back = _scales(totals, slices.order, slices.padded, undirected, dtype)
+    scale, back = _scales(totals, slices.order, slices.padded, unit, dtype)
     fill = _fill_undirected if undirected else _fill_directed
     shares = back if undirected else totals
     parts = (slices.place, slices.wide_starts, slices.starts, slices.values, slices.columns)
-    fill(indptr, indices, weights, shares, LANES[np.dtype(dtype).name], *parts)
+    fill(indptr, indices, weights, shares, unit, LANES[np.dtype(dtype).name], *parts)
     return Walk(undirected, slices, scale, back)
 
 
@@ -84,12 +91,13 @@ def walk_in_rows(links: Links, dtype: type[np.floating[Any]]) -> Rows:
     """Lay out the walk for many vectors at once, in `dtype`."""
     indptr, indices, weights = links
     nodes = len(indptr) - 1
-    undirected = _undirected(indptr, indices, weights)
     totals = _totals(indptr, weights)
-    scale, back = _scales(totals, np.arange(nodes, dtype=np.uint32), nodes, undirected, dtype)
+    unit = _unit(links, totals, dtype)
+    undirected = unit > 0.0
+    scale, back = _scales(totals, np.arange(nodes, dtype=np.uint32), nodes, unit, dtype)
     values = np.empty(len(indices), dtype)
     if undirected:
-        _scaled(indptr, indices, weights, back, values)
+        _scaled(indptr, indices, weights, back, unit, values)
         return Rows(True, indptr, indices, values, scale, back)
     starts = np.zeros(nodes + 1, np.int64)
     np.cumsum(_arriving_links(indices, nodes), out=starts[1:])
@@ -102,13 +110,30 @@ def _scales(
     totals: Floats,
     order: Integers,
     padded: int,
-    undirected: bool,
+    unit: float,
     dtype: type[np.floating[Any]],
 ) -> tuple[Floats, Floats]:
     scale, back = np.ones(padded, dtype), np.ones(padded, dtype)
-    if undirected:
-        _tell_scales(totals, order, scale, back)
+    if unit > 0.0:
+        _tell_scales(totals, unit, order, scale, back)
     return scale, back
+
+
+def _unit(links: Links, totals: Floats, dtype: type[np.floating[Any]]) -> float:
+    """The total whose s is told as 1; 0 where the graph is to be solved as a directed one."""
+    return _middle(totals, WIDEST[np.dtype(dtype).name]) if _undirected(*links) else 0.0
+
+
+@kernel
+def _middle(totals: Floats, widest: float) -> float:
+    """The geometric mean of the least and the largest positive total; 0 where they differ too much."""
+    least, most = np.inf, 0.0
+    for total in totals:
+        if total > 0.0:
+            least, most = min(least, total), max(most, total)
+    if most == 0.0:
+        return 1.0
+    return np.sqrt(least) * np.sqrt(most) if most / widest <= least else 0.0
 
 
 @kernel
@@ -159,11 +184,11 @@ def _totals(indptr: Integers, weights: Floats) -> Floats:
 
 
 @kernel
-def _tell_scales(totals: Floats, order: Integers, scale: Floats, back: Floats) -> None:
+def _tell_scales(totals: Floats, unit: float, order: Integers, scale: Floats, back: Floats) -> None:
     for i in range(len(order)):
         total = totals[order[i]]
         if total > 0.0:
-            root = np.sqrt(total)
+            root = np.sqrt(total / unit)
             scale[i] = root
             back[i] = 1.0 / root
 
@@ -174,6 +199,7 @@ def _fill_undirected(
     indices: Integers,
     weights: Floats,
     shares: Floats,
+    unit: float,
     lanes: int,
     place: Integers,
     wide_starts: Integers,
@@ -187,7 +213,7 @@ def _fill_undirected(
         for link in range(np.uint64(indptr[node]), np.uint64(indptr[node + 1])):
             column = np.uint32(place[np.uint32(indices[link])])
             columns[np.uint64(at)] = column
-            values[np.uint64(at)] = (weights[link] * share) * shares[column]
+            values[np.uint64(at)] = (weights[link] / unit) * (share * shares[column])
             at += stride
 
 
@@ -197,6 +223,7 @@ def _fill_directed(
     indices: Integers,
     weights: Floats,
     shares: Floats,
+    unit: float,
     lanes: int,
     place: Integers,
     wide_starts: Integers,
@@ -219,10 +246,12 @@ def _fill_directed(
 
 
 @kernel
-def _scaled(indptr: Integers, indices: Integers, weights: Floats, back: Floats, values: Floats) -> None:
+def _scaled(
+    indptr: Integers, indices: Integers, weights: Floats, back: Floats, unit: float, values: Floats
+) -> None:
     for node in range(len(back)):
         for link in range(indptr[node], indptr[node + 1]):
-            values[link] = (weights[link] * back[node]) * back[indices[link]]
+            values[link] = (weights[link] / unit) * (back[node] * back[indices[link]])
 
 
 @kernel

@@ -44,6 +44,23 @@ def test_links_that_run_both_ways_give_the_dense_solution(data, damping):
     np.testing.assert_allclose(got.scores, exact_pagerank(graph, reset, damping), atol=1e-11)
 
 
+@pytest.mark.parametrize("vectors", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("size", "spread"), [(1e-310, 0), (1e-80, 2), (1e36, 1), (1e290, 9), (1, 30), (1, 290)]
+)
+def test_only_the_proportions_of_weights_matter_however_small_or_large(size, spread, dtype, vectors):
+    rng = np.random.default_rng(5)
+    weights = size * 10.0 ** rng.uniform(-spread, spread, 90)
+    graph = csr_from_edges(60, *rng.integers(0, 60, (2, 90)), weights, symmetric=True)
+    resets = rng.random((vectors, 60)).astype(dtype)
+    for start in (None, np.ones_like(resets)):
+        found = pagerank(graph, resets, damping=0.85, start=start).scores
+        for scores, reset in zip(found, resets, strict=True):
+            exact = exact_pagerank(graph, reset.astype(float), 0.85)
+            assert np.abs(scores - exact).sum() <= {np.float32: 1e-4, np.float64: 1e-8}[dtype]
+
+
 @given(data=st.data(), damping=DAMPINGS)
 def test_float32_is_as_near_as_its_residual_says(xp, data, damping):
     graph = data.draw(graphs())
