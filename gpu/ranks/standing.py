@@ -85,6 +85,8 @@ def push_state(graph: CSR, reset: Array, *, damping: float = 0.5, tol: float = 1
     """
     if array_namespace(graph.indptr, reset) is not np:
         raise TypeError("push works on NumPy arrays only.")
+    if not 0.0 <= damping < 1.0:
+        raise ValueError(f"damping must lie in [0, 1), got {damping}.")
     state = PushState(graph, damping, checked_reset(reset, graph.nodes))
     refresh(state, tol=tol)
     return state

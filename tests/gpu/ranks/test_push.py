@@ -75,6 +75,14 @@ def test_a_vote_taken_back_in_parts_leaves_no_negative_weight():
     np.testing.assert_allclose(state.scores, 0.0, atol=1e-8)
 
 
+@pytest.mark.parametrize("damping", [-0.1, 1.0, float("nan")])
+def test_a_damping_under_which_a_push_would_never_end_is_refused(damping):
+    graph = csr_from_edges(2, np.array([0]), np.array([1]), np.ones(1), symmetric=True)
+    for reset in (np.zeros(2), np.ones(2)):
+        with pytest.raises(ValueError, match="damping must lie in"):
+            push_state(graph, reset, damping=damping)
+
+
 def test_a_weight_falls_to_zero_at_most():
     graph = csr_from_edges(2, np.array([0]), np.array([1]), np.ones(1))
     state = push_state(graph, np.array([0.5, 0.0]))
