@@ -253,12 +253,15 @@ def _choose_leaders(state: PushState) -> Integers:
     table = state._table
     scores = np.ascontiguousarray(table[:, SCORE])
     count = min(LEADERS, len(scores))
-    best = np.argpartition(scores, len(scores) - count)[len(scores) - count :] if count else np.arange(0)
+    floor = np.partition(scores, len(scores) - count)[len(scores) - count] if count else -np.inf
+    above = np.flatnonzero(scores > floor)
+    # Of those at the floor the first: equals stand in the order of their indices.
+    best = np.concatenate([above, np.flatnonzero(scores == floor)[: count - len(above)]])
     table[:, MARK] = 0.0
     table[best, MARK] = LEADING
-    state._leaders[:count] = np.sort(best)
+    state._leaders[:count] = best
     state._leading = count
-    state._floor = float(scores[best].min()) if count < len(scores) else -np.inf
+    state._floor = float(floor) if count < len(scores) else -np.inf
     return state._leaders[:count]
 
 

@@ -148,6 +148,15 @@ def test_the_leaders_are_those_of_all_scores_after_every_push(monkeypatch, kept)
         np.testing.assert_allclose(state.scores[nodes], state.scores[best], atol=1e-6)
 
 
+def test_of_more_equals_than_are_kept_the_first_lead():
+    state = push_state(csr_from_edges(2000, np.array([700]), np.array([800]), np.ones(1)), np.ones(2000))
+    assert leaders(state, 5)[0].tolist() == [800, 0, 1, 2, 3]
+    push(state, 1500, 1.0, eps=1e-9)
+    assert leaders(state, 5)[0].tolist() == [1500, 800, 0, 1, 2]
+    push(state, 1500, -1.0, eps=1e-9)
+    assert leaders(state, 3)[0].tolist() == [800, 0, 1]
+
+
 def test_leaders_of_more_nodes_than_there_are_is_all_of_them():
     state = push_state(csr_from_edges(3, np.array([0]), np.array([1]), np.ones(1)), np.array([0, 1.0, 1.0]))
     assert leaders(state, 9)[0].tolist() == [1, 2, 0]
