@@ -131,6 +131,8 @@ class Board:
                 time.sleep(_PAUSE_S)
             yield False
         finally:
+            # A child forked meanwhile has a copy of the descriptor, which would keep the lock alive.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def living(self) -> dict[Path, Ticket]:

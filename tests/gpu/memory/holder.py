@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from gpu.memory.lease import Leases
+from gpu.memory.tickets import Board
 
 
 def shared_sum(path: Path, change: int) -> int:
@@ -49,6 +50,17 @@ def hold_and_fork(folder: Path, capacity: int, required: int, priority: int) -> 
         sys.stdin.readline()
 
 
+def lock_and_fork(folder: Path, capacity: int, required: int, priority: int) -> None:
+    """Lock the folder, fork a child that lives on, unlock it; print the child's id."""
+    with Board(folder / "device").alone():
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+    print(child, flush=True)
+    sys.stdin.readline()
+
+
 def contend(folder: Path, capacity: int, seed: int, rounds: int) -> None:
     """Take random leases in turn; print the largest sum of leases that was ever seen."""
     chance, leases, most = random.Random(seed), leases_of(folder, capacity), 0
@@ -62,5 +74,5 @@ def contend(folder: Path, capacity: int, seed: int, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    does = {"hold": hold, "hold_and_fork": hold_and_fork, "contend": contend}
+    does = {"hold": hold, "hold_and_fork": hold_and_fork, "lock_and_fork": lock_and_fork, "contend": contend}
     does[sys.argv[1]](Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -184,6 +184,16 @@ def test_a_child_forked_by_a_killed_holder_keeps_no_lease(tmp_path):
             os.kill(grandchild, signal.SIGKILL)
 
 
+def test_a_child_forked_while_the_folder_is_locked_holds_up_nobody(tmp_path):
+    with holder(tmp_path, 10, 0, does="lock_and_fork") as child:
+        grandchild = int(child.stdout.readline())
+        try:
+            with leases_of(tmp_path, 10).lease(8, deadline_s=1):
+                os.kill(grandchild, 0)  # it lives
+        finally:
+            os.kill(grandchild, signal.SIGKILL)
+
+
 def test_the_larger_priority_is_served_first_then_the_earlier(tmp_path):
     leases, served = leases_of(tmp_path, 10), []
 
