@@ -225,6 +225,9 @@ class Lease:
             if self._ended or not alone:
                 return False
             living = board.living()
+            if self._held is not None and living.get(self._held.path) != self._held.ticket:
+                self._held.drop()  # somebody removed the file, so nobody else would see what is granted
+                self._held = None
             if self._held is None:
                 self._held = board.post(self.required_bytes, self._priority, self._until, living)
             own, now = self._held.ticket, time.monotonic()

@@ -79,9 +79,13 @@ class Held:
         """Take the ticket back; a second time does nothing."""
         with _held_lock:
             descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            self.path.unlink(missing_ok=True)
-            os.close(descriptor)
+        if descriptor < 0:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            # Where somebody removed the file its name may be another's by now.
+            if os.path.samestat(os.fstat(descriptor), self.path.lstat()):
+                self.path.unlink()
+        os.close(descriptor)
 
     def forget(self) -> None:
         """In a forked child: close the copy of the file, which would keep the parent's lock alive."""

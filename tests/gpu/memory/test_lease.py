@@ -292,6 +292,37 @@ def test_nothing_is_admitted_beside_a_living_holder_that_cannot_be_read(tmp_path
         pass
 
 
+def test_a_holder_whose_file_was_removed_takes_nobody_else_s_along(tmp_path):
+    leases, robbed = leases_of(tmp_path, 10), ExitStack()
+    robbed.enter_context(leases.lease(1))
+    next((tmp_path / "device").glob("*.ticket")).unlink()
+    with leases.lease(8):
+        robbed.close()
+        assert [ticket.required_bytes for ticket in tickets(tmp_path)] == [8]
+
+
+def test_a_waiter_whose_file_was_removed_asks_anew(tmp_path):
+    leases, granted, leave = leases_of(tmp_path, 10), threading.Event(), threading.Event()
+
+    def ask():
+        with leases.lease(7, deadline_s=BOUND_S):
+            granted.set()
+            leave.wait(BOUND_S)
+
+    thread = threading.Thread(target=ask)
+    with leases.lease(8):
+        thread.start()
+        wait_until(lambda: len(tickets(tmp_path)) == 2)
+        max((tmp_path / "device").glob("*.ticket")).unlink()
+    assert granted.wait(BOUND_S)
+    try:
+        assert [(ticket.required_bytes, ticket.granted) for ticket in tickets(tmp_path)] == [(7, True)]
+    finally:
+        leave.set()
+        thread.join(BOUND_S)
+    assert tickets(tmp_path) == []
+
+
 def test_a_folder_that_others_can_write_is_refused(tmp_path):
     (tmp_path / "device").mkdir()
     (tmp_path / "device").chmod(0o777)
