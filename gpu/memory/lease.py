@@ -158,11 +158,12 @@ class Lease:
         self._deadline_s = float(deadline_s)
         self._until = math.inf
         self._held: Held | None = None
-        self._ended = False
+        self._begun = self._ended = False
         self._turn = threading.Lock()  # a cancelled task's last look may still be on, in its thread
         self._last_look = (0, 0)
 
     def __enter__(self) -> Lease:
+        self._begin()
         try:
             for pause_s in self._pauses():
                 if self._look():
@@ -174,6 +175,7 @@ class Lease:
         raise AssertionError("Pauses end with an error.")
 
     async def __aenter__(self) -> Lease:
+        self._begin()
         try:
             for pause_s in self._pauses():
                 if await asyncio.to_thread(self._look):
@@ -197,14 +199,18 @@ class Lease:
     ) -> None:
         self.__exit__(kind, error, trace)
 
+    def _begin(self) -> None:
+        with self._turn:
+            if self._begun:
+                raise RuntimeError("A lease serves one block; ask for another one.")
+            self._begun = True
+
     def _pauses(self) -> Iterator[float]:
         """Seconds to wait before each further look, until the deadline.
 
         Raises:
             DeadlinePassed, NeverFits.
         """
-        if self._until < math.inf or self._ended or self._held:
-            raise RuntimeError("A lease serves one block; ask for another one.")
         leases = self._leases
         most = leases.most_bytes()
         if self.required_bytes > most:

@@ -117,6 +117,17 @@ def test_a_lease_serves_one_block(tmp_path):
         pass
 
 
+async def test_a_lease_that_is_entered_again_stays_its_block_s(tmp_path):
+    leases = leases_of(tmp_path, 10)
+    async with leases.lease(6) as lease:
+        with pytest.raises(RuntimeError, match="one block"), lease:
+            pass
+        with pytest.raises(RuntimeError, match="one block"):
+            async with lease:
+                pass
+        assert leases.lendable_bytes() == 4
+
+
 def test_processes_together_never_hold_more_than_there_is(tmp_path):
     capacity = 1000
     children = [process("contend", tmp_path, capacity, seed, 25) for seed in range(4)]
