@@ -47,9 +47,10 @@ def side_by_side(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
     Raises:
         Exception: What a part raised, after all parts that had begun have ended.
     """
-    if threads() == 1 or len(parts) < 2:
+    most = threads()  # another thread may change it at any time
+    if most == 1 or len(parts) < 2:
         return [work(part) for part in parts]
-    pool = _pool(threads() - 1)
+    pool = _pool(most - 1)
     waiting = list(enumerate(parts))[::-1]
     found: dict[int, R] = {}
 
@@ -61,7 +62,7 @@ def side_by_side(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
                 return
             found[place] = work(part)
 
-    helpers = [pool.submit(take) for _ in range(min(threads(), len(parts)) - 1)]
+    helpers = [pool.submit(take) for _ in range(min(most, len(parts)) - 1)]
     try:
         take()
     except BaseException:

@@ -46,6 +46,15 @@ def test_an_error_of_a_part_is_raised_once_all_begun_have_ended(limited):
     assert running == [3]
 
 
+def test_a_limit_that_another_thread_sets_meanwhile_is_for_later_calls(limited):
+    class Parts(list):
+        def __len__(self):
+            threads.limit_threads(1)
+            return super().__len__()
+
+    assert threads.side_by_side(lambda part: -part, Parts([1, 2, 3])) == [-1, -2, -3]
+
+
 def test_a_limit_below_one_is_refused():
     with pytest.raises(ValueError, match="At least one thread"):
         threads.limit_threads(0)
