@@ -19,7 +19,17 @@ R = TypeVar("R")
 
 _lock = threading.Lock()
 _limit: int | None = None
-_pools: dict[int, tuple[int, ThreadPoolExecutor]] = {}
+_pools: dict[int, ThreadPoolExecutor] = {}
+"""The one in use, by its size."""
+
+
+def _forget_pool() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have had it
+    _pools.clear()  # its threads are the parent's
+
+
+os.register_at_fork(after_in_child=_forget_pool)
 
 
 def threads() -> int:
@@ -79,10 +89,9 @@ def side_by_side(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
 
 def _pool(size: int) -> ThreadPoolExecutor:
     with _lock:
-        kept = _pools.get(os.getpid())
-        if kept and kept[0] == size:
-            return kept[1]
-        pool = ThreadPoolExecutor(size, thread_name_prefix="kernel")
-        _pools.clear()  # threads of another size, or of the process that this one was forked from
-        _pools[os.getpid()] = (size, pool)
-        return pool
+        kept = _pools.get(size)
+        if kept is None:
+            kept = ThreadPoolExecutor(size, thread_name_prefix="kernel")
+            _pools.clear()  # threads of another size
+            _pools[size] = kept
+        return kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -53,6 +55,26 @@ def test_a_limit_that_another_thread_sets_meanwhile_is_for_later_calls(limited):
             return super().__len__()
 
     assert threads.side_by_side(lambda part: -part, Parts([1, 2, 3])) == [-1, -2, -3]
+
+
+FORKED = """
+import os, signal
+from gpu import threads
+threads.limit_threads(3)
+threads.side_by_side(abs, [1, 2, 3])
+with threads._lock:  # as another thread has it that asks for the pool
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        print(threads.side_by_side(abs, [-1, -2, -3]), flush=True)
+        os._exit(0)
+raise SystemExit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_forked_process_has_threads_of_its_own():
+    run = [sys.executable, "-c", FORKED]
+    assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "[1, 2, 3]\n"
 
 
 def test_a_limit_below_one_is_refused():
