@@ -7,6 +7,7 @@ the kernel itself; `gpu.threads` runs kernels side by side instead.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numba.extending
+
+logger = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -45,12 +48,28 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
+@cache
+def _tell_unkept() -> None:
+    """Warn, once a process."""
+    logger.warning(
+        "Compiled kernels cannot be kept, so every start compiles them anew: "
+        "set NUMBA_CACHE_DIR to a folder that can be written.",
+        extra={"action": "kernel.unkept"},
+    )
+
+
 def _kept(dispatcher: Any) -> Any:
     """Keep compiled code on disk for as long as no module of this package changes.
 
     numba looks only at the file that a function is in, not at those whose functions it calls.
     """
-    dispatcher.enable_caching()
+    if numba.config.DISABLE_JIT:  # then it is the function itself
+        return dispatcher
+    try:
+        dispatcher.enable_caching()
+    except RuntimeError:  # no folder can be written
+        _tell_unkept()
+        return dispatcher
     kept = dispatcher._cache._cache_file
     kept._source_stamp = (kept._source_stamp, _sources())
     return dispatcher
