@@ -81,9 +81,9 @@ def walk_in_slices(links: Links, dtype: type[np.floating[Any]]) -> Walk:
     slices = slice_rows(lengths, dtype)
     scale, back = _scales(totals, slices.order, slices.padded, unit, dtype)
     fill = _fill_undirected if undirected else _fill_directed
-    shares = back if undirected else totals
+    shares = back / np.sqrt(unit) if undirected else totals
     parts = (slices.place, slices.wide_starts, slices.starts, slices.values, slices.columns)
-    fill(indptr, indices, weights, shares, unit, LANES[np.dtype(dtype).name], *parts)
+    fill(indptr, indices, weights, shares, LANES[np.dtype(dtype).name], *parts)
     return Walk(undirected, slices, scale, back)
 
 
@@ -97,7 +97,7 @@ def walk_in_rows(links: Links, dtype: type[np.floating[Any]]) -> Rows:
     scale, back = _scales(totals, np.arange(nodes, dtype=np.uint32), nodes, unit, dtype)
     values = np.empty(len(indices), dtype)
     if undirected:
-        _scaled(indptr, indices, weights, back, unit, values)
+        _scaled(indptr, indices, weights, back / np.sqrt(unit), values)
         return Rows(True, indptr, indices, values, scale, back)
     starts = np.zeros(nodes + 1, np.int64)
     np.cumsum(_arriving_links(indices, nodes), out=starts[1:])
@@ -199,7 +199,6 @@ def _fill_undirected(
     indices: Integers,
     weights: Floats,
     shares: Floats,
-    unit: float,
     lanes: int,
     place: Integers,
     wide_starts: Integers,
@@ -213,7 +212,7 @@ def _fill_undirected(
         for link in range(np.uint64(indptr[node]), np.uint64(indptr[node + 1])):
             column = np.uint32(place[np.uint32(indices[link])])
             columns[np.uint64(at)] = column
-            values[np.uint64(at)] = (weights[link] / unit) * (share * shares[column])
+            values[np.uint64(at)] = (weights[link] * share) * shares[column]
             at += stride
 
 
@@ -223,7 +222,6 @@ def _fill_directed(
     indices: Integers,
     weights: Floats,
     shares: Floats,
-    unit: float,
     lanes: int,
     place: Integers,
     wide_starts: Integers,
@@ -246,12 +244,10 @@ def _fill_directed(
 
 
 @kernel
-def _scaled(
-    indptr: Integers, indices: Integers, weights: Floats, back: Floats, unit: float, values: Floats
-) -> None:
-    for node in range(len(back)):
+def _scaled(indptr: Integers, indices: Integers, weights: Floats, shares: Floats, values: Floats) -> None:
+    for node in range(len(shares)):
         for link in range(indptr[node], indptr[node + 1]):
-            values[link] = (weights[link] / unit) * (back[node] * back[indices[link]])
+            values[link] = (weights[link] * shares[node]) * shares[indices[link]]
 
 
 @kernel
