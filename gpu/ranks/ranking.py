@@ -67,8 +67,9 @@ def pagerank(
     The walk follows a link with probability `damping`, choosing among a node's links by their
     weight, and else restarts at a node drawn from `reset`. At a node without links it always
     restarts. Without `start` equal inputs give equal bits, and a vector's scores do not depend on
-    those beside it; another start moves a score by at most `4 * tol / (1 - damping) ** 2`, so take
-    `tol` far below the resolution of an order.
+    those beside it, but for their last bits on whether it is one of three or more. Another start
+    moves a score by at most `4 * tol / (1 - damping) ** 2`, so take `tol` far below the resolution
+    of an order.
 
     Args:
         graph: The links, on the same device as `reset`.
@@ -77,7 +78,7 @@ def pagerank(
         damping: Probability of following a link, in [0, 1).
         tol: Largest L1 residual of the system whose right-hand side sums to `1 - damping`; where not
             given 1e-10, and `1e-6 / (1 - damping)` in float32.
-        max_iter: Most sweeps over the links.
+        max_iter: Most sweeps over the links; one more may tell the residual.
         start: Of the reset's shape, finite, not zero: scores to begin with, such as those before a
             vote.
 
