@@ -14,8 +14,8 @@ import numpy as np
 
 from gpu.arrays import Floats
 
-KEPT_BYTES = 1 << 26
-"""Larger buffers are not kept."""
+KEPT_BYTES = 1 << 24
+"""Larger buffers are not kept: every thread that ever called has one."""
 
 _of_thread = threading.local()
 

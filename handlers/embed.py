@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -99,11 +99,25 @@ async def encode_lent(
     try:
         async with AsyncExitStack() as lent:
             await _enter(lent, leases.lease(leased_bytes, deadline_s=wait_s), job)
-            return np.concatenate(await asyncio.to_thread(encode))
+            return np.concatenate(await _to_its_end(encode))
     except DeadlinePassed as error:
         raise Temporary(f"the memory for embeddings was not free in time: {error}") from error
     except MemoryError as error:
         raise Temporary(f"the memory for embeddings ran out: {error}") from error
+
+
+async def _to_its_end(encode: Callable[[], list[NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
+    """What `encode` returns from a thread, which a cancelled caller awaits: it still fills the memory."""
+    encoding = asyncio.create_task(asyncio.to_thread(encode))
+    cancelled = False
+    while not encoding.done():
+        try:
+            await asyncio.wait({encoding})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return encoding.result()
 
 
 async def _enter(lent: AsyncExitStack, lease: Lease, job: Job) -> None:

@@ -94,6 +94,8 @@ def pagerank(
     """
     _check(graph, reset, damping, tol, max_iter)
     begin = start
+    if start is not None and start.shape != reset.shape:
+        raise ValueError(f"start must be finite and of shape {reset.shape}.")
     if start is not None:
         total = reset.sum(axis=-1, keepdims=True, dtype=np.float64)
         begin = _with_the_mass_of_a_solution(start, graph, damping) * total

@@ -268,7 +268,10 @@ def _choose_leaders(state: PushState) -> Integers:
 def _lowered(weight: float, change: float) -> float:
     if not np.isfinite(change):
         raise ValueError(f"change must be finite, got {change}.")
-    return max(weight + change, 0.0)
+    after = max(weight + change, 0.0)
+    if after == np.inf:
+        raise ValueError(f"A weight of {weight} cannot rise by {change}: the sum is no finite number.")
+    return after
 
 
 def _check_node(state: PushState, node: int) -> None:

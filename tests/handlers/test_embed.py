@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +85,30 @@ async def test_a_device_too_small_for_one_text_is_an_end(tmp_path: Path) -> None
     leases = leases_of(tmp_path, 149)
     with pytest.raises(Permanent, match="One item takes 150 bytes, there are 149"):
         await encode_lent(TEXTS, QuietJob(), encoder=Encoder(leases), leases=leases)
+
+
+async def test_memory_is_returned_only_once_the_thread_that_fills_it_has_ended(tmp_path: Path) -> None:
+    leases = leases_of(tmp_path, 5000)
+    encoder = Encoder(leases)
+    begun, go_on = threading.Event(), threading.Event()
+    whole = encoder.encode
+
+    def slowly(texts: Sequence[str]) -> np.ndarray:
+        begun.set()
+        assert go_on.wait(10)
+        return whole(texts)
+
+    encoder.encode = slowly  # type: ignore[method-assign]
+    running = asyncio.create_task(encode_lent(TEXTS, QuietJob(), encoder=encoder, leases=leases))
+    assert await asyncio.to_thread(begun.wait, 10)
+    for _ in range(2):
+        running.cancel()
+        await asyncio.sleep(0.01)
+    assert leases.lendable_bytes() < 5000
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert leases.lendable_bytes() == 5000
 
 
 async def test_nobody_waits_for_memory_that_nobody_needs_any_more(

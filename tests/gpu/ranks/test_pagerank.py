@@ -305,6 +305,14 @@ def test_votes_and_their_undoing_leave_the_order_of_a_cold_start(data):
     assert pagerank(graph, reset(), tol=1e-13).scores.tobytes() == first.tobytes()
 
 
+def test_a_start_of_another_shape_is_refused():
+    graph = csr_from_edges(2, np.array([0]), np.array([1]), np.array([1.0]))
+    for reset, start in ((np.ones((3, 2)), np.ones(2)), (np.ones(2), np.ones((1, 2)))):
+        for solver in (pagerank, solve):
+            with pytest.raises(ValueError, match="shape"):
+                solver(graph, reset, damping=0.5, start=start)
+
+
 def test_numpy_and_other_arrays_are_not_mixed():
     graph = csr_from_edges(2, np.array([0]), np.array([1]), np.array([1.0]))
     with pytest.raises(TypeError, match="NumPy or CuPy"):

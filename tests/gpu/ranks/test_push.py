@@ -126,6 +126,17 @@ def test_changed_links_give_the_scores_of_the_graph_that_has_them(data, damping,
     assert state.scores.tobytes() == push_state(changed, reset, damping=damping).scores.tobytes()
 
 
+def test_a_weight_that_would_be_no_number_is_refused_and_changes_nothing():
+    graph = csr_from_edges(2, np.array([0]), np.array([1]), np.array([1e308]))
+    state = push_state(graph, np.array([1e308, 0.0]))
+    before = state._table.copy()
+    with pytest.raises(ValueError, match="no finite number"):
+        push_link(state, 0, 1, 1e308, eps=1e-9)
+    with pytest.raises(ValueError, match="no finite number"):
+        push(state, 0, 1e308, eps=1e-9)
+    np.testing.assert_array_equal(state._table, before)
+
+
 def test_a_link_that_is_not_there_is_refused():
     state = push_state(csr_from_edges(2, np.array([0]), np.array([1]), np.ones(1)), np.ones(2))
     with pytest.raises(KeyError, match="no link from node 1 to node 0"):
