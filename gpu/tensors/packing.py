@@ -16,6 +16,8 @@ from gpu.compiling import kernel
 from gpu.threads import side_by_side
 
 _PART = 1 << 18
+_LARGEST = float(np.finfo(np.float32).max)
+"""Where a value is as large, a step to the end of its block may lead a rounding beyond it."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ def unpack_int8(packed: Int8Blocks) -> Array:
     if xp is not np:
         scales = xp.repeat(packed.scales, packed.block, axis=-1)[..., :length]
         offsets = xp.repeat(packed.offsets, packed.block, axis=-1)[..., :length]
-        return (offsets.astype(xp.float64) + scales.astype(xp.float64) * packed.codes).astype(xp.float32)
+        found = offsets.astype(xp.float64) + scales.astype(xp.float64) * packed.codes
+        return xp.clip(found, -_LARGEST, _LARGEST).astype(xp.float32)
     codes = np.ascontiguousarray(packed.codes).reshape(-1, length) if length else packed.codes
     out = np.empty(packed.codes.shape, dtype=np.float32)
     if out.size:
@@ -220,7 +223,7 @@ def _quantise_blocks(
     if not rows.size:
         return 0.0
     length, blocks = rows.shape[1], scales.shape[1]
-    if not bool((xp.abs(rows) <= 3.4028234663852886e38).all()):
+    if not bool((xp.abs(rows) <= _LARGEST).all()):
         return -1.0
     last = xp.minimum(xp.arange(blocks * block), length - 1)  # a short block repeats its last value
     values = xp.take(rows, last, axis=1).astype(xp.float64).reshape(len(rows), blocks, block)
@@ -231,13 +234,14 @@ def _quantise_blocks(
     else:
         step = xp.where(low == high, 0.0, xp.maximum(high / 255.0 - low / 255.0, 2.0**-23 * size))
         scales[...] = step
-        offsets[...] = low + 128.0 * step
+        offsets[...] = xp.minimum(low + 128.0 * step, _LARGEST)
     scale = scales.astype(xp.float64)[:, :, None]
     offset = offsets.astype(xp.float64)[:, :, None]
     inverse = xp.where(scale > 0, 1.0 / xp.where(scale > 0, scale, 1.0), 0.0)
     found = xp.clip(xp.rint((values - offset) * inverse), -128.0, 127.0)
     codes[...] = found.reshape(len(rows), blocks * block)[:, :length].astype(xp.int8)
-    return float(xp.abs(values - (offset + scale * found).astype(xp.float32)).max())
+    restored = xp.clip(offset + scale * found, -_LARGEST, _LARGEST).astype(xp.float32)
+    return float(xp.abs(values - restored).max())
 
 
 @kernel
@@ -252,7 +256,7 @@ def _quantise(
             low, high, beyond = np.inf, -np.inf, 0
             for i in range(begin, end):
                 value = np.float64(rows[r, i])
-                beyond += not abs(value) <= 3.4028234663852886e38
+                beyond += not abs(value) <= _LARGEST
                 low = min(low, value)
                 high = max(high, value)
             if beyond:
@@ -264,7 +268,7 @@ def _quantise(
             else:
                 # Steps finer than float32 has at this size would be lost in the offset.
                 step = max(high / 255.0 - low / 255.0, 2.0**-23 * max(-low, high))
-                scale, offset = np.float32(step), np.float32(low + 128.0 * step)
+                scale, offset = np.float32(step), np.float32(min(low + 128.0 * step, _LARGEST))
             scales[r, b], offsets[r, b] = scale, offset
             inverse = 1.0 / np.float64(scale) if scale > 0 else 0.0
             for i in range(begin, end):
@@ -272,7 +276,8 @@ def _quantise(
                 code = np.rint((value - np.float64(offset)) * inverse)
                 code = min(max(code, -128.0), 127.0)
                 codes[r, i] = np.int8(code)
-                worst = max(worst, abs(value - np.float32(np.float64(offset) + np.float64(scale) * code)))
+                found = np.float64(offset) + np.float64(scale) * code
+                worst = max(worst, abs(value - np.float32(min(max(found, -_LARGEST), _LARGEST))))
     return worst
 
 
@@ -282,7 +287,7 @@ def _restore(codes: Integers, scales: Floats, offsets: Floats, block: int, rows:
         for b in range(scales.shape[1]):
             scale, offset = np.float64(scales[r, b]), np.float64(offsets[r, b])
             for i in range(b * block, min((b + 1) * block, rows.shape[1])):
-                rows[r, i] = offset + scale * codes[r, i]
+                rows[r, i] = min(max(offset + scale * codes[r, i], -_LARGEST), _LARGEST)
 
 
 @kernel

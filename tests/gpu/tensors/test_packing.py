@@ -64,6 +64,17 @@ def test_equal_values_are_kept(xp, value, kind):
     np.testing.assert_allclose(restored, tensor, rtol=3e-7 if kind == "symmetric" else 0)
 
 
+@pytest.mark.parametrize("kind", ["affine", "symmetric"])
+@pytest.mark.parametrize("other", [0.0, 1e38, 3e38, -3e38, 3.402823e38, -3.4028235e38, 3.4028235e38])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_values_stay_finite(xp, kind, other, sign):
+    tensor = np.array([[3.4028235e38, other]], dtype=np.float32) * np.float32(sign)
+    packed = pack_int8(xp.asarray(tensor), kind=kind)
+    differences = np.abs(tensor.astype(float) - on_host(unpack_int8(packed)))
+    assert packed.error == differences.max()
+    assert packed.error <= float(packed.scales[0, 0]) * 0.51
+
+
 def test_zero_stays_zero_where_blocks_are_symmetric(xp):
     tensor = np.random.default_rng(2).standard_normal((5, 100))
     tensor[:, ::3] = 0
