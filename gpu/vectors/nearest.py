@@ -24,6 +24,9 @@ _PART_BYTES = 1 << 24
 _QUERIES = 16 * COLUMNS
 """Queries compared with one block of vectors."""
 
+_LEAST = 2.0**-149
+"""The least float32 above zero."""
+
 _NOT_A_NUMBER = "A score is not a number."
 
 
@@ -156,17 +159,19 @@ def _scan_likely(
     """`_scan_all`, skipping what products of whole blocks show to be out of reach.
 
     They are summed in another order. Two orders of summing d products of float32 differ by at most
-    2 d 2⁻²⁴ |q| |v|; twice that is left as a margin, and some roundings more.
+    2 d 2⁻²⁴ |q| |v|; twice that is left as a margin, and some roundings more. Below the normal numbers
+    a rounding is off by up to half the least number instead: a product's by `lost`, a square's by less.
     """
     size = queries.shape[1]
     wide = np.empty((BLOCK_ROWS if half else 0, size), np.float32)
     products = np.empty((BLOCK_ROWS, len(panels) * COLUMNS), np.float32)
     limits = np.full(products.shape[1], np.float32(np.inf))
-    nothing = np.zeros(products.shape[1], np.float32)
+    lost = np.float32((size + 8) * _LEAST)
+    nothing = np.full(products.shape[1], np.float32(2) * lost)
     spread = np.float32((size + 8) * 2.0**-22)
     limits[: len(queries)] = -np.inf
     lengths = np.array([length_of(query) for query in queries])
-    reach = lengths * spread
+    reach = (lengths + np.sqrt(lost)) * spread
     for block in range(0, rows, BLOCK_ROWS):
         count = min(BLOCK_ROWS, rows - block)
         at, step = address + block * stride, stride
@@ -177,10 +182,11 @@ def _scan_likely(
         for row in range(count):
             vector = at + row * step
             length = np.sqrt(dot_floats(vector, vector, size))
-            if not _any_reaches(products[row], limits, reach, length, cosine):
+            longest = length + np.sqrt(lost)
+            if not _any_reaches(products[row], limits, reach, length, longest, cosine):
                 continue
             for query in range(len(queries)):
-                if products[row, query] + reach[query] * length < _limit(limits[query], length, cosine):
+                if products[row, query] + reach[query] * longest < _limit(limits[query], length, cosine):
                     continue
                 left = queries.ctypes.data + query * queries.strides[0]
                 score = dot_floats(left, vector, size)
@@ -200,12 +206,14 @@ def _limit(limit: float, length: float, cosine: bool) -> float:
 
 
 @kernel
-def _any_reaches(products: Floats, limits: Floats, reach: Floats, length: float, cosine: bool) -> bool:
+def _any_reaches(
+    products: Floats, limits: Floats, reach: Floats, length: float, longest: float, cosine: bool
+) -> bool:
     short = 0
     scale = length if cosine else np.float32(1.0)
     for query in range(len(reach)):
         # A product that is no number is not short of anything.
-        short += products[query] + reach[query] * length < limits[query] * scale
+        short += products[query] + reach[query] * longest < limits[query] * scale
     return short < len(reach)
 
 

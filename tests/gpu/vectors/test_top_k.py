@@ -128,6 +128,22 @@ def test_products_within_their_rounding_rule_no_neighbour_out():
         np.testing.assert_array_equal(indices[at], alone_order[0])
 
 
+@pytest.mark.parametrize("metric", ["dot", "cosine"])
+@pytest.mark.parametrize(
+    ("query_size", "size"), [(1, 1e-24), (1, 1e-38), (1e-24, 1), (1e-19, 1e-21), (1, 1e-21)]
+)
+def test_numbers_whose_squares_are_lost_rule_no_neighbour_out(query_size, size, metric):
+    rng = np.random.default_rng(15)
+    queries = (rng.standard_normal((40, 100)) * query_size).astype(np.float32)
+    vectors = rng.standard_normal(100) + 1e-7 * rng.standard_normal((1500, 100))
+    vectors = (vectors * size).astype(np.float32)
+    scores, indices = top_k(queries, vectors, 10, metric=metric)
+    for at in range(40):
+        alone, alone_order = top_k(queries[at : at + 1], vectors, 10, metric=metric)
+        np.testing.assert_array_equal(scores[at], alone[0])
+        np.testing.assert_array_equal(indices[at], alone_order[0])
+
+
 @pytest.mark.parametrize("q", [1, 64])
 def test_real_numbers_agree_to_rounding(xp, q):
     rng = np.random.default_rng(9)
