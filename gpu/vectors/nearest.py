@@ -9,7 +9,7 @@ import numpy as np
 
 from gpu.arrays import Array, Floats, Integers, array_namespace
 from gpu.compiling import kernel
-from gpu.threads import side_by_side
+from gpu.threads import side_by_side, threads
 from gpu.vectors.products import BLOCK_ROWS, multiply, packed, widened
 from gpu.vectors.registers import COLUMNS, dot_floats, dot_halves
 
@@ -23,6 +23,9 @@ _PART_BYTES = 1 << 24
 
 _QUERIES = 16 * COLUMNS
 """Queries compared with one block of vectors."""
+
+_KEPT_BYTES = 48
+"""What a score and its index take while the best of several parts are sorted."""
 
 _LEAST = 2.0**-149
 """The least float32 above zero."""
@@ -72,8 +75,12 @@ def top_k(
     if scores.size == 0:
         return scores, indices
     scan = _scan if xp is np else _scan_by_sorting
-    for first in range(0, len(queries), _QUERIES):
-        some = slice(first, first + _QUERIES)
+    # Half of the memory is for vectors and their products. Of the other, each thread keeps k scores a query,
+    # and so do the best so far.
+    sharing = threads() if xp is np else 1
+    count = min(_QUERIES, max(1, memory_bytes // 2 // (_KEPT_BYTES * k * (sharing + 1))))
+    for first in range(0, len(queries), count):
+        some = slice(first, first + count)
         scores[some], indices[some] = scan(queries[some], vectors, k, metric == "cosine", memory_bytes)
     return scores, indices
 
@@ -84,7 +91,7 @@ def _scan(
     vectors = np.asarray(vectors)  # numba knows no memmap
     half = vectors.dtype.itemsize == 2
     readable = vectors.dtype.isnative and vectors.strides[1] == vectors.itemsize
-    limit = _PART_BYTES if readable else min(_PART_BYTES, memory_bytes // 4)
+    limit = _PART_BYTES if readable else min(_PART_BYTES, memory_bytes // (2 * threads()))
     rows = max(BLOCK_ROWS, limit // (max(1, vectors.shape[1]) * 4))
     panels = packed(queries) if len(queries) >= MANY_QUERIES else np.empty((0, 0, COLUMNS), np.float32)
 
@@ -101,11 +108,16 @@ def _scan(
             raise ValueError(_NOT_A_NUMBER)
         return scores, indices
 
-    found = side_by_side(part, range(0, len(vectors), rows))
-    scores = np.concatenate([scores for scores, _ in found], axis=1)
-    indices = np.concatenate([indices for _, indices in found], axis=1)
-    order = np.lexsort((indices, -scores))[:, :k]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
+    parts = range(0, len(vectors), rows)
+    together = max(threads(), memory_bytes // 2 // (_KEPT_BYTES * k * len(queries)))
+    best = (np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64))
+    for at in range(0, len(parts), together):
+        found = [best, *side_by_side(part, parts[at : at + together])]
+        scores = np.concatenate([scores for scores, _ in found], axis=1)
+        indices = np.concatenate([indices for _, indices in found], axis=1)
+        order = np.lexsort((indices, -scores))[:, :k]
+        best = np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
+    return best
 
 
 @kernel
@@ -274,7 +286,7 @@ def _scan_by_sorting(
     scores = xp.empty((len(queries), 0), dtype=xp.float32)
     indices = xp.empty((len(queries), 0), dtype=xp.int64)
     # Scores, their negatives, places and the order of a sort: some 24 bytes a pair.
-    rows = max(1, memory_bytes // (24 * len(queries) + 4 * vectors.shape[1]))
+    rows = max(1, memory_bytes // 2 // (24 * len(queries) + 4 * vectors.shape[1]))
     for first in range(0, len(vectors), rows):
         chunk = vectors[first : first + rows].astype(xp.float32)
         found = queries @ chunk.T

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -126,6 +128,26 @@ def test_products_within_their_rounding_rule_no_neighbour_out():
         alone, alone_order = top_k(queries[at : at + 1], vectors, 10)
         np.testing.assert_array_equal(scores[at], alone[0])
         np.testing.assert_array_equal(indices[at], alone_order[0])
+
+
+def test_memory_is_kept_to_while_many_scores_are_wanted():
+    rng = np.random.default_rng(16)
+    vectors = rng.standard_normal((20_000, 24)).astype(np.float32)
+    queries = rng.standard_normal((600, 24)).astype(np.float32)
+    limit, k = 1 << 24, 500
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest, "_PART_BYTES", 1 << 16)
+        top_k(queries[:40], vectors, 3)  # compiles
+        tracemalloc.start()
+        try:
+            scores, indices = top_k(queries, vectors, k, memory_bytes=limit)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert most - scores.nbytes - indices.nbytes < limit
+    whole = top_k(queries, vectors, k)
+    np.testing.assert_array_equal(indices, whole[1])
+    np.testing.assert_array_equal(scores, whole[0])
 
 
 @pytest.mark.parametrize("metric", ["dot", "cosine"])
