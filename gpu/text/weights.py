@@ -112,7 +112,7 @@ class BertWeights:
         """
         found = _Tensors(tensors, dtype)
         width = found.width
-        if width % heads or width // heads % 2:
+        if heads < 1 or width % heads or width // heads % 2:
             raise ValueError(f"{heads} heads of an even width do not make up a width of {width}.")
         if found.has("encoder.layers.0.attn.Wqkv.weight"):
             gated, made = True, tuple(_nomic_layers(found, layers))
@@ -179,8 +179,8 @@ class _Tensors:
 
     def embeddings(self, name: str) -> Array:
         rows = self.get(name)
-        if rows.ndim != 2 or rows.shape[1] != self.width:
-            raise ValueError(f"{name} must be (any number, {self.width}), got {rows.shape}.")
+        if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != self.width:
+            raise ValueError(f"{name} must be (at least 1, {self.width}), got {rows.shape}.")
         return rows
 
     def norm(self, name: str) -> Norm:

@@ -64,6 +64,11 @@ def test_other_architectures_and_settings_are_refused():
         arranged(BERT, heads=5)
     with pytest.raises(ValueError, match="even width"):
         arranged(BERT, heads=8)
+    with pytest.raises(ValueError, match="0 heads"):
+        arranged(BERT, heads=0)
+    kinds = "embeddings.token_type_embeddings.weight"
+    with pytest.raises(ValueError, match=f"{kinds} must be"):
+        arranged(BERT | {kinds: BERT[kinds][:0]})
     with pytest.raises(ValueError, match="'int8'"):
         arranged(BERT, dtype="int8")
 
