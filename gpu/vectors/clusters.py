@@ -76,6 +76,8 @@ def kmeans(
         if array_namespace(start) is not xp or start.shape != (k, size):
             raise ValueError(f"Expected a start of shape {(k, size)} in {xp.__name__}, got {start.shape}.")
         centres = xp.array(start, dtype=xp.float32)
+        if not bool(xp.isfinite(centres).all()):
+            raise ValueError("A centre of the start holds a number that is not finite.")
     limit = tol * float(sample.var(axis=0, dtype=xp.float64).mean())
     moved, iterations = np.inf, 0
     while iterations < max_iter and moved > limit:

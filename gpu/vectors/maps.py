@@ -96,6 +96,8 @@ def fit_map(
         if array_namespace(start) is not xp or start.shape != (len(places), size):
             raise ValueError(f"Expected a start of shape {(len(places), size)} in {xp.__name__}.")
         units = xp.array(start, dtype=xp.float32)
+        if not bool(xp.isfinite(units).all()):
+            raise ValueError("A unit of the start holds a number that is not finite.")
     squares = xp.asarray(((places[:, None] - places) ** 2).sum(axis=2))
     for radius in radii:
         counts, sums = totals(vectors, units)

@@ -124,6 +124,9 @@ def test_a_number_that_is_not_finite_is_refused(xp, bad):
     vectors[2999, 3] = bad
     with pytest.raises(ValueError, match="finite"):
         kmeans(xp.asarray(vectors), 2)
+    start = xp.asarray(vectors[2998:])
+    with pytest.raises(ValueError, match="finite"):
+        kmeans(xp.asarray(vectors[:2998]), 2, start=start)
 
 
 @pytest.mark.parametrize(

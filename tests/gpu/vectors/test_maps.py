@@ -127,6 +127,7 @@ def test_numbers_that_are_not_finite_are_refused(xp):
     vectors[3, 1] = np.nan
     for call in (
         lambda: fit_map(xp.asarray(vectors), (2, 2)),
+        lambda: fit_map(xp.asarray(vectors[4:]), (2, 2), start=xp.asarray(vectors[:4])),
         lambda: map_errors(xp.asarray(vectors), fitted),
     ):
         with pytest.raises(ValueError, match="finite"):
