@@ -65,7 +65,7 @@ def extent(source: Chunks) -> tuple[ModuleType, int, int]:
     """The array library, the number of rows and their dimensions, by one pass over chunks.
 
     Raises:
-        ValueError: There are no rows.
+        ValueError: There are no rows, or they have no dimensions.
     """
     count = 0
     found: Array = None
@@ -73,6 +73,8 @@ def extent(source: Chunks) -> tuple[ModuleType, int, int]:
         count += len(found)
     if count == 0:
         raise ValueError("There are no vectors.")
+    if found.shape[1] == 0:
+        raise ValueError("Vectors have at least one dimension.")
     return array_namespace(found), count, found.shape[1]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu import kmeans
+from gpu import fit_map, kmeans, train_autoencoder
 from gpu.threads import limit_threads
 from gpu.vectors import clusters
 from gpu.vectors.chunks import ROUND_ROWS
@@ -127,6 +127,18 @@ def test_a_number_that_is_not_finite_is_refused(xp, bad):
     start = xp.asarray(vectors[2998:])
     with pytest.raises(ValueError, match="finite"):
         kmeans(xp.asarray(vectors[:2998]), 2, start=start)
+
+
+def test_vectors_without_dimensions_are_refused(xp):
+    nothing = xp.zeros((5, 0), dtype=np.float32)
+    calls = (
+        lambda: kmeans(nothing, 2),
+        lambda: fit_map(nothing, (2, 2)),
+        lambda: train_autoencoder(nothing, 4, 1),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match="dimension"):
+            call()
 
 
 @pytest.mark.parametrize(
