@@ -1,7 +1,7 @@
 """Text: the encoder against onnxruntime on the same weights, from token ids to vectors.
 
 Tokenizing counts for nobody. Every peer runs with its fastest batch size, threads waiting busily or
-not, its texts sorted by length.
+not, attention fused or not, its texts sorted by length.
 """
 
 from __future__ import annotations
@@ -48,9 +48,14 @@ def tensors() -> dict[str, np.ndarray]:
 
 @functools.cache
 def sessions(int8: bool) -> dict[str, onnxruntime.InferenceSession]:
-    """Sessions of the same graph, with threads that wait asleep and busily."""
+    """Sessions of the same encoder, threads waiting asleep and busily, attention in parts and fused."""
     build = functools.partial(bert_session, tensors(), layers=LAYERS, heads=HEADS, int8=int8)
-    return {"": build(), " spinning": build(spinning=True)}
+    return {
+        "": build(),
+        " spinning": build(spinning=True),
+        " fused": build(fused=True),
+        " fused, spinning": build(fused=True, spinning=True),
+    }
 
 
 def texts_of(lengths: Sequence[int]) -> Texts:
@@ -81,7 +86,7 @@ def run(session: onnxruntime.InferenceSession, texts: Texts, size: int) -> np.nd
 
 
 def fastest(texts: Texts, int8: bool) -> tuple[str, Callable[[], np.ndarray]]:
-    """onnxruntime with the batch size and the waiting that suit these texts best, and what they are."""
+    """onnxruntime with the batch size and the session that suit these texts best, and what they are."""
     found = []
     for (waiting, session), size in itertools.product(sessions(int8).items(), (1, 2, 4, 8)):
         if size <= len(texts):

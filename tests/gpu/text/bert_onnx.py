@@ -21,6 +21,7 @@ def bert_session(
     threads: int = 0,
     spinning: bool = False,
     int8: bool = False,
+    fused: bool = False,
 ) -> onnxruntime.InferenceSession:
     """A session with inputs `ids` and `mask`, both (batch, length) int64, and output `vectors`.
 
@@ -28,22 +29,32 @@ def bert_session(
         threads: 0: one a core.
         spinning: Let threads wait busily, which slows down whoever is measured next.
         int8: Quantise weights to int8, each output by its own scale, and activations as they come.
+        fused: Let onnxruntime's own attention take the place of the products that make it up.
     """
-    model = bert_model(tensors, layers=layers, heads=heads)
+    model = bert_model(tensors, layers=layers, heads=heads, fused=fused)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # it warns of constants that a fused graph does not use
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / "bert.onnx"
         onnx.save(model, stored)
         if int8:
             quantised = Path(folder) / "int8.onnx"
-            quantize_dynamic(stored, quantised, weight_type=QuantType.QInt8, per_channel=True)
+            quantize_dynamic(
+                stored,
+                quantised,
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                extra_options={"DefaultTensorType": TensorProto.FLOAT},  # not inferred behind Attention
+            )
             stored = quantised
         return onnxruntime.InferenceSession(str(stored), options, providers=["CPUExecutionProvider"])
 
 
-def bert_model(tensors: Mapping[str, np.ndarray], *, layers: int, heads: int) -> onnx.ModelProto:
+def bert_model(
+    tensors: Mapping[str, np.ndarray], *, layers: int, heads: int, fused: bool = False
+) -> onnx.ModelProto:
     """The graph of `bert_session`."""
     nodes, initializers = [], []
 
@@ -77,7 +88,22 @@ def bert_model(tensors: Mapping[str, np.ndarray], *, layers: int, heads: int) ->
     def split_heads(x: str, order: list[int]) -> str:
         return op("Transpose", op("Reshape", x, split), perm=order)
 
+    def attended(x: str, at: str) -> str:
+        names = [f"{at}.{part}" for part in ("query", "key", "value")]
+        if fused:
+            weights = constant(f"{at}.weight", np.concatenate([tensors[f"{n}.weight"] for n in names]).T)
+            biases = constant(f"{at}.bias", np.concatenate([tensors[f"{n}.bias"] for n in names]))
+            return op("Attention", x, weights, biases, whole, num_heads=heads, domain="com.microsoft")
+        query, key, value = (
+            split_heads(linear(x, name), order)
+            for name, order in zip(names, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
+        )
+        scores = op("Add", op("Div", op("MatMul", query, key), root), penalty)
+        mixed = op("MatMul", op("Softmax", scores, axis=-1), value)
+        return op("Reshape", op("Transpose", mixed, perm=[0, 2, 1, 3]), merge)
+
     present = op("Cast", "mask", to=TensorProto.FLOAT)
+    whole = op("Cast", "mask", to=TensorProto.INT32) if fused else ""
     absent = op("Sub", present, constant("one-f", np.float32(1)))
     penalty = op(
         "Unsqueeze", op("Mul", absent, constant("much", np.float32(1e9))), constant("axes", np.array([1, 2]))
@@ -89,12 +115,7 @@ def bert_model(tensors: Mapping[str, np.ndarray], *, layers: int, heads: int) ->
     x = normalised(op("Add", op("Add", words, places), kind), "embeddings.LayerNorm")
     for i in range(layers):
         at = f"encoder.layer.{i}"
-        query = split_heads(linear(x, f"{at}.attention.self.query"), [0, 2, 1, 3])
-        key = split_heads(linear(x, f"{at}.attention.self.key"), [0, 2, 3, 1])
-        value = split_heads(linear(x, f"{at}.attention.self.value"), [0, 2, 1, 3])
-        scores = op("Add", op("Div", op("MatMul", query, key), root), penalty)
-        mixed = op("MatMul", op("Softmax", scores, axis=-1), value)
-        mixed = op("Reshape", op("Transpose", mixed, perm=[0, 2, 1, 3]), merge)
+        mixed = attended(x, f"{at}.attention.self")
         mixed = linear(mixed, f"{at}.attention.output.dense")
         x = normalised(op("Add", mixed, x), f"{at}.attention.output.LayerNorm")
         wide = op("Gelu", linear(x, f"{at}.intermediate.dense"))
@@ -111,4 +132,5 @@ def bert_model(tensors: Mapping[str, np.ndarray], *, layers: int, heads: int) ->
         [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", width])],
         initializers,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)

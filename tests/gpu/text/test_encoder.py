@@ -26,12 +26,12 @@ TEXTS = st.lists(st.integers(1, LONGEST), min_size=1, max_size=4)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@pytest.fixture(scope="module")
-def runtime():
+@pytest.fixture(scope="module", params=[False, True], ids=["parts", "fused"])
+def runtime(request):
     pytest.importorskip("onnxruntime")
     from tests.gpu.text.bert_onnx import bert_session
 
-    return bert_session(TENSORS, layers=LAYERS, heads=HEADS, threads=1)
+    return bert_session(TENSORS, layers=LAYERS, heads=HEADS, threads=1, fused=request.param)
 
 
 def on_device(xp, tensors):
