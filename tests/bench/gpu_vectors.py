@@ -163,7 +163,7 @@ def _graphs() -> list[tuple[str, Search, float]]:
 
     found.append(_tuned("hnswlib M32 ef", by_hnswlib, widths, built))
     begun = time.perf_counter()
-    use = usearch.Index(ndim=384, metric="ip", dtype="f32", connectivity=16, expansion_add=128)
+    use = usearch.Index(ndim=384, metric="ip", dtype="f32", connectivity=32, expansion_add=200)
     use.add(np.arange(len(vectors)), vectors)
     built = time.perf_counter() - begun
 
@@ -174,7 +174,7 @@ def _graphs() -> list[tuple[str, Search, float]]:
 
         return search
 
-    return [*found, _tuned("usearch HNSW16 ef", by_usearch, widths, built)]
+    return [*found, _tuned("usearch HNSW32 ef", by_usearch, widths, built)]
 
 
 def _scans() -> list[tuple[str, Search, float]]:
