@@ -14,12 +14,9 @@ from numba.core import cgutils
 
 from gpu.compiling import intrinsic
 
-LANES = {"float32": 16, "float64": 8}
-"""Numbers of each kind that a vector of 64 bytes holds."""
-
-TOGETHER = 8
-"""Vectors that are multiplied at once: of float32 half a register, so that twice as many blocks of them
-are there for the threads and each stays in a core's cache."""
+LANES = 8
+"""Numbers in a vector. Of float32 that is half of the widest register: gathers of eight and of sixteen take
+as long a number, and narrower slices pad less and leave more blocks of many vectors for the threads."""
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
@@ -41,8 +38,8 @@ class _Elements(Instruction):  # type: ignore[misc]  # llvmlite has no types
 class _Vectors:
     """Writes vector instructions over arrays of one kind of float."""
 
-    def __init__(self, context: Any, builder: Any, kind: types.Float, lanes: int = 0) -> None:
-        self.builder, self.lanes = builder, lanes or LANES[kind.name]
+    def __init__(self, context: Any, builder: Any, kind: types.Float) -> None:
+        self.builder, self.lanes = builder, LANES
         self.number = context.get_value_type(kind)
         self.bytes = kind.bitwidth // 8
         self.vector = ir.VectorType(self.number, self.lanes)
@@ -170,7 +167,7 @@ def rows_product(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         starts_, values_, columns_, x_, y_ = _pointers(context, builder, signature.args[:5], arguments[:5])
-        vectors = _Vectors(context, builder, values.dtype, TOGETHER)
+        vectors = _Vectors(context, builder, values.dtype)
         one, lanes = ir.Constant(_I64, 1), ir.Constant(_I64, vectors.lanes)
         total = cgutils.alloca_once_value(builder, vectors.zero)
         with cgutils.for_range_slice(builder, arguments[5], arguments[6], one) as (row, _):
@@ -200,7 +197,7 @@ def _by_rows(arrays: int, code: Any) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             pointers = _pointers(context, builder, signature.args[:arrays], arguments[:arrays])
-            vectors = _Vectors(context, builder, kinds[0].dtype, TOGETHER)
+            vectors = _Vectors(context, builder, kinds[0].dtype)
             number = context.cast(builder, arguments[arrays], types.float64, kinds[0].dtype)
             number = vectors.everywhere(number)
             one, lanes = ir.Constant(_I64, 1), ir.Constant(_I64, vectors.lanes)

@@ -16,7 +16,7 @@ from gpu.arrays import Floats, Integers
 from gpu.compiling import kernel
 from gpu.ranks.solving import arrive, dot, less_share, rest, step, turn
 from gpu.ranks.walk import Walk
-from gpu.simd import tall_product, wide_product
+from gpu.simd import LANES, tall_product, wide_product
 from gpu.threads import side_by_side
 
 PARTS = 16
@@ -29,7 +29,7 @@ class _Parts:
     def __init__(self, walk: Walk) -> None:
         slices = walk.slices
         self.layout = (slices.wide_starts, slices.starts, slices.values, slices.columns)
-        wide, lanes = slices.wide, 64 // slices.values.itemsize
+        wide = slices.wide
         cuts = np.linspace(0, int(slices.starts[-1]), PARTS + 1)
         wides = np.searchsorted(slices.wide_starts, cuts[1:-1]).clip(0, wide).tolist()
         talls = np.searchsorted(slices.starts, cuts[1:-1]).clip(0, len(slices.starts) - 1).tolist()
@@ -39,7 +39,7 @@ class _Parts:
             for i in range(PARTS)
             if (wides[i], talls[i]) != (wides[i + 1], talls[i + 1])
         ]
-        self.wide, self.lanes = wide, lanes
+        self.wide = wide
 
     def each(self, work: Callable[[tuple[int, int, int, int], slice], T]) -> list[T]:
         """`work` of each part: its slices, and the entries of a vector that they write.
@@ -51,8 +51,8 @@ class _Parts:
 
     def _entries(self, piece: tuple[int, int, int, int]) -> slice:
         first_wide, last_wide, first, last = piece
-        begin = first_wide if first_wide < last_wide else self.wide + first * self.lanes
-        end = self.wide + last * self.lanes if first < last else last_wide
+        begin = first_wide if first_wide < last_wide else self.wide + first * LANES
+        end = self.wide + last * LANES if first < last else last_wide
         return slice(begin, end)
 
     def multiply(self, piece: tuple[int, int, int, int], x: Floats, y: Floats) -> None:

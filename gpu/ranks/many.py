@@ -16,7 +16,7 @@ from gpu.ranks.graph import CSR
 from gpu.ranks.one import LEAST_SUM, NO_RESET, NOWHERE, TOO_LARGE
 from gpu.ranks.walk import plain
 from gpu.scratch import scratch
-from gpu.simd import TOGETHER, rows_less, rows_product, rows_rest, rows_step, rows_turn
+from gpu.simd import LANES, rows_less, rows_product, rows_rest, rows_step, rows_turn
 from gpu.threads import side_by_side
 
 _PIECE = 1024
@@ -59,17 +59,17 @@ def solve_many(
     residuals = np.empty(len(scores))
 
     def block(first: int) -> int:
-        part = slice(first, first + TOGETHER)
+        part = slice(first, first + LANES)
         layout: Any = (rows.starts, rows.columns, rows.values, rows.scale)
         right: Any = (weights[part], factors[part], scores[part])
-        work = scratch((5 if rows.undirected else 3, graph.nodes * TOGETHER), dtype)
+        work = scratch((5 if rows.undirected else 3, graph.nodes * LANES), dtype)
         limits: Any = (damping, tol, max_iter, residuals[part], work)
         if rows.undirected:
             warm: Any = (rows.back, *right, starts is not None)
             return int(conjugate_many(*layout, *warm, *limits))
         return int(jacobi_many(*layout, *right, *limits))
 
-    iterations = side_by_side(block, range(0, len(scores), TOGETHER))
+    iterations = side_by_side(block, range(0, len(scores), LANES))
     return scores, max(iterations), float(residuals.max()), sums
 
 
@@ -118,7 +118,7 @@ def conjugate_many(
     `gpu.ranks.solving.conjugate`.
     """
     count, nodes = resets.shape
-    lanes = TOGETHER
+    lanes = LANES
     kind = values.dtype.type
     b, z, r, q, p = work[0], work[1], work[2], work[3], work[4]
     parts = np.zeros((4, lanes), values.dtype)
@@ -221,7 +221,7 @@ def jacobi_many(
     `gpu.ranks.solving.jacobi`.
     """
     count, nodes = resets.shape
-    lanes = TOGETHER
+    lanes = LANES
     b, current, following = work[0], work[1], work[2]
     part, sizes = np.zeros(lanes, values.dtype), np.zeros(lanes)
     done = np.zeros(count, np.uint8)

@@ -54,7 +54,7 @@ class Slices:
     @cached_property
     def padded(self) -> int:
         """The length of a vector."""
-        return self.wide + (len(self.starts) - 1) * LANES[self.values.dtype.name]
+        return self.wide + (len(self.starts) - 1) * LANES
 
 
 def slice_rows(lengths: Integers, dtype: type[np.floating]) -> Slices:
@@ -64,11 +64,10 @@ def slice_rows(lengths: Integers, dtype: type[np.floating]) -> Slices:
         lengths: Shape (rows,), int64: the links of each row.
         dtype: numpy.float32 or numpy.float64.
     """
-    lanes = LANES[np.dtype(dtype).name]
-    order, place, wide_starts, starts = _planned(lengths, lanes, WIDE, WINDOW)
+    order, place, wide_starts, starts = _planned(lengths, LANES, WIDE, WINDOW)
     steps = int(starts[-1])
     return Slices(
-        order, place, wide_starts, starts, np.zeros(steps * lanes, dtype), np.zeros(steps * lanes, np.int32)
+        order, place, wide_starts, starts, np.zeros(steps * LANES, dtype), np.zeros(steps * LANES, np.int32)
     )
 
 

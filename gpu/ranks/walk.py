@@ -83,7 +83,7 @@ def walk_in_slices(links: Links, dtype: type[np.floating[Any]]) -> Walk:
     fill = _fill_undirected if undirected else _fill_directed
     shares = back / np.sqrt(unit) if undirected else totals
     parts = (slices.place, slices.wide_starts, slices.starts, slices.values, slices.columns)
-    fill(indptr, indices, weights, shares, LANES[np.dtype(dtype).name], *parts)
+    fill(indptr, indices, weights, shares, LANES, *parts)
     return Walk(undirected, slices, scale, back)
 
 

@@ -70,7 +70,8 @@ def bench_query_graphs() -> list[Row]:
         reset = reset_for(graph.nodes)
         for damping in (0.5, 0.85):
             exact = pagerank(graph, reset, damping=damping, tol=1e-15).scores
-            for tol, peers in ((FINE, ALL), (COARSE, ("scipy",))):
+            # The slow ones apart: they would leave nothing of the others in the cache.
+            for tol, peers in ((FINE, ALL[:1]), (FINE, ALL[1:]), (COARSE, ALL[:1])):
                 solvers = {"casewire": ours(graph, reset, damping, tol)}
                 solvers |= peers_of(graph, reset, damping, tol, peers)
                 kind = "float64" if tol == FINE else "float32"
@@ -256,7 +257,7 @@ def bench_feedback() -> list[Row]:
         )
     for n in (20_000, 100_000):
         for name, make in (("community", community), ("power law", power_law)):
-            for damping, eps in ((0.5, 3e-5), (0.85, 3e-6)):
+            for damping, eps in ((0.5, 3e-5), (0.85, 1e-5)):
                 rows += _votes_on_a_case(make(n, 10 * n), name, damping, eps, 1000 if n == 100_000 else 200)
     return rows
 
