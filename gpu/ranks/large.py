@@ -44,8 +44,8 @@ class _Parts:
     def each(self, work: Callable[[tuple[int, int, int, int], slice], T]) -> list[T]:
         """`work` of each part: its slices, and the entries of a vector that they write.
 
-        The rows that are slices of their own lie before the others, so a part with some of both
-        would not be one stretch; those are done by the part that reaches the last of them.
+        Rows that are slices of their own lie before the others, so a part with some of both has the
+        last of those and the first of these: one stretch.
         """
         return side_by_side(lambda piece: work(piece, self._entries(piece)), self.pieces)
 
