@@ -45,16 +45,18 @@ class DeadlinePassed(TimeoutError):
 
     Attributes:
         required_bytes: What was asked for.
-        lendable_bytes: What could be lent at the last look, what others had been lent taken off.
+        lendable_bytes: What could be lent at the last look, what others had been lent taken off; None
+            where others looked all the time, so that there was none.
     """
 
-    def __init__(self, device: str, required_bytes: int, lendable_bytes: int, waiting: int) -> None:
-        super().__init__(
-            f"{required_bytes:,} bytes of {device} were not free in time: at the last look "
-            f"{max(0, lendable_bytes):,} could be lent, and {waiting} requests came first."
-        )
+    def __init__(self, device: str, required_bytes: int, last_look: tuple[int, int] | None) -> None:
+        told = "others were looking at the leases all the time; allow more of it."
+        if last_look:
+            lendable, first = last_look
+            told = f"at the last look {max(0, lendable):,} could be lent, and {first} requests came first."
+        super().__init__(f"{required_bytes:,} bytes of {device} were not free in time: {told}")
         self.required_bytes = required_bytes
-        self.lendable_bytes = lendable_bytes
+        self.lendable_bytes = last_look[0] if last_look else None
 
 
 class Leases:
@@ -160,7 +162,7 @@ class Lease:
         self._held: Held | None = None
         self._begun = self._ended = False
         self._turn = threading.Lock()  # a cancelled task's last look may still be on, in its thread
-        self._last_look = (0, 0)
+        self._last_look: tuple[int, int] | None = None
 
     def __enter__(self) -> Lease:
         self._begin()
@@ -221,7 +223,7 @@ class Lease:
             left_s = self._until - time.monotonic()
             yield min(pause_s, max(0.0, left_s))
             if left_s <= 0:
-                raise DeadlinePassed(leases.device, self.required_bytes, *self._last_look)
+                raise DeadlinePassed(leases.device, self.required_bytes, self._last_look)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _look(self) -> bool:

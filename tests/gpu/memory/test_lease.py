@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
@@ -74,6 +75,23 @@ def test_what_fits_is_lent_at_once_and_the_rest_is_not(tmp_path_factory, require
                 assert caught.value.required_bytes == each
                 assert caught.value.lendable_bytes == capacity - lent
     assert leases.lendable_bytes() == capacity
+
+
+def test_a_deadline_that_passes_before_any_look_says_so(tmp_path):
+    leases = leases_of(tmp_path, 10)
+    with leases.lease(1):
+        pass
+    folder = os.open(leases._board.folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with (
+            pytest.raises(DeadlinePassed, match="others were looking") as caught,
+            leases.lease(1, deadline_s=0),
+        ):
+            pass
+    finally:
+        os.close(folder)
+    assert caught.value.lendable_bytes is None
 
 
 def test_what_is_lent_counts_beside_what_is_measured(tmp_path):
