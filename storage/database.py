@@ -15,16 +15,24 @@ def _dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def create_engine(database_url: str, *, pool_size: int = 5) -> AsyncEngine:
+IDLE_S = 10.0
+"""A process that is stopped within a transaction keeps its locks no longer than this."""
+
+
+def create_engine(database_url: str, *, pool_size: int = 5, idle_s: float = IDLE_S) -> AsyncEngine:
     """A pool for one process and one event loop; dispose of it with `await engine.dispose()`.
 
     Args:
         database_url: `postgresql://…`; the asyncpg driver is added where no driver is named.
         pool_size: Connections kept open; as many again may be opened under load.
+        idle_s: Seconds after which the server ends a transaction that asks nothing of it any more.
     """
     return create_async_engine(
         with_driver(database_url),
-        connect_args={"async_creator_fn": _connect},
+        connect_args={
+            "async_creator_fn": _connect,
+            "server_settings": {"idle_in_transaction_session_timeout": f"{idle_s * 1000:.0f}"},
+        },
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
