@@ -70,14 +70,15 @@ def side_by_side(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
                 place, part = waiting.pop()
             except IndexError:
                 return
-            found[place] = work(part)
+            try:
+                found[place] = work(part)
+            except BaseException:
+                waiting.clear()
+                raise
 
     helpers = [pool.submit(take) for _ in range(min(most, len(parts)) - 1)]
     try:
         take()
-    except BaseException:
-        waiting.clear()
-        raise
     finally:
         # One that no thread has taken up has nothing left to do, since the caller took all parts.
         ended = [helper for helper in helpers if not helper.cancel()]

@@ -11,7 +11,6 @@ import functools
 import importlib
 import importlib.util
 import time
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -31,52 +30,15 @@ from gpu import (
 )
 from gpu.vectors import autoencoder_gradients
 from tests.bench.racing import Call, Row, race
-from tests.bench.real_embeddings import embeddings
+from tests.bench.vector_peers import RECALL, Search, by_numpy, data, graphs, recall, scans, tuned
 
-Vectors = NDArray[np.float32]
-Search = Callable[[Vectors], Any]
-
-RECALL = 0.995
 SINGLE = 25
 """Queries of one timed call that takes them one by one."""
 
 
-@functools.cache
-def _data() -> tuple[Vectors, Vectors, str]:
-    found = embeddings()
-    if found is not None:
-        return *found, "embeddings"
-    rng = np.random.default_rng(1)
-    directions, means = rng.standard_normal((48, 384)), rng.standard_normal((2000, 384))
-    crowds = means[rng.integers(0, 2000, 100_342)] + 0.3 * rng.standard_normal((100_342, 48)) @ directions
-    unit = (crowds / np.linalg.norm(crowds, axis=1, keepdims=True)).astype(np.float32)
-    return unit[342:], unit[:342], "random crowds"
-
-
-@functools.cache
-def _truth() -> tuple[Vectors, Vectors]:
-    """All scores, and the tenth best of each query."""
-    vectors, queries, _ = _data()
-    scores = queries @ vectors.T
-    return scores, np.partition(scores, -10, axis=1)[:, -10]
-
-
-def _recall(found: NDArray[Any]) -> float:
-    """The share of the ten that are as near as the tenth nearest, equal ones counting alike."""
-    scores, tenth = _truth()
-    hits = np.take_along_axis(scores, np.asarray(found)[:, :10].astype(np.int64), 1)
-    return float((hits >= tenth[:, None] - 1e-6).mean())
-
-
-def _by_numpy(queries: Vectors, vectors: Vectors) -> NDArray[Any]:
-    scores = queries @ vectors.T
-    best = np.argpartition(-scores, 10, axis=1)[:, :10]
-    return np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, 1), axis=1), 1)
-
-
 def bench_top_k() -> list[Row]:
     """The ten best of 100,000 vectors, exactly, for one query and for 64."""
-    vectors, queries, what = _data()
+    vectors, queries, what = data()
     halves = vectors.astype(np.float16)
     faiss, usearch = importlib.import_module("faiss"), importlib.import_module("usearch.index")
     flat = faiss.IndexFlatIP(384)
@@ -92,7 +54,7 @@ def bench_top_k() -> list[Row]:
     searches: dict[str, dict[str, Search]] = {
         wide: {
             ours: lambda some: top_k(some, vectors, 10)[1],
-            "numpy": lambda some: _by_numpy(some, vectors),
+            "numpy": lambda some: by_numpy(some, vectors),
             "faiss flat": lambda some: flat.search(some, 10)[1],
             "usearch exact": lambda some: by_usearch(some, vectors),
         },
@@ -104,7 +66,7 @@ def bench_top_k() -> list[Row]:
     }
     rows = []
     for kind, group in searches.items():
-        accuracy = {name: f"recall@10 {_recall(search(queries)):.4f}" for name, search in group.items()}
+        accuracy = {name: f"recall@10 {recall(search(queries)):.4f}" for name, search in group.items()}
         for count in (1, 64):
             calls: dict[str, Call] = {
                 name: functools.partial(search, queries[:count]) for name, search in group.items()
@@ -114,102 +76,9 @@ def bench_top_k() -> list[Row]:
     return rows
 
 
-def _tuned(
-    name: str, search: Callable[[int], Search], settings: Iterable[int], built_s: float
-) -> tuple[str, Search, float]:
-    """The first setting that reaches the recall wanted, or the last; with its recall and build time."""
-    _, queries, _ = _data()
-    found, recall, last = search(0), 0.0, 0
-    for last in settings:
-        found = search(last)
-        recall = _recall(found(queries))
-        if recall >= RECALL:
-            break
-    return f"{name} {last}, built in {built_s:.0f} s", found, recall
-
-
-def _graphs() -> list[tuple[str, Search, float]]:
-    vectors, _, _ = _data()
-    faiss, hnswlib = importlib.import_module("faiss"), importlib.import_module("hnswlib")
-    usearch = importlib.import_module("usearch.index")
-    widths = (32, 48, 64, 96, 128, 160, 192, 256, 384, 512, 1024)
-
-    begun = time.perf_counter()
-    graph = faiss.IndexHNSWFlat(384, 32, faiss.METRIC_INNER_PRODUCT)
-    graph.hnsw.efConstruction = 200
-    graph.add(vectors)
-    built = time.perf_counter() - begun
-
-    def by_faiss(width: int) -> Search:
-        def search(some: Vectors) -> Any:
-            graph.hnsw.efSearch = width
-            return graph.search(some, 10)[1]
-
-        return search
-
-    found = [_tuned("faiss HNSW32 ef", by_faiss, widths, built)]
-    begun = time.perf_counter()
-    lib = hnswlib.Index("ip", 384)
-    lib.init_index(len(vectors), ef_construction=200, M=32)
-    lib.add_items(vectors)
-    built = time.perf_counter() - begun
-
-    def by_hnswlib(width: int) -> Search:
-        def search(some: Vectors) -> Any:
-            lib.set_ef(max(width, 10))
-            return lib.knn_query(some, 10)[0]
-
-        return search
-
-    found.append(_tuned("hnswlib M32 ef", by_hnswlib, widths, built))
-    begun = time.perf_counter()
-    use = usearch.Index(ndim=384, metric="ip", dtype="f32", connectivity=32, expansion_add=200)
-    use.add(np.arange(len(vectors)), vectors)
-    built = time.perf_counter() - begun
-
-    def by_usearch(width: int) -> Search:
-        def search(some: Vectors) -> Any:
-            use.expansion_search = max(width, 10)
-            return use.search(some, 10).keys.reshape(len(some), -1)
-
-        return search
-
-    return [*found, _tuned("usearch HNSW32 ef", by_usearch, widths, built)]
-
-
-def _scans() -> list[tuple[str, Search, float]]:
-    vectors, queries, _ = _data()
-    faiss = importlib.import_module("faiss")
-    flat = faiss.IndexFlatIP(384)
-    flat.add(vectors)
-    packed = faiss.IndexScalarQuantizer(384, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
-    packed.train(vectors)
-    packed.add(vectors)
-    begun = time.perf_counter()
-    lists = faiss.IndexIVFFlat(faiss.IndexFlatIP(384), 384, 256, faiss.METRIC_INNER_PRODUCT)
-    lists.train(vectors)
-    lists.add(vectors)
-    built = time.perf_counter() - begun
-
-    def by_lists(probes: int) -> Search:
-        def search(some: Vectors) -> Any:
-            lists.nprobe = max(probes, 1)
-            return lists.search(some, 10)[1]
-
-        return search
-
-    fixed: dict[str, Search] = {
-        "numpy exact": lambda some: _by_numpy(some, vectors),
-        "faiss flat": lambda some: flat.search(some, 10)[1],
-        "faiss SQ8": lambda some: packed.search(some, 10)[1],
-    }
-    probing = _tuned("faiss IVF256 nprobe", by_lists, (16, 24, 32, 48, 64, 96, 128), built)
-    return [*((name, search, _recall(search(queries))) for name, search in fixed.items()), probing]
-
-
 def bench_bits() -> list[Row]:
     """The ten best by codes of signs, each peer at its least setting that reaches the recall."""
-    vectors, queries, what = _data()
+    vectors, queries, what = data()
     bit_index(vectors[:1000])  # compiles
     begun = time.perf_counter()
     index = bit_index(vectors)
@@ -219,10 +88,10 @@ def bench_bits() -> list[Row]:
     def by_bits(shortlist: int) -> Search:
         return lambda some: bit_top_k(index, some, 10, shortlist=max(shortlist, 100), rescore=100)[1]
 
-    name, search, recall = _tuned("shortlist", by_bits, (1000, 1500, 2000, 2500, 3000, 4000, 6000), built)
-    others = _graphs() + _scans()
+    name, search, share = tuned("shortlist", by_bits, (1000, 1500, 2000, 2500, 3000, 4000, 6000), built)
+    others = graphs() + scans()
     accuracy = {other: f"recall@10 {reached:.4f}" for other, _, reached in others}
-    accuracy[ours] = f"recall@10 {recall:.4f} with {name}"
+    accuracy[ours] = f"recall@10 {share:.4f} with {name}"
     searches = {ours: search, **{other: found for other, found, _ in others}}
 
     def one_by_one(search: Search) -> Call:
@@ -252,7 +121,7 @@ def bench_bits() -> list[Row]:
 
 def bench_map() -> list[Row]:
     """A map of 32 × 32 units, the same start, epochs and radii; MiniSom's steps scaled up."""
-    vectors, _, what = _data()
+    vectors, _, what = data()
     peer, small = importlib.import_module("xpysom"), importlib.import_module("minisom")
     epochs, first, last = 3, 16.0, 1.0
     radii = [first * (last / first) ** (epoch / epochs) for epoch in range(epochs)]
@@ -294,7 +163,7 @@ def bench_map() -> list[Row]:
 
 def bench_kmeans() -> list[Row]:
     """Lloyd's iterations from the same centres, as many on both sides."""
-    vectors, _, what = _data()
+    vectors, _, what = data()
     clusters, faiss = importlib.import_module("sklearn.cluster"), importlib.import_module("faiss")
     turns = 5
     rows = []
@@ -323,7 +192,7 @@ def bench_kmeans() -> list[Row]:
 
 def bench_autoencoder() -> list[Row]:
     """One pass of a sparse autoencoder, its slopes sparse and, as array operations have them, dense."""
-    vectors, _, what = _data()
+    vectors, _, what = data()
     some = vectors[np.random.default_rng(2).permutation(len(vectors))[:20_000]]
     sparse = autoencoder_gradients._add_sparse
     options: dict[str, Any] = {"epochs": 2, "seed": 1}
@@ -355,7 +224,7 @@ def bench_gpu() -> list[Row]:
     if cuda_problem():
         return []
     cp = importlib.import_module("cupy")
-    vectors, queries, what = _data()
+    vectors, queries, what = data()
     on_gpu, asked = cp.asarray(vectors), cp.asarray(queries)
     index = bit_index(on_gpu)
 
@@ -384,7 +253,7 @@ def bench_gpu() -> list[Row]:
             torch.topk(torch.as_tensor(some, device="cuda") @ on_torch.T, 10).indices
         )
     accuracy = {
-        name: f"recall@10 {_recall(np.asarray(cp.asarray(search(asked)).get())):.4f}"
+        name: f"recall@10 {recall(np.asarray(cp.asarray(search(asked)).get())):.4f}"
         for name, search in searches.items()
     }
     rows = []

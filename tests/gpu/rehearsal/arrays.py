@@ -144,7 +144,7 @@ class ndarray:
     def sort(self, axis=-1, kind=None) -> None:
         stable(kind)
         if not self._array.flags.c_contiguous:
-            raise NotImplementedError("Sorting non-contiguous array is not supported.")
+            raise NotImplementedError("Only an array whose rows lie side by side is sorted in place.")
         self._array.sort(axis=axis, kind="stable")
 
     def partition(self, kth, axis=-1) -> None:
