@@ -14,9 +14,14 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import httpx
 import psutil
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import make_url
 
 from storage.data_folder import DataFolder, Owner, read_owner
 
@@ -30,6 +35,12 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+async def connect(owner: Owner) -> Any:
+    """A connection to the private PostgreSQL of an instance."""
+    url = make_url(owner.database_url)
+    return await asyncpg.connect(host=url.query["host"], user=url.username, database=url.database)
 
 
 class Instance:
@@ -81,13 +92,27 @@ class Instance:
         self._keeper = asyncio.create_task(self._keep(), name="process manager")
 
     async def ready(self, timeout_s: float = _START_S) -> None:
-        """Wait until it answers."""
+        """Wait until it answers, and until its Redis and its PostgreSQL do, which may be starting again."""
         async with asyncio.timeout(timeout_s), httpx.AsyncClient(base_url=self.url, timeout=2) as http:
             while True:
                 with contextlib.suppress(httpx.HTTPError):
-                    if (await http.get("/healthz")).is_success:
+                    if (await http.get("/healthz")).is_success and await self._services_answer():
                         return
                 await asyncio.sleep(0.1)
+
+    async def _services_answer(self) -> bool:
+        owner = self.owner
+        if owner is None:
+            return False
+        redis: Any = Redis.from_url(owner.redis_url)
+        try:
+            await redis.ping()
+            await (await connect(owner)).close()
+        except (RedisError, OSError, asyncpg.PostgresError):
+            return False
+        finally:
+            await redis.aclose()
+        return True
 
     async def stop(self) -> int:
         """End it in good order; the exit code, and a kill after a minute."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import asyncpg
 import orjson
 from redis.asyncio import Redis
-from sqlalchemy import make_url
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 
 from server.queues import JobQueues
 from storage.keys import shard_keys
-from tests.proof.instance import Instance
+from tests.proof.instance import Instance, connect
 from tests.proof.load import Load
 from tests.proof.people import Person
 
@@ -37,7 +37,8 @@ async def _left_over(instance: Instance) -> list[str]:
     """What has not left outbox, awaited effects, journal and queues although nothing is at work."""
     owner = instance.owner
     assert owner is not None
-    redis: Any = Redis.from_url(owner.redis_url)
+    # Patient: the last kill may have been a moment ago.
+    redis: Any = Redis.from_url(owner.redis_url, retry=Retry(ConstantBackoff(0.5), int(_SETTLE_S)))
     queues = JobQueues(owner.redis_url)
     try:
         left: dict[str, int] = {}
@@ -64,8 +65,7 @@ async def _transitions(instance: Instance) -> list[dict[str, Any]]:
     """Every transition of the custody chains, those of a topic in their order."""
     owner = instance.owner
     assert owner is not None
-    url = make_url(owner.database_url)
-    connection = await asyncpg.connect(host=url.query["host"], user=url.username, database=url.database)
+    connection = await connect(owner)
     try:
         rows = await connection.fetch(
             "SELECT content FROM journal WHERE what = 'transition' ORDER BY topic, seq"
