@@ -31,10 +31,18 @@ class Received(Event, name="received", source="handler"):
     bytes: int
 
 
+class Gathered(Event, name="gathered", source="handler"):
+    """All bytes are there under a passing name, `parts`, and not yet in the blob store."""
+
+    parts: str = Field(min_length=1, max_length=4096)
+    bytes: int
+
+
 class Interrupted(Event, name="interrupted", source="handler"):
-    """The sender's connection ended before the last byte."""
+    """The sender's connection ended before the last byte; `received` bytes are kept."""
 
     reason: str
+    received: int = 0
 
 
 class Resumed(Event, name="resumed", source="handler"):
@@ -49,6 +57,13 @@ class Refused(Event, name="refused", source="handler"):
     """The bytes cannot be accepted: too large, empty."""
 
     reason: str
+
+
+class Assembled(Result, name="assembled"):
+    """What was gathered is in the blob store under its SHA-256."""
+
+    sha256: str
+    bytes: int
 
 
 class Verified(Result, name="verified"):
@@ -81,6 +96,9 @@ class Extracted(Result, name="extracted"):
     chunks: int
     children: int = 0
     title: str = ""
+    ocr_pages: int = 0
+    notice: str = ""
+    """What the user should know of the reading, such as pages that could not be read."""
 
 
 class NeedsPassword(Result, name="needs_password"):
@@ -127,11 +145,43 @@ class Summarised(Result, name="summarised"):
 
 
 class Retry(Event, name="retry", source="client", role="editor"):
-    """Do again what broke, and only that."""
+    """Do again what broke, and only that; a file that never came whole is expected anew."""
 
 
 class Cancel(Event, name="cancel", source="client", role="editor"):
     """Stop, and forget what was begun."""
+
+
+class Remove(Event, name="remove", source="client", role="editor"):
+    """Delete the evidence: hidden at once, gone after a time of grace."""
+
+
+class Restore(Event, name="restore", source="client", role="editor"):
+    """Within the time of grace: keep it after all."""
+
+
+class Erase(Event, name="erase", source="client", role="owner"):
+    """End the time of grace now."""
+
+
+class GraceOver(Event, name="grace_over", source="timer"):
+    """Nobody wanted it back."""
+
+
+class Swept(Event, name="swept", source="handler"):
+    """What it belongs to, its case or the evidence it was found in, is being deleted."""
+
+
+class Forgotten(Result, name="forgotten"):
+    """Nothing of the evidence is left in any store but the record of its custody."""
+
+
+@dataclass(frozen=True)
+class AssembleUpload(Effect, queue="cpu", deadline_s=86_400):
+    """Put the gathered bytes in their order, hash them, store them. Answered by assembled."""
+
+    parts: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -188,3 +238,29 @@ class SummariseEvidence(Effect, queue="cpu", deadline_s=300):
     """Pick the most central sentences. Answered by summarised."""
 
     evidence: int
+
+
+@dataclass(frozen=True)
+class HideEvidence(Effect, queue="inline"):
+    """Take evidence and what was found in it out of every search, or bring it back. Nobody awaits it."""
+
+    evidence: int
+    hidden: bool
+
+
+@dataclass(frozen=True)
+class ForgetEvidence(Effect, queue="cpu", deadline_s=900):
+    """Delete what an upload has brought, in every store. Answered by forgotten."""
+
+    topic: str
+    evidence: int
+    upload: str
+    actor: str
+
+
+@dataclass(frozen=True)
+class DropParts(Effect, queue="inline"):
+    """Forget what has been received of an upload that will not go on. Nobody awaits it."""
+
+    upload: str
+    parts: str

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from starlette.requests import ClientDisconnect
 
 from machines.snapshot import Snapshot
-from machines.upload import RECEIVE_SILENCE_S
+from machines.upload_actions import RECEIVE_SILENCE_S
 from server.engine import Engine
 from server.errors import Clash, Denied, Invalid, TooLarge
 from storage.blobs import Blobs, BlobWriter

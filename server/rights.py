@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from machines.event import Role
+from machines.topics import case_of
 from server.admission import Visitor
 from storage.cases import Cases
 from storage.people import Person
@@ -33,7 +34,7 @@ Watcher = Callable[[], None]
 class Rights:
     """Roles by (user, topic).
 
-    A case's topic gives the member's role; `user:<id>` belongs to that user; `system` to the
+    A case's topics give the member's role; `user:<id>` belongs to that user; `system` to the
     administrators. Nothing else gives any role.
 
     Attributes:
@@ -54,13 +55,14 @@ class Rights:
             return "owner" if name == user.id else None
         if topic == "system":
             return "owner" if user.is_admin else None
-        if prefix != "case" or not name or "\0" in name:  # PostgreSQL takes no NUL, not even to compare
+        case = case_of(topic)
+        if not case or "\0" in case:  # PostgreSQL takes no NUL, not even to compare
             return None
         known = self._known.setdefault(user.id, {})
         until, role = known.get(topic, (0.0, None))
         if until <= time.monotonic():
             asked = time.monotonic()
-            role = await self._cases.role(name, user.id)
+            role = await self._cases.role(case, user.id)
             self._note(user.id, known, topic, asked, role)
         return role
 
@@ -77,24 +79,24 @@ class Rights:
         return [topic for topic in topics if visitor.limits.reach(topic)]
 
     async def ask(self, topic: str, users: Iterable[str]) -> None:
-        """Look anew, with one question, at the roles of all these users on a case's topic."""
-        prefix, _, name = topic.partition(":")
-        if prefix != "case":
+        """Look anew, with one question, at the roles of all these users on a topic of a case."""
+        case = case_of(topic)
+        if not case:
             return
         known = {user: self._known.setdefault(user, {}) for user in users}
         asked = time.monotonic()
         roles: dict[str, Role | None]
         if len(known) <= _FEW:  # together with those of other topics
-            found = await asyncio.gather(*(self._cases.role(name, user) for user in known))
+            found = await asyncio.gather(*(self._cases.role(case, user) for user in known))
             roles = dict(zip(known, found, strict=True))
         else:
-            roles = {**await self._cases.roles(name, list(known))}
+            roles = {**await self._cases.roles(case, list(known))}
         for user, topics in known.items():
             self._note(user, topics, topic, asked, roles.get(user))
 
     def known_until(self, user: str, topic: str) -> float:
         """Until when, on the monotonic clock, what `role` last said of a user and a topic may be believed."""
-        if not topic.startswith("case:"):
+        if not case_of(topic):
             return math.inf
         return self._known.get(user, {}).get(topic, (0.0, None))[0]
 

@@ -12,6 +12,7 @@ from hashlib import sha256
 from secrets import token_hex, token_urlsafe
 
 from machines.event import Role
+from machines.topics import case_of
 from storage.tokens import ApiTokens, Scope, TokenRow
 
 MOST_TOKENS = 100
@@ -45,8 +46,7 @@ class Limits:
         """Whether a topic may be seen at all."""
         if self.until <= time.time() or (topic == "system" and not self.administers):
             return False
-        prefix, _, name = topic.partition(":")
-        return self.cases is None or (prefix == "case" and name in self.cases)
+        return self.cases is None or case_of(topic) in self.cases
 
     def cap(self, role: Role | None, topic: str) -> Role | None:
         """What is left of a role on a topic."""

@@ -153,6 +153,69 @@ def upload_forged(life: Life) -> None:
     life.start("VerifyUpload")
 
 
+def _ready(life: Life, **data: Any) -> None:
+    _analysing(life, **data)
+    for effect, event, result in ANALYSES:
+        life.done(effect, event, **result)
+
+
+def upload_removed(life: Life) -> None:
+    _ready(life)
+    life.client("remove", role="viewer")
+    life.client("remove", role="editor", actor="ann")
+    life.client("erase", role="editor")
+    life.client("restore", role="editor")
+    life.client("remove", role="editor")
+    life.timer("grace_over")
+    life.broke("ForgetEvidence", "the index is away")
+    life.client("retry", role="editor")
+    life.done("ForgetEvidence", "forgotten")
+    life.client("restore")
+
+
+def upload_locked_removed(life: Life) -> None:
+    _extracting(life)
+    life.done("ExtractText", "needs_password", reason="the file asks for a password")
+    life.client("remove", role="editor")
+    life.client("restore", role="editor")
+    life.client("remove", role="editor")
+    life.client("erase", role="owner")
+    life.done("ForgetEvidence", "forgotten")
+
+
+def upload_failed_removed(life: Life) -> None:
+    _extracting(life)
+    life.broke("ExtractText", "the file is damaged")
+    life.client("remove", role="editor")
+    life.client("restore", role="editor")
+    life.client("remove", role="editor")
+    life.handler("swept")
+    life.done("ForgetEvidence", "forgotten")
+
+
+def upload_in_parts(life: Life) -> None:
+    life.begin(source="client", role="editor", filename="mail.pst", bytes=90)
+    life.handler("interrupted", reason="the connection ended", received=40)
+    life.handler("resumed")
+    life.handler("gathered", parts="disk:1", bytes=90)
+    life.broke("AssembleUpload", "the disk is full")
+    life.client("retry", role="editor")
+    life.done("AssembleUpload", "assembled", sha256=SHA, bytes=90)
+    life.start("VerifyUpload")
+    life.client("cancel", role="editor")
+    life.done("ForgetEvidence", "forgotten")
+
+
+def upload_expected_anew(life: Life) -> None:
+    life.begin(source="client", role="editor", filename="report.pdf", bytes=90)
+    life.timer("silent")
+    life.timer("silent")
+    life.client("remove", role="editor")
+    life.client("retry", role="editor")
+    life.handler("swept")
+    life.client("retry")
+
+
 FOUND = [{"node": 11, "score": 0.75}, {"node": 12, "score": 0.5}]
 
 
@@ -363,6 +426,11 @@ LIVES: dict[str, dict[str, Scene]] = {
         upload_half_broken,
         upload_overruns,
         upload_forged,
+        upload_removed,
+        upload_locked_removed,
+        upload_failed_removed,
+        upload_in_parts,
+        upload_expected_anew,
     ),
 }
 """Kind → name → life."""
