@@ -46,7 +46,8 @@ def test_a_stage_that_was_left_is_not_live_whatever_its_work_says() -> None:
     snapshot = walk.last.snapshot
     assert list(live_stages(snapshot.configuration, snapshot.context)) == ["extracting"]
     assert busy_since(snapshot.configuration, snapshot.context) == walk.at
-    walk.send("cancel", source="client")
+    walk.send("swept")
+    walk.send("forgotten", effect=walk.effect("ForgetEvidence"))
     snapshot = walk.last.snapshot
     assert snapshot.context["work"]["extracting"]["status"] == "queued"
     assert live_stages(snapshot.configuration, snapshot.context) == {}

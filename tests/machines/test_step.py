@@ -73,6 +73,7 @@ def test_an_impossible_configuration_is_refused(configuration: list[str]) -> Non
 
 def test_an_ended_machine_takes_nothing_more() -> None:
     walk = extracted_upload().send("cancel", source="client")
+    walk.send("forgotten", effect=walk.effect("ForgetEvidence"))
     with pytest.raises(NotAllowed, match="ended"):
         walk.send("cancel", source="client")
 

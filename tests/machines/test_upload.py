@@ -3,6 +3,8 @@
 import pytest
 
 from machines.errors import BadPayload, Forbidden, NotAllowed, Stale
+from machines.upload_actions import GRACE_S
+from machines.upload_events import HideEvidence
 from tests.machines.walk import Walk, extracted_upload, verified_upload
 
 QUEUED = {
@@ -120,9 +122,45 @@ def test_cancelling_settles_everything_awaited() -> None:
     walk = extracted_upload()
     awaited = set(walk.last.snapshot.awaiting)
     walk.send("cancel", source="client")
-    assert walk.configuration == {"cancelled"}
+    assert walk.configuration == {"forgetting"}
     assert set(walk.last.settled) == awaited
+    walk.send("forgotten", effect=walk.effect("ForgetEvidence"))
+    assert walk.configuration == {"cancelled"}
     assert walk.last.snapshot.terminated
+
+
+def test_removed_evidence_is_hidden_at_once_and_gone_after_the_time_of_grace() -> None:
+    walk = extracted_upload()
+    finish(walk, *QUEUED, "indexing")
+    walk.send("remove", source="client")
+    assert walk.configuration == {"leaving"}
+    assert [*walk.last.effects.values()] == [HideEvidence(7, True)]
+    assert walk.context["grace_until"] == walk.at + GRACE_S
+    walk.send("grace_over", source="timer")
+    walk.send("forgotten", effect=walk.effect("ForgetEvidence"))
+    assert walk.configuration == {"deleted"}
+    assert walk.last.snapshot.terminated
+
+
+def test_restored_evidence_is_as_it_was_and_nobody_is_told_of_it_as_new() -> None:
+    walk = extracted_upload()
+    finish(walk, *QUEUED, "indexing")
+    before = walk.context
+    walk.send("remove", source="client")
+    walk.send("restore", source="client")
+    assert walk.configuration == {"ready"}
+    assert [*walk.last.effects.values()] == [HideEvidence(7, False)]
+    assert walk.context == before
+    assert walk.last.snapshot.timers == {}
+
+
+def test_a_deletion_that_breaks_can_be_tried_again() -> None:
+    walk = extracted_upload().send("swept")
+    walk.send("broke", effect=walk.effect("ForgetEvidence"), stage="forgetting", reason="the disk is full")
+    assert walk.configuration == {"stranded"}
+    walk.send("retry", source="client")
+    walk.send("forgotten", effect=walk.effect("ForgetEvidence"))
+    assert walk.configuration == {"deleted"}
 
 
 def test_a_file_without_text_is_ready_and_says_so() -> None:
