@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from machines.event import Source
-from storage.blobs import Blobs
 
 
 class Spawned(Protocol):
@@ -31,7 +29,7 @@ class UploadEngine(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """A file inside evidence.
+    """A file from inside evidence, stored as a blob.
 
     Attributes:
         key: The same for the same file in every run, such as `<effect>:attachment:0`.
@@ -42,36 +40,27 @@ class Finding:
 
     key: str
     filename: str
-    content: bytes
+    sha256: str
+    bytes: int
     topic: str
     parent: int
     owner: str
 
 
 class Adoption:
-    """Stores a file and starts the upload machine that will analyse it."""
+    """Starts the upload machine that will analyse a file."""
 
-    def __init__(self, engine: UploadEngine, blobs: Blobs) -> None:
+    def __init__(self, engine: UploadEngine) -> None:
         self._engine = engine
-        self._blobs = blobs
 
     async def __call__(self, finding: Finding) -> str:
         """Start, or find already started, the machine for a finding; returns its id."""
-        sha256, size = await asyncio.to_thread(self._store, finding.content)
-        data = {"filename": finding.filename, "bytes": size, "parent": finding.parent}
+        data = {"filename": finding.filename, "bytes": finding.bytes, "parent": finding.parent}
         spawned = await self._engine.spawn(
             "upload", finding.topic, data, source="handler", actor=finding.owner, event_id=finding.key
         )
         await self._engine.send(
-            spawned.machine, "received", {"sha256": sha256, "bytes": size},
+            spawned.machine, "received", {"sha256": finding.sha256, "bytes": finding.bytes},
             source="handler", actor=finding.owner, event_id=f"{finding.key}:received",
         )  # fmt: skip
         return spawned.machine
-
-    def _store(self, content: bytes) -> tuple[str, int]:
-        writer = self._blobs.open_writer()
-        try:
-            writer.write(content)
-            return writer.commit()
-        finally:
-            writer.abort()

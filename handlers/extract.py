@@ -1,22 +1,31 @@
-"""From a file to stored text, pages and chunks; what is attached starts uploads of its own."""
+"""From a file to stored text, pages and chunks; what is inside it starts uploads of its own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from handlers.adopt import Finding
 from handlers.chunking import cut
+from handlers.inside import Inside
 from handlers.job import Job, Permanent
-from handlers.parsing.parsed import Attachment, Parsed, PasswordNeeded, Unreadable
+from handlers.parsing.parsed import Parsed, PasswordNeeded, Source, Unreadable
+from handlers.sandbox import NOTHING_INSIDE, Check, Progress, Room, Sink
 from machines.upload_events import Extracted, ExtractText, NeedsPassword
 from storage.blobs import BlobMissing, Blobs
 from storage.evidence import EvidenceRow, EvidenceStore, UnknownEvidence
 
 MAX_NESTING = 8
 """Levels of evidence within evidence; what lies deeper stays where it is, and the user is told."""
+
+ROOM = Room(files=100_000, bytes=64 << 30)
+"""Most that may come out of one file."""
+
+UNFOLDS_AT_MOST = 250
+"""So many times its own size may come out of a file that unfolds to more than `UNFOLDS_FREELY` bytes."""
+UNFOLDS_FREELY = 256 << 20
 
 Adopt = Callable[[Finding], Awaitable[str]]
 Password = Callable[[str], Awaitable[str]]
@@ -27,13 +36,7 @@ class Reader(Protocol):
     """Reads untrusted files; see `handlers.sandbox.Sandbox.read`."""
 
     async def read(
-        self,
-        path: Path,
-        media_type: str,
-        password: str,
-        *,
-        progress: Callable[[int, int], Awaitable[None]],
-        check: Callable[[], Awaitable[None]],
+        self, source: Source, *, progress: Progress, check: Check, sink: Sink, room: Room
     ) -> Parsed: ...
 
 
@@ -46,8 +49,9 @@ async def extract_text(
     reader: Reader,
     password: Password,
     adopt: Adopt,
+    room: Room = ROOM,
 ) -> Extracted | NeedsPassword:
-    """Read the file, store its text and chunks, adopt its attachments.
+    """Read the file, store its text and chunks, adopt what is inside.
 
     Raises:
         Permanent: The file cannot be read, or is gone; the reason names what is wrong with it.
@@ -61,12 +65,12 @@ async def extract_text(
     except BlobMissing as error:
         raise Permanent("the uploaded bytes are gone; upload the file again") from error
 
-    async def progress(done: int, total: int) -> None:
-        await job.progress(done, total, "pages")
-
     secret = await password(effect.secret) if effect.secret else ""
+    source = Source(path, row.media_type, secret, row.filename)
+    room = await _room(row, evidence, room)
+    inside = Inside(blobs)
     try:
-        parsed = await reader.read(path, row.media_type, secret, progress=progress, check=job.check)
+        parsed = await reader.read(source, progress=job.progress, check=job.check, sink=inside, room=room)
     except Unreadable as error:
         raise Permanent(str(error)) from error
     except PasswordNeeded as error:
@@ -74,9 +78,11 @@ async def extract_text(
         return NeedsPassword(
             effect=job.id, reason="the password has expired; give it again" if expired else str(error)
         )
+    finally:
+        await inside.close()
     chunks = await asyncio.to_thread(cut, parsed.text, parsed.pages, parsed.lines)
     await job.check()
-    attachments, meta = await _adoptable(row, parsed, evidence)
+    meta = _facts(parsed, inside)
     title = parsed.title or PurePath(row.filename.replace("\\", "/")).stem or row.filename
     try:
         await evidence.store_text(
@@ -84,13 +90,14 @@ async def extract_text(
         )
     except UnknownEvidence as error:
         raise Permanent(str(error)) from error
-    for i, attachment in enumerate(attachments):
-        await job.progress(i, len(attachments), "attachments")
+    for i, stored in enumerate(inside.stored):
+        await job.progress(i, len(inside.stored), "attachments")
         await adopt(
             Finding(
                 key=f"{job.machine}:{row.id}:attachment:{i}",
-                filename=attachment.filename,
-                content=attachment.content,
+                filename=stored.filename,
+                sha256=stored.sha256,
+                bytes=stored.bytes,
                 topic=job.topic,
                 parent=row.id,
                 owner=effect.actor,
@@ -101,17 +108,24 @@ async def extract_text(
         pages=len(parsed.pages),
         characters=len(parsed.text),
         chunks=len(chunks),
-        children=len(attachments),
+        children=len(inside.stored),
         title=title,
     )
 
 
-async def _adoptable(
-    row: EvidenceRow, parsed: Parsed, evidence: EvidenceStore
-) -> tuple[list[Attachment], dict[str, Any]]:
-    """The attachments that are not nested too deeply, and the facts with a notice about the others."""
-    if not parsed.attachments or await evidence.depth(row.id) + 1 < MAX_NESTING:
-        return parsed.attachments, parsed.meta
-    said = f"{len(parsed.attachments)} attachments lie more than {MAX_NESTING} levels deep and were not read"
-    notices = [notice for notice in (parsed.meta.get("notice"), said) if notice]
-    return [], parsed.meta | {"notice": "; ".join(notices)}
+async def _room(row: EvidenceRow, evidence: EvidenceStore, room: Room) -> Room:
+    """What may come out of a file: nothing too deep, and not much more than its size lets one expect."""
+    if await evidence.depth(row.id) + 1 >= MAX_NESTING:
+        return NOTHING_INSIDE
+    return Room(room.files, min(room.bytes, max(UNFOLDS_FREELY, UNFOLDS_AT_MOST * row.bytes)))
+
+
+def _facts(parsed: Parsed, inside: Inside) -> dict[str, Any]:
+    """The facts that the reader tells, and those about what was inside."""
+    meta = dict(parsed.meta)
+    if inside.derived:
+        meta["derived"] = [derived._asdict() for derived in inside.derived]
+    if inside.refused:
+        said = f"{inside.refused} attachments lie more than {MAX_NESTING} levels deep and were not read"
+        meta["notice"] = "; ".join(notice for notice in (meta.get("notice"), said) if notice)
+    return meta

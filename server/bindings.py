@@ -86,7 +86,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 blobs=blobs,
                 reader=sandbox,
                 password=password,
-                adopt=Adoption(setup.engine, blobs),
+                adopt=Adoption(setup.engine),
             ),
             EmbedChunks: partial(
                 embed_chunks,

@@ -1,55 +1,65 @@
 """The child process that reads untrusted files: limits on, one file after the other, until stdin ends.
 
-`python -m handlers.parsing MEMORY_BYTES TIME_S`
+`python -m handlers.parsing SCRATCH SCRATCH_BYTES MEMORY_BYTES TIME_S`
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import resource
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 # PyMuPDF loads a page layout model into every process, 75 MB and a second; it is not used here.
 sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]
 
-from handlers.parsing import mail, pdf, plain, wire  # noqa: E402
-from handlers.parsing.parsed import Parsed, PasswordNeeded, Unreadable  # noqa: E402
-
-OPEN_FILES = 64
+from handlers.parsing import wire  # noqa: E402
+from handlers.parsing.limits import limit_memory, limit_process, limit_time  # noqa: E402
+from handlers.parsing.outlet import PipeOutlet, send  # noqa: E402
+from handlers.parsing.parsed import PasswordNeeded, Source, Unreadable  # noqa: E402
+from handlers.parsing.readers import reader  # noqa: E402
 
 _FORBIDDEN = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system", "urllib.")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 def main() -> None:
     """Serve requests until there are no more."""
-    memory_bytes, time_s = int(sys.argv[1]), float(sys.argv[2])
+    scratch, scratch_bytes = Path(sys.argv[1]), int(sys.argv[2])
+    memory_bytes, time_s = int(sys.argv[3]), float(sys.argv[4])
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     # What a library prints must not get between the frames.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    _limit(memory_bytes)
-    sys.addaudithook(_refuse)
-    _send(answers, wire.HELLO, b"")
+    limit_process(scratch_bytes)
+    sys.addaudithook(_refusing(scratch))
+    send(answers, wire.HELLO, b"")
     while header := requests.read(wire.HEADER.size):
         _, length = wire.HEADER.unpack(header)
         request = json.loads(requests.read(length))
-        _limit_time(time_s)
-        _answer(request, answers)
+        limit_time(time_s)
+        _answer(request, PipeOutlet(answers, scratch, tuple(request["room"])), answers, memory_bytes)
+        _empty(scratch)
 
 
-def _answer(request: dict[str, str], answers: BinaryIO) -> None:
-    def progress(done: int, total: int) -> None:
-        _send(answers, wire.PROGRESS, json.dumps([done, total]).encode())
-
+def _answer(request: dict[str, Any], outlet: PipeOutlet, answers: BinaryIO, memory_bytes: int) -> None:
+    source = Source(
+        path=Path(request["path"]),
+        media_type=request["media_type"],
+        password=request["password"],
+        filename=request["filename"],
+        tools=request["tools"],
+    )
     try:
-        parsed = _read(request["path"], request["media_type"], request["password"], progress)
-        fields = asdict(parsed) | {"attachments": [a.filename for a in parsed.attachments]}
-        result = json.dumps(fields, ensure_ascii=False).encode()
+        read = reader(request["reader"])
+        # Only now: what a library takes is not the file's fault.
+        limit_memory(memory_bytes)
+        parsed = asdict(read(source, outlet))
+        result = json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     except Unreadable as error:
         _fail(answers, "unreadable", str(error))
     except PasswordNeeded as error:
@@ -61,52 +71,33 @@ def _answer(request: dict[str, str], answers: BinaryIO) -> None:
     except Exception as error:  # noqa: BLE001 - a reader may fail in any way; the file is at fault, not the loop
         _fail(answers, "unreadable", f"the file is damaged ({type(error).__name__}: {str(error)[:200]})")
     else:
-        _send(answers, wire.RESULT, result)
-        for attachment in parsed.attachments:
-            _send(answers, wire.ATTACHMENT, attachment.content)
-
-
-def _read(path: str, media_type: str, password: str, progress: pdf.Progress) -> Parsed:
-    if media_type == "application/pdf":
-        return pdf.read(path, password, progress)
-    content = Path(path).read_bytes()
-    return mail.read(content) if media_type == "message/rfc822" else plain.read(content, media_type)
+        send(answers, wire.RESULT, result)
 
 
 def _fail(answers: BinaryIO, kind: str, reason: str) -> None:
-    _send(answers, wire.ERROR, json.dumps({"kind": kind, "reason": reason}).encode())
+    send(answers, wire.ERROR, json.dumps({"kind": kind, "reason": reason}).encode())
 
 
-def _send(answers: BinaryIO, kind: bytes, content: bytes) -> None:
-    answers.write(wire.HEADER.pack(kind, len(content)))
-    answers.write(content)
-    answers.flush()
+def _empty(scratch: Path) -> None:
+    for entry in scratch.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
-def _limit(memory_bytes: int) -> None:
-    """Memory on top of what the readers themselves take; no files written, no processes, no core dumps."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-    most = pages * resource.getpagesize() + memory_bytes
-    for kind, limit in (
-        (resource.RLIMIT_AS, most),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (limit, limit))
+def _refusing(scratch: Path) -> Callable[[str, tuple[Any, ...]], None]:
+    inside = (f"{scratch}{os.sep}", os.devnull)
 
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.startswith(_FORBIDDEN):
+            raise PermissionError(f"a reader of files may not do this: {event}")
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
+            path = arguments[0]
+            if not isinstance(path, int) and not os.path.abspath(os.fsdecode(path)).startswith(inside):
+                raise PermissionError("a reader of files may write only into its scratch folder")
 
-def _limit_time(time_s: float) -> None:
-    """So much processor time from now on; the kernel ends the process at the next whole second."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = math.ceil(used.ru_utime + used.ru_stime + time_s)
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
-
-
-def _refuse(event: str, _: object) -> None:
-    if event.startswith(_FORBIDDEN):
-        raise PermissionError(f"a reader of files may not do this: {event}")
+    return refuse
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from email.utils import getaddresses, parsedate_to_datetime
 from typing import Any
 
 from handlers.parsing.html import text_of
-from handlers.parsing.parsed import Attachment, Parsed, Unreadable, clean
+from handlers.parsing.parsed import Outlet, Parsed, Source, TooMuch, Unreadable, clean
 from handlers.parsing.plain import guess_encoding
 
 MAX_DEPTH = 20
@@ -28,10 +28,11 @@ _BODY_TYPES = ("text/plain", "text/html")
 class _Reading:
     """What has been found so far in one mail."""
 
-    def __init__(self) -> None:
+    def __init__(self, outlet: Outlet) -> None:
         self.bodies: list[str] = []
-        self.attachments: list[Attachment] = []
+        self.attachments: list[str] = []
         self.left_out = 0
+        self._outlet = outlet
 
     def read(self, part: Message[str, str], depth: int = 0) -> None:
         kind = part.get_content_type()
@@ -75,17 +76,23 @@ class _Reading:
             return
         if len(self.attachments) >= MAX_ATTACHMENTS:
             self.left_out += 1
+            return
+        try:
+            self._outlet.attach(filename, [content])
+        except TooMuch:
+            self.left_out += 1
         else:
-            self.attachments.append(Attachment(filename, content))
+            self.attachments.append(filename)
 
 
-def read(content: bytes) -> Parsed:
+def read(source: Source, outlet: Outlet) -> Parsed:
     """Read a mail of RFC 822 and its successors, as tolerantly as mail programs do.
 
     Raises:
         Unreadable: It is nested so deeply that it cannot be read.
     """
-    reading = _Reading()
+    content = source.path.read_bytes()
+    reading = _Reading(outlet)
     try:
         # The old policy never fails on a malformed header; the new one parses each on access.
         message = email.message_from_bytes(content.lstrip(b"\r\n\xef\xbb\xbf"), policy=email.policy.compat32)
@@ -96,12 +103,12 @@ def read(content: bytes) -> Parsed:
     shown = [f"{name}: {value}" for name in _SHOWN if (value := _header(message, name))]
     body = "\n\n".join(b for b in reading.bodies if b.strip())
     if reading.attachments:
-        meta["attachments"] = [a.filename for a in reading.attachments]
+        meta["attachments"] = reading.attachments
         shown.append(f"Attachments: {', '.join(meta['attachments'])}")
     if reading.left_out:
         meta["notice"] = f"{reading.left_out} parts of the mail were not read: too deep, too many or damaged"
     text = clean("\n".join(shown) + "\n\n" + body).strip()
-    return Parsed(text=text, title=_header(message, "subject"), meta=meta, attachments=reading.attachments)
+    return Parsed(text=text, title=_header(message, "subject"), meta=meta)
 
 
 def _parts(part: Message[str, str]) -> list[Message[str, str]]:

@@ -1,10 +1,15 @@
-"""What a reader makes of a file, and how it says that it cannot."""
+"""What a reader is given, what it makes of a file, and how it says that it cannot.
+
+A reader is a module with `read(source: Source, outlet: Outlet) -> Parsed`, named in `readers.py`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 
 class Line(NamedTuple):
@@ -20,11 +25,58 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Attachment:
-    """A file inside a file."""
+class Source:
+    """A file to be read.
 
-    filename: str
-    content: bytes
+    Attributes:
+        path: Where it is, to be read only; its name there says nothing.
+        media_type: One of `readers.READERS`.
+        password: "" for none.
+        filename: What its owner called it.
+        tools: Settings of a reader by name, such as the folder `tessdata`; folders named here can be read.
+    """
+
+    path: Path
+    media_type: str
+    password: str = ""
+    filename: str = ""
+    tools: dict[str, str] = field(default_factory=dict)
+
+
+class Outlet(Protocol):
+    """Where a reader sends what does not wait for its end.
+
+    Attributes:
+        scratch: A folder of its own for temporary files, empty at first and emptied afterwards. Nothing
+            can be written elsewhere.
+    """
+
+    scratch: Path
+
+    def progress(self, done: int, total: int, unit: str = "pages") -> None:
+        """Tell watchers that `done` of `total` `unit`s are read; call it as often as you like."""
+
+    def attach(self, filename: str, content: Iterable[bytes]) -> None:
+        """Send a file found inside, block by block; it becomes evidence of its own.
+
+        `content` is taken up only here, and not at all where nothing more is accepted. What it raises
+        drops this file and is passed on; others can follow.
+
+        Raises:
+            TooMuch: This file was dropped for a limit on all that is inside, and so will be the others.
+        """
+
+    def derive(self, name: str, media_type: str, content: bytes) -> None:
+        """Send what was made from the evidence to be shown with it, such as a still of a video.
+
+        At most `DERIVED_BYTES` each; it is told in `meta["derived"]`.
+
+        Raises:
+            Unreadable: It is larger.
+        """
+
+
+DERIVED_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -44,11 +96,14 @@ class Parsed:
     lines: list[Line] = field(default_factory=list)
     title: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
-    attachments: list[Attachment] = field(default_factory=list)
 
 
 class Unreadable(Exception):
     """The file is not what it seems, or is damaged; the text is a sentence for the user."""
+
+
+class TooMuch(Unreadable):
+    """No more files from inside are accepted; a reader that has others ends well and says so."""
 
 
 class PasswordNeeded(Exception):

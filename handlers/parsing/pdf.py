@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
 import pymupdf
 
-from handlers.parsing.parsed import Line, Parsed, PasswordNeeded, Unreadable, clean
+from handlers.parsing.parsed import Line, Outlet, Parsed, PasswordNeeded, Source, Unreadable, clean
 
 FLAGS = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES & ~pymupdf.TEXT_PRESERVE_LIGATURES
-
-Progress = Callable[[int, int], None]
-"""Told how many of how many pages are read."""
 
 MARGIN_NUMBERS = 10
 """So many numbers of one column in a row are the line numbers of a transcript or pleading."""
@@ -35,13 +31,8 @@ class Row(NamedTuple):
     size: float
 
 
-def read(path: str, password: str, progress: Progress) -> Parsed:
+def read(source: Source, outlet: Outlet) -> Parsed:
     """Read a PDF.
-
-    Args:
-        path: The file.
-        password: "" for none.
-        progress: Told after each fiftieth page how many of how many are read.
 
     Raises:
         PasswordNeeded: It is encrypted and the password does not open it.
@@ -50,20 +41,22 @@ def read(path: str, password: str, progress: Progress) -> Parsed:
     pymupdf.TOOLS.mupdf_display_errors(False)
     pymupdf.TOOLS.mupdf_display_warnings(False)
     try:
-        document = pymupdf.open(path, filetype="pdf")
+        document = pymupdf.open(source.path, filetype="pdf")
     except (pymupdf.FileDataError, pymupdf.EmptyFileError, RuntimeError, ValueError) as error:
         raise Unreadable("the PDF is damaged and cannot be opened") from error
     with document:
-        if document.needs_pass and not (password and document.authenticate(password)):
+        if document.needs_pass and not (source.password and document.authenticate(source.password)):
             raise PasswordNeeded(
-                "the password does not open this PDF" if password else "the PDF is encrypted; give a password"
+                "the password does not open this PDF"
+                if source.password
+                else "the PDF is encrypted; give a password"
             )
         if not document.page_count:
             raise Unreadable("the PDF is damaged: it has no pages")
-        return _read_pages(document, progress)
+        return _read_pages(document, outlet)
 
 
-def _read_pages(document: pymupdf.Document, progress: Progress) -> Parsed:
+def _read_pages(document: pymupdf.Document, outlet: Outlet) -> Parsed:
     parts: list[str] = []
     pages: list[tuple[int, int]] = []
     lines: list[Line] = []
@@ -92,7 +85,7 @@ def _read_pages(document: pymupdf.Document, progress: Progress) -> Parsed:
         parts.append(text)
         at += len(text) + 2
         if index % 50 == 49:
-            progress(index + 1, total)
+            outlet.progress(index + 1, total)
     if len(broken) == total:
         raise Unreadable("the PDF is damaged: none of its pages can be read")
     text = "\n\n".join(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from handlers.parsing.parsed import Parsed, Unreadable, clean
+from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable, clean
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -74,16 +74,16 @@ def decode(content: bytes) -> tuple[str, str]:
         return content.decode(encoding, errors="replace"), f"{encoding}, damaged"
 
 
-def read(content: bytes, media_type: str) -> Parsed:
+def read(source: Source, outlet: Outlet) -> Parsed:
     """A text file; its title is a Markdown heading or a short first line.
 
     Raises:
         Unreadable: The content is no text.
     """
-    decoded, encoding = decode(content)
+    decoded, encoding = decode(source.path.read_bytes())
     text = clean(decoded)
     title = ""
-    if media_type == "text/markdown" and (heading := _HEADING.search(text)):
+    if source.media_type == "text/markdown" and (heading := _HEADING.search(text)):
         title = (heading[1] or heading[2]).strip()
     if not title:
         first = next((line.strip() for line in text.splitlines() if line.strip()), "")

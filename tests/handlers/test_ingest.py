@@ -69,7 +69,7 @@ class Place:
             blobs=self.blobs,
             reader=self.sandbox,
             password=password,
-            adopt=Adoption(self.machines, self.blobs),
+            adopt=Adoption(self.machines),
         )
 
 

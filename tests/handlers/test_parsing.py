@@ -11,10 +11,19 @@ from handlers.parsing import mail, pdf, plain
 from handlers.parsing.html import text_of
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Unreadable, clean
 from tests.handlers import files
+from tests.handlers.outlet import read_with
 
 
 def read_pdf(path: Path, password: str = "") -> Parsed:
-    return pdf.read(str(path), password, lambda done, total: None)
+    return read_with(pdf.read, path, "application/pdf", password=password)[0]
+
+
+def read_mail(content: bytes) -> Parsed:
+    return read_with(mail.read, content, "message/rfc822")[0]
+
+
+def read_text(content: bytes, media_type: str = "text/plain") -> Parsed:
+    return read_with(plain.read, content, media_type)[0]
 
 
 def test_every_line_of_a_pdf_stands_where_its_box_says(tmp_path: Path) -> None:
@@ -131,7 +140,7 @@ def test_a_mail_is_headers_body_and_attachments() -> None:
     message.add_attachment(b"%PDF-1.7 x", maintype="application", subtype="pdf", filename="../a/plan.pdf")
     inner = files.mail(subject="Inside", body="Deep words.")
     message.add_attachment(inner)
-    parsed = mail.read(message.as_bytes())
+    parsed, kept = read_with(mail.read, message.as_bytes(), "message/rfc822")
     assert parsed.title == "A question"
     assert parsed.text.startswith("Subject: A question\nFrom: ")
     assert "Where is the red folder?" in parsed.text
@@ -140,16 +149,16 @@ def test_a_mail_is_headers_body_and_attachments() -> None:
     assert [a["address"] for a in parsed.meta["to"]] == ["ben@example.org", "cy@example.org"]
     assert parsed.meta["date"] == "2019-06-04T10:00:00+02:00"
     assert parsed.meta["message_id"] == "<1@example.org>"
-    assert [a.filename for a in parsed.attachments] == ["plan.pdf", "Inside.eml"]
-    assert parsed.attachments[0].content == b"%PDF-1.7 x"
-    assert mail.read(parsed.attachments[1].content).title == "Inside"
+    assert [name for name, _ in kept.attached] == ["plan.pdf", "Inside.eml"]
+    assert kept.attached[0][1] == b"%PDF-1.7 x"
+    assert read_mail(kept.attached[1][1]).title == "Inside"
 
 
 def test_plain_text_is_preferred_to_html_unless_it_is_empty() -> None:
-    both = mail.read(files.mail(body="plain words", html="<p>rich words</p>").as_bytes())
+    both = read_mail(files.mail(body="plain words", html="<p>rich words</p>").as_bytes())
     assert "plain words" in both.text
     assert "rich words" not in both.text
-    only = mail.read(files.mail(body="", html="<p>rich <b>words</b></p><script>evil()</script>").as_bytes())
+    only = read_mail(files.mail(body="", html="<p>rich <b>words</b></p><script>evil()</script>").as_bytes())
     assert "rich words" in only.text
     assert "evil" not in only.text
 
@@ -160,7 +169,7 @@ def test_headers_in_any_encoding_are_read() -> None:
         b"Subject: =?iso-8859-1?q?Gr=FC=DFe?= und =?nonsense?q?x?= \xfcbrig\r\n"
         b"Date: never\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=nonsense\r\n\r\nna\xefve\r\n"
     )
-    parsed = mail.read(raw)
+    parsed = read_mail(raw)
     assert parsed.meta["from"] == [{"name": "Müller, Jörg", "address": "j@example.org"}]
     assert parsed.title.startswith("Grüße und ")
     assert parsed.meta["date_as_written"] == "never"
@@ -171,8 +180,8 @@ def test_too_many_attachments_are_counted_not_hidden(monkeypatch: pytest.MonkeyP
     message = files.mail()
     for i in range(mail.MAX_ATTACHMENTS + 3):
         message.add_attachment(b"x%d" % i, maintype="application", subtype="octet-stream", filename=f"{i}")
-    parsed = mail.read(message.as_bytes())
-    assert len(parsed.attachments) == mail.MAX_ATTACHMENTS
+    parsed, kept = read_with(mail.read, message.as_bytes(), "message/rfc822")
+    assert len(kept.attached) == mail.MAX_ATTACHMENTS
     assert parsed.meta["notice"].startswith("3 parts")
 
 
@@ -181,9 +190,9 @@ def test_a_mail_nested_without_end_is_refused() -> None:
     parts = [f'Content-Type: multipart/mixed; boundary="b{i}"\r\n\r\n--b{i}\r\n' for i in range(depth)]
     raw = f"From: a@example.org\r\nMIME-Version: 1.0\r\n{''.join(parts)}".encode()
     with pytest.raises(Unreadable, match="nested too deeply"):
-        mail.read(raw)
+        read_mail(raw)
     shallow = f"From: a@example.org\r\nMIME-Version: 1.0\r\n{''.join(parts[: mail.MAX_DEPTH + 5])}".encode()
-    assert "not read" in mail.read(shallow).meta["notice"]
+    assert "not read" in read_mail(shallow).meta["notice"]
 
 
 @pytest.mark.parametrize(
@@ -198,19 +207,19 @@ def test_a_mail_nested_without_end_is_refused() -> None:
     ],
 )
 def test_text_of_any_usual_encoding_is_read(content: bytes, encoding: str) -> None:
-    parsed = plain.read(content, "text/plain")
+    parsed = read_text(content)
     assert parsed.meta["encoding"] == encoding
     assert parsed.text in (content.decode(encoding), content.decode(encoding).lstrip("\ufeff"))
 
 
 def test_binary_data_is_no_text() -> None:
     with pytest.raises(Unreadable, match="binary"):
-        plain.read(bytes(range(256)) * 4, "text/plain")
+        read_text(bytes(range(256)) * 4)
 
 
 def test_a_markdown_heading_is_the_title() -> None:
-    assert plain.read(b"intro\n\n# The Plan #\n\ntext", "text/markdown").title == "The Plan"
-    assert plain.read(b"The Plan\n========\n\ntext", "text/markdown").title == "The Plan"
+    assert read_text(b"intro\n\n# The Plan #\n\ntext", "text/markdown").title == "The Plan"
+    assert read_text(b"The Plan\n========\n\ntext", "text/markdown").title == "The Plan"
 
 
 def test_characters_that_no_database_holds_are_taken_out() -> None:
@@ -223,4 +232,4 @@ def test_html_becomes_readable_text() -> None:
     assert text_of(page) == "Head\n\nOne\ntwo & three\n\na\nb"
     message = EmailMessage()
     message.set_content("<style>p{}</style><p>kept", subtype="html")
-    assert mail.read(b"From: a@example.org\n" + message.as_bytes()).text.endswith("kept")
+    assert read_mail(b"From: a@example.org\n" + message.as_bytes()).text.endswith("kept")
