@@ -217,5 +217,5 @@ class UploadChart(UploadActions):
             case "summarising":
                 return SummariseEvidence(c.evidence)
             case "forgetting":
-                return ForgetEvidence(self.topic, c.evidence, self.machine, c.removed_by)
+                return ForgetEvidence(self.topic, c.evidence, self.machine, c.removed_by, c.why)
         raise KeyError(stage)

@@ -22,6 +22,7 @@ from machines.upload_events import (
     Receiving,
     Recognised,
     Refused,
+    Remove,
     Summarised,
     Tagged,
     Unlock,
@@ -104,9 +105,9 @@ class UploadActions(WorkChart):
         self.context.rested = self.context.rested or "swept"
         self.context.removed_by = self.context.removed_by or self.actor
 
-    def note_rest(self, source: State) -> None:
-        """Where it was, and who removed it."""
-        self.context.rested, self.context.removed_by = source.id, self.actor
+    def note_rest(self, data: Remove, source: State) -> None:
+        """Where it was, who removed it and why."""
+        self.context.rested, self.context.removed_by, self.context.why = source.id, self.actor, data.reason
         self.emit(HideEvidence(self.context.evidence, True))
 
     def begin_grace(self, state: State) -> None:
@@ -117,6 +118,7 @@ class UploadActions(WorkChart):
     def bring_back(self) -> None:
         """As if it had never been removed; whoever tells of the state entered asks `_came_back`."""
         self.context.rested, self.context.removed_by, self.context.grace_until = _RESTORED, "", 0.0
+        self.context.why = ""
         self.emit(HideEvidence(self.context.evidence, False))
 
     def note_forgotten(self) -> None:

@@ -35,3 +35,5 @@ class UploadContext(WorkContext):
     grace_until: float = 0.0
     """Unix time at which removed evidence is gone for good."""
     removed_by: str = ""
+    why: str = ""
+    """The reason that was given for removing it."""

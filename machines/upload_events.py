@@ -155,6 +155,8 @@ class Cancel(Event, name="cancel", source="client", role="editor"):
 class Remove(Event, name="remove", source="client", role="editor"):
     """Delete the evidence: hidden at once, gone after a time of grace."""
 
+    reason: str = Field(default="", max_length=500)
+
 
 class Restore(Event, name="restore", source="client", role="editor"):
     """Within the time of grace: keep it after all."""
@@ -256,6 +258,7 @@ class ForgetEvidence(Effect, queue="cpu", deadline_s=900):
     evidence: int
     upload: str
     actor: str
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -69,16 +69,18 @@ def _changed(kind: str, **attributes: Any) -> Any:
 def test_a_definition_that_changed_under_the_same_version_is_told_what_to_do() -> None:
     case = CHARTS["case"]
     another = _changed("case", event_types=case.event_types[:-1])
-    (sentence,) = definitions.faults_of(another, definitions.recorded())
+    sentence, *_ = definitions.faults_of(another, definitions.recorded())
     assert "in its events: raise `version`, add a migration from" in sentence
     assert "python -m tests.machines.golden record case" in sentence
 
 
 def test_a_new_version_without_a_record_or_a_migration_is_told_what_to_do() -> None:
-    another = _changed("case", version=2)
-    first, second = definitions.faults_of(another, definitions.recorded())
-    assert first.startswith("version 2 of the case chart is not recorded")
-    assert second.startswith("no migration leads from version 1")
+    another = _changed("case", version=3)
+    first, *others = definitions.faults_of(another, definitions.recorded())
+    assert first.startswith("version 3 of the case chart is not recorded")
+    assert [fault.partition(" (")[0] for fault in others] == [
+        f"no migration leads from version {version}" for version in (1, 2)
+    ]
 
 
 def test_a_changed_body_of_an_action_is_found_by_the_journals() -> None:
@@ -87,7 +89,7 @@ def test_a_changed_body_of_an_action_is_found_by_the_journals() -> None:
 
     another = _changed("case", note_title=note_title)
     assert definitions.faults_of(another, definitions.recorded()) == []  # the definition does not show it
-    (journal,) = (j for j in JOURNALS if (j["kind"], j["name"]) == ("case", "whole"))
+    (journal,) = (j for j in JOURNALS if (j["kind"], j["version"], j["name"]) == ("case", 2, "whole"))
     with release(another):
         (sentence,) = journals.replay(journal)
     assert "event 1 (rename) has another outcome than when it was recorded, in snapshot" in sentence
@@ -168,7 +170,7 @@ def test_a_recorded_version_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(AlreadyRecorded, match="a released definition stays as it was"):
         record("case", **folders)
     assert {path: path.read_bytes() for path in record("case", again=True, **folders)} == before
-    there = {path: path.read_bytes() for path in (definitions.FOLDER / "case-v1.json",)}
+    there = {path: path.read_bytes() for path in (definitions.FOLDER / "case-v2.json",)}
     assert [path.read_bytes() for path in written[:1]] == list(there.values())
 
 

@@ -162,7 +162,7 @@ def _ready(life: Life, **data: Any) -> None:
 def upload_removed(life: Life) -> None:
     _ready(life)
     life.client("remove", role="viewer")
-    life.client("remove", role="editor", actor="ann")
+    life.client("remove", role="editor", actor="ann", reason="sent by mistake")
     life.client("erase", role="editor")
     life.client("restore", role="editor")
     life.client("remove", role="editor")
@@ -371,6 +371,40 @@ def case_refused(life: Life) -> None:
     life.client("reopen")
 
 
+def case_removed(life: Life) -> None:
+    life.begin(actor="ann", title="The bridge", description="Closed in March")
+    life.client("hold")
+    life.client("remove", role="editor")
+    life.client("remove", reason="it was opened twice")
+    life.client("rename", title="Too late")
+    life.handler("changed", part="evidence")
+    life.client("restore", role="editor")
+    life.client("restore")
+    life.client("close")
+    life.client("remove", actor="bob")
+    life.timer("grace_over")
+    life.done("EraseCase", "not_yet", left=2)
+    life.client("restore")
+    life.timer("drain")
+    life.broke("EraseCase", "the graph is away")
+    life.client("retry")
+    life.done("EraseCase", "erased")
+    life.client("retry")
+
+
+def case_erased_at_once(life: Life) -> None:
+    life.begin(actor="ann", title="The bridge")
+    life.client("remove")
+    life.client("restore")
+    life.client("remove")
+    life.client("erase", role="editor")
+    life.client("erase", actor="bob")
+    life.start("EraseCase")
+    life.timer("deadline", stage="erasing")
+    life.timer("again", stage="erasing")
+    life.done("EraseCase", "erased")
+
+
 def notification_read(life: Life) -> None:
     life.begin(title="report.pdf is ready", body="4 passages", about="case:c1", evidence=7)
     life.result("DeliverToast", "went_out", pages=2)
@@ -403,7 +437,7 @@ def _scenes(topic: str, *lives: Callable[[Life], None]) -> dict[str, Scene]:
 
 
 LIVES: dict[str, dict[str, Scene]] = {
-    "case": _scenes("case:c1", case_whole, case_refused),
+    "case": _scenes("case:c1", case_whole, case_refused, case_removed, case_erased_at_once),
     "notification": _scenes("user:ann", notification_read, notification_fails, notification_read_early),
     "query": _scenes(
         "case:c1",
