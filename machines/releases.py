@@ -63,7 +63,7 @@ MIGRATIONS: dict[tuple[str, str], Migration] = {
     # Version 2 can be removed, with a time of grace.
     ("case", "83bf63b43d45f8f4"): Migration("10cf8c01471068f4", 2, as_it_is),
     # Version 2 assembles what came in parts, deletes with a time of grace, and expects anew what never came.
-    ("upload", "9e25363520152df6"): Migration("b7fba2f66040a181", 2, as_it_is),
+    ("upload", "9e25363520152df6"): Migration("e15f149e2297c8e4", 2, as_it_is),
 }
 """By kind and hash of the earlier definition."""
 

@@ -28,6 +28,7 @@ from machines.upload_events import (
     Interrupted,
     Linked,
     LinkEntities,
+    Mismatched,
     NeedsPassword,
     Received,
     Receiving,
@@ -64,7 +65,7 @@ class UploadChart(UploadActions):
     spawn_event = UploadSpawned
     spawn_topics = ("case", "import")
     event_types = (
-        Receiving, Received, Gathered, Interrupted, Resumed, Silent, Refused, Assembled, Verified,
+        Receiving, Received, Gathered, Interrupted, Resumed, Silent, Refused, Assembled, Mismatched, Verified,
         Recognised, Unsupported, Extracted, NeedsPassword, Unlock, Embedded, Indexed, Linked, Tagged,
         Summarised, Retry, Cancel, Remove, Restore, Erase, GraceOver, Swept, Forgotten, *WORK_EVENTS,
     )  # fmt: skip
@@ -135,6 +136,7 @@ class UploadChart(UploadActions):
     received = receiving.to(verifying, on="note_received")
     gathered = receiving.to(assembling, on="note_gathered")
     assembled = assembling.to(verifying, on="note_assembled")
+    mismatched = assembling.to(failed, on="note_mismatch")
     interrupted = receiving.to(paused, on="note_interrupted")
     resumed = paused.to(receiving)
     silent = receiving.to(paused, on="note_silence") | paused.to(failed, on="note_abandoned")

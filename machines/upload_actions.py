@@ -17,12 +17,14 @@ from machines.upload_events import (
     Indexed,
     Interrupted,
     Linked,
+    Mismatched,
     NeedsPassword,
     Received,
     Receiving,
     Recognised,
     Refused,
     Remove,
+    Resumed,
     Summarised,
     Tagged,
     Unlock,
@@ -46,13 +48,13 @@ class UploadActions(WorkChart):
     context: UploadContext
 
     def expect_bytes(self, data: Event, state: State) -> None:
-        """Start, or start anew, to receive."""
+        """Start to receive: from the beginning, or behind the bytes that are there."""
         if isinstance(data, UploadSpawned):
             self.context.filename = data.filename
             self.context.bytes = data.bytes
             self.context.parent = data.parent
             self.context.owner = self.actor
-        self.context.received = 0
+        self.context.received = data.received if isinstance(data, Resumed) else 0
         self.set_timer("silent", "silent", RECEIVE_SILENCE_S, state=state)
 
     def wait_for_sender(self, state: State) -> None:
@@ -80,6 +82,13 @@ class UploadActions(WorkChart):
         """The content has an address."""
         self.context.sha256, self.context.bytes, self.context.parts = data.sha256, data.bytes, ""
         self.finish_stage("assembling", data.bytes, "bytes")
+
+    def note_mismatch(self, data: Mismatched) -> None:
+        """The file has to be sent again."""
+        work = self.context.work["assembling"]
+        work.status, work.reason, work.ended = "broken", data.reason, self.at
+        self.context.reason = data.reason
+        self.drop_parts()
 
     def note_interrupted(self, data: Interrupted) -> None:
         """Keep the sentence for the user, and how far it had come."""

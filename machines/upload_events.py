@@ -46,7 +46,9 @@ class Interrupted(Event, name="interrupted", source="handler"):
 
 
 class Resumed(Event, name="resumed", source="handler"):
-    """The sender sends again."""
+    """The sender sends again, after the first `received` bytes."""
+
+    received: int = 0
 
 
 class Silent(Event, name="silent", source="timer"):
@@ -64,6 +66,12 @@ class Assembled(Result, name="assembled"):
 
     sha256: str
     bytes: int
+
+
+class Mismatched(Result, name="mismatched"):
+    """What was gathered is not the file that was announced; it is of no use."""
+
+    reason: str
 
 
 class Verified(Result, name="verified"):
@@ -180,7 +188,7 @@ class Forgotten(Result, name="forgotten"):
 
 @dataclass(frozen=True)
 class AssembleUpload(Effect, queue="cpu", deadline_s=86_400):
-    """Put the gathered bytes in their order, hash them, store them. Answered by assembled."""
+    """Put the gathered bytes in their order, hash them, store them. Answered by assembled or mismatched."""
 
     parts: str
     bytes: int

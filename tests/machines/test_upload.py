@@ -3,8 +3,12 @@
 import pytest
 
 from machines.errors import BadPayload, Forbidden, NotAllowed, Stale
+<<<<<<< HEAD
 from machines.upload_actions import GRACE_S
 from machines.upload_events import HideEvidence
+=======
+from machines.upload_events import DropParts
+>>>>>>> a567a18 (machines: Resume behind what is there; name a file that is another one.)
 from tests.machines.walk import Walk, extracted_upload, verified_upload
 
 QUEUED = {
@@ -234,3 +238,19 @@ def test_each_stage_knows_the_effect_whose_place_in_the_queue_is_told() -> None:
     walk = extracted_upload()
     for stage, effect in QUEUED.items():
         assert walk.context["work"][stage]["effect"] == walk.effect(effect)
+
+
+def test_a_sender_that_comes_again_goes_on_behind_the_bytes_that_are_there() -> None:
+    walk = Walk("upload", filename="a.pdf", bytes=9)
+    walk.send("interrupted", reason="the cable is out", received=5)
+    walk.send("resumed", received=6)
+    assert (walk.configuration, walk.context["received"]) == ({"receiving"}, 6)
+
+
+def test_gathered_bytes_that_are_another_file_are_dropped_and_the_file_is_expected_anew() -> None:
+    walk = Walk("upload", filename="a.pdf", bytes=3).send("gathered", parts="p1", bytes=3)
+    walk.send("mismatched", effect=walk.effect("AssembleUpload"), reason="it is another file")
+    assert walk.configuration == {"failed"}
+    assert DropParts("upload-0-abc", "p1") in walk.last.effects.values()
+    assert (walk.context["parts"], walk.context["reason"]) == ("", "it is another file")
+    assert walk.send("retry", source="client").configuration == {"receiving"}

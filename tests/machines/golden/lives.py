@@ -196,8 +196,11 @@ def upload_failed_removed(life: Life) -> None:
 def upload_in_parts(life: Life) -> None:
     life.begin(source="client", role="editor", filename="mail.pst", bytes=90)
     life.handler("interrupted", reason="the connection ended", received=40)
-    life.handler("resumed")
-    life.handler("gathered", parts="disk:1", bytes=90)
+    life.handler("resumed", received=40)
+    life.handler("gathered", parts="0f3a", bytes=90)
+    life.done("AssembleUpload", "mismatched", reason="it is another file")
+    life.client("retry", role="editor")
+    life.handler("gathered", parts="7c21", bytes=90)
     life.broke("AssembleUpload", "the disk is full")
     life.client("retry", role="editor")
     life.done("AssembleUpload", "assembled", sha256=SHA, bytes=90)

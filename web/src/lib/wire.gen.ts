@@ -27,11 +27,18 @@ export interface Begun {
 
 /** What every page of the case shows. */
 export interface CaseContext {
+  work: Record<string, Work>;
+  reason: string;
   title: string;
   description: string;
   owner: string;
   created_at: number;
   versions: Record<string, number>;
+  rested: string;
+  grace_until: number;
+  removed_by: string;
+  why: string;
+  left: number;
 }
 
 /** Characters `start`..`end` of the whole text of `evidence`, on `page`. */
@@ -313,6 +320,13 @@ export interface UploadContext {
   tags: string[];
   secret: string;
   retryable: boolean;
+  parts: string;
+  ocr_pages: number;
+  notice: string;
+  rested: string;
+  grace_until: number;
+  removed_by: string;
+  why: string;
 }
 
 /** How one stage stands. Times are Unix seconds, `attempt` counts from 1. */
