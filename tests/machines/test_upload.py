@@ -3,12 +3,8 @@
 import pytest
 
 from machines.errors import BadPayload, Forbidden, NotAllowed, Stale
-<<<<<<< HEAD
 from machines.upload_actions import GRACE_S
-from machines.upload_events import HideEvidence
-=======
-from machines.upload_events import DropParts
->>>>>>> a567a18 (machines: Resume behind what is there; name a file that is another one.)
+from machines.upload_events import DropParts, HideEvidence
 from tests.machines.walk import Walk, extracted_upload, verified_upload
 
 QUEUED = {
