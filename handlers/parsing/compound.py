@@ -44,8 +44,9 @@ def pack(streams: Mapping[tuple[str, ...], bytes]) -> bytes:
         at.inner[path[-1][:31]] = _Entry(path[-1][:31], 2, content)
     entries: list[_Entry] = []
     _number(root, entries)
-    mini, mini_fat = bytearray(), []
-    sectors, fat = bytearray(), []
+    mini, sectors = bytearray(), bytearray()
+    mini_fat: list[int] = []
+    fat: list[int] = []
 
     def store(content: bytes) -> int:
         if not content:

@@ -21,7 +21,7 @@ from handlers.parsing.facts import Facts
 from handlers.parsing.inside import Inside
 from handlers.parsing.opened import opened
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
-from handlers.parsing.writing import MAX_CHARACTERS, Writing
+from handlers.parsing.writing import Writing
 
 # Pairs of place and length at 0x9A of the file's head, by their index.
 _FOOTNOTES, _FOOTNOTE_TEXTS, _COMMENTS, _COMMENT_TEXTS = 2, 3, 4, 5
@@ -34,7 +34,9 @@ _WORD_6 = (0xA5DC, 0xA5DB)
 _PARTS = ("body", "footnotes", "margins", "macros", "comments", "endnotes", "boxes", "margin_boxes")
 _STOPS = re.compile("[\r\x07\x0c]")
 _FIELD = re.compile("\x13([^\x13\x14\x15]*)(?:\x14([^\x13\x15]*))?\x15")
-_OUTSIDE = re.compile(r"\s*(?:INCLUDEPICTURE|INCLUDETEXT|DDE|DDEAUTO|LINK|IMPORT|RD|DATABASE)\b", re.IGNORECASE)
+_OUTSIDE = re.compile(
+    r"\s*(?:INCLUDEPICTURE|INCLUDETEXT|DDE|DDEAUTO|LINK|IMPORT|RD|DATABASE)\b", re.IGNORECASE
+)
 _LINK = re.compile(r'\s*HYPERLINK\s+(?!\\)"?([^"\s]+)', re.IGNORECASE)
 _MARKS = str.maketrans({"\x0b": "\n", "\x1e": "-", "\x1f": None, "\x01": None, "\x08": None, "\x05": None,
                         "\x02": None, "\x03": None, "\x04": None, "\x0e": None})  # fmt: skip
@@ -74,9 +76,7 @@ def read(source: Source, outlet: Outlet) -> Parsed:
         for said in ole.send_inside(container, inside, ("Data", "WordDocument")):
             writing.paragraph(f"[drawing: {' '.join(said.split())}]")
         inside.close()
-    if writing.left_out:
-        facts.known["left_out"] = writing.left_out
-        facts.notice(f"{writing.left_out:,} paragraphs beyond {MAX_CHARACTERS:,} characters were left out")
+    facts.note_left_out(writing)
     text, _ = writing.finish()
     return Parsed(text=text, title=title or (first if len(first) <= 200 else ""), meta=facts.meta())
 
@@ -88,7 +88,9 @@ class _Document:
         (ident,) = struct.unpack_from("<H", self._stream)
         (flags,) = struct.unpack_from("<H", self._stream, 0x0A)
         if flags & 0x0100:
-            raise Unreadable("the document is encrypted in a way that cannot be read; save it without a password")
+            raise Unreadable(
+                "the document is encrypted in a way that cannot be read; save it without a password"
+            )
         self._table = b""
         self._lengths: dict[str, int] = {}
         if ident == _WORD_97:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from handlers.parsing import graphics, markup, ooxml
+from handlers.parsing import graphics, markup, ooxml_parts
 from handlers.parsing.docx_body import Block, Body
 from handlers.parsing.docx_numbering import Numbering
 from handlers.parsing.facts import Facts
@@ -26,7 +26,7 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
         Unreadable: Its main part is missing or unfolds to too much.
     """
     facts, writing = Facts(), Writing()
-    title = ooxml.describe(package, facts)
+    title = ooxml_parts.describe(package, facts)
     relations = package.relations(main)
     numbering = Numbering(package, package.related(main, "styles"), package.related(main, "numbering"))
     charts = graphics.of_parts(package, package.related(main, "chart", "diagramData"))
@@ -47,9 +47,9 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
     _comments(package, main, body, numbering, facts)
     facts.write(writing)
     inside = Inside(outlet, facts)
-    ooxml.send_inside(package, inside, writing)
+    ooxml_parts.send_inside(package, inside, writing)
     inside.close()
-    return ooxml.finish(package, writing, facts, title or (first if len(first) <= 200 else ""))
+    return ooxml_parts.finish(package, writing, facts, title or (first if len(first) <= 200 else ""))
 
 
 def _blocks(package: Package, main: str, body: Body) -> Iterator[Block]:
@@ -91,9 +91,7 @@ def _comments(package: Package, main: str, body: Body, numbering: Numbering, fac
         for comment in descendants(package.xml(part), "comment"):
             text = "\n".join(block.text for element in comment for block in inner.blocks(element))
             on = body.anchors.get(attribute(comment, "id"), "")
-            facts.annotate(
-                "comment", attribute(comment, "author"), text, attribute(comment, "date"), on=on
-            )
+            facts.annotate("comment", attribute(comment, "author"), text, attribute(comment, "date"), on=on)
 
 
 def _write_all(blocks: Iterable[Block], writing: Writing) -> None:

@@ -21,7 +21,9 @@ _SKIPPED = frozenset(
      "endnoteRef", "separator", "continuationSeparator", "customXmlPr", "smartTagPr", "ctrlPr", "del", "moveFrom")
 )  # fmt: skip
 _MARKS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
-_OUTSIDE = re.compile(r"\s*(?:INCLUDEPICTURE|INCLUDETEXT|INCLUDE|DDE|DDEAUTO|LINK|IMPORT|RD|DATABASE)\b", re.I)
+_OUTSIDE = re.compile(
+    r"\s*(?:INCLUDEPICTURE|INCLUDETEXT|INCLUDE|DDE|DDEAUTO|LINK|IMPORT|RD|DATABASE)\b", re.I
+)
 _LINK = re.compile(r'\s*HYPERLINK\s+(?!\\)"?([^"\s]+)', re.IGNORECASE)
 
 _DELETED, _HIDE, _SHOW = "\x02", "\x0e", "\x0f"
@@ -124,9 +126,7 @@ class Body:
         self._walk(parent, style, out, gone)
         return "".join(out)
 
-    def _walk(
-        self, parent: Element, style: Style, out: list[str], gone: Gone
-    ) -> None:
+    def _walk(self, parent: Element, style: Style, out: list[str], gone: Gone) -> None:
         for element in parent:
             name = local(element)
             match name:
@@ -159,9 +159,7 @@ class Body:
         for on in self._commented.values():
             on.append(text)
 
-    def _run(
-        self, run: Element, style: Style, out: list[str], gone: Gone
-    ) -> None:
+    def _run(self, run: Element, style: Style, out: list[str], gone: Gone) -> None:
         properties = child(run, "rPr")
         hidden = False
         if properties is not None:
@@ -177,9 +175,7 @@ class Body:
         text = "".join(written)
         self._emit(f"{_HIDE}{text}{_SHOW}" if hidden and text else text, out)
 
-    def _piece(
-        self, element: Element, style: Style, out: list[str], gone: Gone
-    ) -> None:
+    def _piece(self, element: Element, style: Style, out: list[str], gone: Gone) -> None:
         match local(element):
             case "t":
                 out.append(markup.text_of(element))
@@ -312,4 +308,3 @@ def _beside(text: str, target: str) -> str:
     """The address of a link, unless its text says it."""
     bare = re.sub(r"^(?:mailto:|https?://(?:www\.)?)", "", target).rstrip("/")
     return f" <{target}>" if bare and not target.startswith("#") and bare not in text else ""
-

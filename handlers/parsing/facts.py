@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from handlers.parsing.parsed import clean
-from handlers.parsing.writing import Writing
+from handlers.parsing.writing import MAX_CHARACTERS, Writing
 
 MOST_LISTED = 500
 MOST_CHARACTERS = 500
@@ -86,6 +86,19 @@ class Facts:
             beside = f" (beside “{gone['beside']}”)" if gone["beside"] else ""
             writing.paragraph(f"{_said('Deleted', gone)}: “{gone['text']}”{beside}")
 
+    def note_left_out(self, writing: Writing) -> None:
+        """Tell how much did not fit into the text."""
+        if writing.left_out:
+            self.left_out(writing.left_out)
+            self.notice(
+                f"{_count(writing.left_out, 'paragraph or row', 'paragraphs or rows')} beyond"
+                f" {MAX_CHARACTERS:,} characters were left out"
+            )
+
+    def left_out(self, number: int) -> None:
+        """Count what was left out; a notice tells why."""
+        self.known["left_out"] = self.known.get("left_out", 0) + number
+
     def meta(self) -> dict[str, Any]:
         """All of it, as `Parsed.meta`."""
         meta: dict[str, Any] = dict(self.known)
@@ -93,7 +106,9 @@ class Facts:
         if meta.get("macros"):
             notices.append("it holds macros, which were not run")
         if self.external:
-            notices.append(f"it refers to {_count(len(self.external), 'outside source')}, not fetched (see facts)")
+            notices.append(
+                f"it refers to {_count(len(self.external), 'outside source')}, not fetched (see facts)"
+            )
         if self.hidden:
             notices.append("it has hidden content, marked in the text")
         if self.deleted:
@@ -126,5 +141,5 @@ def _said(what: str, note: dict[str, Any]) -> str:
     return f"{what}{by}{', ' + note['at'] if note['at'] else ''}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -26,7 +26,9 @@ def paragraphs(root: Element | None) -> str:
     """The paragraphs of a drawing, a line each."""
     lines = []
     for paragraph in descendants(root, "p"):
-        line = "".join("\n" if markup.local(e) == "br" else text_of(e) for e in descendants(paragraph, "t", "br"))
+        line = "".join(
+            "\n" if markup.local(e) == "br" else text_of(e) for e in descendants(paragraph, "t", "br")
+        )
         if line.strip():
             lines.append(line.strip())
     return "\n".join(lines)
@@ -43,7 +45,9 @@ def _chart(root: Element | None) -> str:
     if any(names):
         lines.append(CELLS.join(["", *names]).strip())
     points = [_points(child(ser, "val")) or _points(child(ser, "yVal")) for ser in series]
-    labels = next((p for ser in series if (p := _points(child(ser, "cat")) or _points(child(ser, "xVal")))), {})
+    labels = next(
+        (p for ser in series if (p := _points(child(ser, "cat")) or _points(child(ser, "xVal")))), {}
+    )
     for index in sorted({i for p in (labels, *points) for i in p})[:MOST_POINTS]:
         lines.append(CELLS.join([labels.get(index, ""), *(p.get(index, "") for p in points)]))
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import IO
 
 import olefile
@@ -16,11 +17,10 @@ from PIL import Image
 
 from handlers.parsing.facts import Facts
 from handlers.parsing.metafile import text_of as text_of_metafile
-from handlers.parsing.parsed import Outlet, clean
+from handlers.parsing.parsed import Outlet, TooMuch, clean
 
 LEAST_WIDTH, LEAST_HEIGHT = 100, 50
 """Pixels; smaller pictures are bullets and lines."""
-MOST_FILES = 1000
 BLOCK_BYTES = 1 << 20
 MOST_OBJECT_BYTES = 256 << 20
 """Most of an OLE object that is unwrapped in memory; a larger one goes out as it is."""
@@ -40,7 +40,6 @@ class Inside:
         self._facts = facts
         self._seen: set[bytes] = set()
         self._names: dict[str, int] = {}
-        self._count = 0
         self._beyond = 0
 
     def picture(self, name: str, open_: Open) -> str:
@@ -63,35 +62,37 @@ class Inside:
         if digest.digest() in self._seen:
             return
         self._seen.add(digest.digest())
-        if self._count >= MOST_FILES:
+        if self._beyond:
             self._beyond += 1
             return
-        self._count += 1
-        with open_() as file:
-            self._outlet.attach(self._named(name), _blocks(file))
+        try:
+            with open_() as file:
+                self._outlet.attach(self._named(name), _blocks(file))
+        except TooMuch as error:
+            self._beyond = 1
+            self._facts.notice(str(error))
 
-    def object(self, name: str, open_: Open) -> None:
+    def embedded(self, name: str, open_: Open) -> None:
         """Send what an embedded object holds, or the object as it is."""
         with open_() as file:
             start = file.read(8)
             content = start + file.read(MOST_OBJECT_BYTES) if start == _OLE else b""
         for inner, held in _unwrap(content, posixpath.basename(name)):
-            self.file(inner, lambda held=held: io.BytesIO(held))
+            self.file(inner, partial(io.BytesIO, held))
         if not content:
             self.file(name, open_)
 
-    def bytes(self, name: str, content: bytes, *, picture: bool = False) -> str:
+    def held(self, name: str, content: bytes, *, picture: bool = False) -> str:
         """Send what is at hand already."""
         if picture:
-            return self.picture(name, lambda: io.BytesIO(content))
-        self.object(name, lambda: io.BytesIO(content))
+            return self.picture(name, partial(io.BytesIO, content))
+        self.embedded(name, partial(io.BytesIO, content))
         return ""
 
     def close(self) -> None:
-        """Tell what was left out."""
+        """Count what was not accepted any more."""
         if self._beyond:
-            self._facts.known["left_out"] = self._beyond
-            self._facts.notice(f"{self._beyond} files inside were left out: there are more than {MOST_FILES}")
+            self._facts.left_out(self._beyond)
 
     def _named(self, name: str) -> str:
         name = clean(re.split(r"[/\\]", name)[-1]).replace("\n", " ").strip(" .")[:200] or "embedded"

@@ -16,7 +16,9 @@ BUILT_IN = {
 } | dict.fromkeys([*range(27, 37), *range(50, 59)], "yyyy-mm-dd")  # fmt: skip
 """Formats that a workbook names by number only."""
 
-_LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[(?:[A-Z][a-z]*|Color ?\d+|[<>=][^\]]*)\]', re.I)
+_LITERAL = re.compile(
+    r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[(?:[A-Z][a-z]*|Color ?\d+|[<>=][^\]]*)\]', re.I
+)
 _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 _DATE = re.compile(r"[ymdhs]|AM/PM|A/P", re.IGNORECASE)
 _DIGITS = re.compile(r"[0#?][0#?,.]*")
@@ -69,7 +71,9 @@ def understood(code: str) -> Format:
     if digits.group().endswith(","):
         # Numbers shown in thousands or millions are written in full.
         return Format("general")
-    return Format(sort, decimals, "," in whole, before.lstrip(), after.replace("%", "").rstrip(), whole.count("0"))
+    return Format(
+        sort, decimals, "," in whole, before.lstrip(), after.replace("%", "").rstrip(), whole.count("0")
+    )
 
 
 def shown(value: float, code: str, *, from_1904: bool = False) -> str:

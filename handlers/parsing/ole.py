@@ -6,11 +6,13 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import IO
 
 import olefile
 
 from handlers.parsing import blips
+from handlers.parsing.compound import pack
 from handlers.parsing.facts import Facts
 from handlers.parsing.inside import Inside
 from handlers.parsing.parsed import Unreadable
@@ -68,7 +70,7 @@ def send_inside(container: olefile.OleFileIO, inside: Inside, pictures: tuple[st
     for name in pictures:
         if container.exists(name):
             for suffix, content in blips.found_in(stream(container, name)):
-                said = inside.bytes(f"picture{suffix}", content, picture=True)
+                said = inside.held(f"picture{suffix}", content, picture=True)
                 if said and said not in drawn:
                     drawn.append(said)
     for path in container.listdir(streams=False, storages=True):
@@ -79,8 +81,6 @@ def send_inside(container: olefile.OleFileIO, inside: Inside, pictures: tuple[st
 
 def _send_object(container: olefile.OleFileIO, path: list[str], inside: Inside) -> None:
     """An object is an OLE file within the file: it goes out as one of its own."""
-    from handlers.parsing.compound import pack
-
     depth = len(path)
     if depth > 2:
         return
@@ -89,4 +89,4 @@ def _send_object(container: olefile.OleFileIO, path: list[str], inside: Inside) 
         if found[:depth] == path and len(found) > depth:
             streams[tuple(found[depth:])] = stream(container, *found)
     if streams:
-        inside.object(f"object{path[-1]}.ole", lambda: io.BytesIO(pack(streams)))
+        inside.embedded(f"object{path[-1]}.ole", partial(io.BytesIO, pack(streams)))

@@ -47,7 +47,9 @@ class Package:
         try:
             self._zip = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-            raise Unreadable("the document is damaged or cut off: its list of parts cannot be read") from error
+            raise Unreadable(
+                "the document is damaged or cut off: its list of parts cannot be read"
+            ) from error
         entries = [entry for entry in self._zip.infolist() if not entry.is_dir()]
         if len(entries) > MOST_PARTS:
             raise Unreadable(f"the document has more than {MOST_PARTS:,} parts")
@@ -77,10 +79,14 @@ class Package:
         if entry is None:
             raise Unreadable(f"the document is damaged: its part {name[:100]} is missing")
         if entry.flag_bits & 1:
-            raise Unreadable("parts of the document are encrypted as a ZIP archive; unpack and upload it again")
+            raise Unreadable(
+                "parts of the document are encrypted as a ZIP archive; unpack and upload it again"
+            )
         # No more is ever read from an entry than it says, so that its word can be taken.
         self._left -= entry.file_size
-        huge = entry.file_size > SUSPECT_BYTES and entry.file_size > SUSPECT_RATIO * max(entry.compress_size, 1)
+        huge = entry.file_size > SUSPECT_BYTES and entry.file_size > SUSPECT_RATIO * max(
+            entry.compress_size, 1
+        )
         if huge or self._left < 0:
             raise Unreadable(
                 f"the document unfolds to far more than its size ({entry.file_size >> 20} MiB in one part)"
@@ -90,14 +96,16 @@ class Package:
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise Unreadable(f"the document is damaged: its part {name[:100]} cannot be read") from error
 
-    def bytes(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
         """A part as it is, up to `MOST_TREE_BYTES`.
 
         Raises:
             Unreadable: As `open`, or it is larger.
         """
         if name.lower() in self._entries and self.size(name) > MOST_TREE_BYTES:
-            raise Unreadable(f"the part {name[:100]} of the document is larger than {MOST_TREE_BYTES >> 20} MiB")
+            raise Unreadable(
+                f"the part {name[:100]} of the document is larger than {MOST_TREE_BYTES >> 20} MiB"
+            )
         with self.open(name) as file:
             return file.read()
 
@@ -112,7 +120,7 @@ class Package:
         if name.lower() not in self._entries:
             return None
         try:
-            root, damaged = markup.parse(self.bytes(name))
+            root, damaged = markup.parse(self.content(name))
         except DAMAGED:
             root, damaged = None, True
         if damaged:
@@ -135,7 +143,9 @@ class Package:
         for element in markup.children(root, "Relationship"):
             target, external = element.get("Target", ""), element.get("TargetMode") == "External"
             if not external:
-                target = posixpath.normpath(posixpath.join("/", folder, target.replace("\\", "/"))).lstrip("/")
+                target = posixpath.normpath(posixpath.join("/", folder, target.replace("\\", "/"))).lstrip(
+                    "/"
+                )
             kind = element.get("Type", "").rpartition("/")[2]
             found[element.get("Id", "")] = Relation(kind, target, external)
         return found

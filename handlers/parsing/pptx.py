@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from handlers.parsing import graphics, ooxml
+from handlers.parsing import graphics, ooxml_parts
 from handlers.parsing.facts import Facts, comment
 from handlers.parsing.inside import Inside
 from handlers.parsing.markup import Element, attribute, child, children, descendants, local, text_of
@@ -24,7 +24,7 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
         Unreadable: Its main part is missing or unfolds to too much.
     """
     facts, writing = Facts(), Writing()
-    title = ooxml.describe(package, facts)
+    title = ooxml_parts.describe(package, facts)
     relations = package.relations(main)
     slides = [_relation_id(s) for s in descendants(package.xml(main), "sldId")]
     parts = [relations[s].target for s in slides if s in relations and relations[s].target in package]
@@ -36,9 +36,9 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
         first = first or heading
         outlet.progress(number, len(parts), "slides")
     inside = Inside(outlet, facts)
-    ooxml.send_inside(package, inside, writing)
+    ooxml_parts.send_inside(package, inside, writing)
     inside.close()
-    return ooxml.finish(package, writing, facts, title or (first if len(first) <= 200 else ""))
+    return ooxml_parts.finish(package, writing, facts, title or (first if len(first) <= 200 else ""))
 
 
 def _relation_id(element: Element) -> str:

@@ -62,7 +62,16 @@ def of_ole(ole: olefile.OleFileIO, facts: Facts) -> str:
     """Note the properties of a document of Office 97-2003; returns its title."""
     try:
         said = ole.get_metadata()
-    except (OSError, ValueError, struct.error, IndexError, KeyError, TypeError, AttributeError, OverflowError):
+    except (
+        OSError,
+        ValueError,
+        struct.error,
+        IndexError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+    ):
         facts.notice("its properties are damaged")
         return ""
     codec = f"cp{(said.codepage or 1252) & 0xFFFF}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from handlers.parsing import graphics, ooxml
+from handlers.parsing import graphics, ooxml_parts
 from handlers.parsing.facts import Facts
 from handlers.parsing.inside import Inside
 from handlers.parsing.markup import Element, attribute, child, children, descendants, forget, local, text_of
@@ -37,7 +37,9 @@ class Workbook:
         self.from_1904 = False
 
     def _read_styles(self, root: Element | None) -> None:
-        own = {f.get("numFmtId"): f.get("formatCode", "") for f in descendants(child(root, "numFmts"), "numFmt")}
+        own = {
+            f.get("numFmtId"): f.get("formatCode", "") for f in descendants(child(root, "numFmts"), "numFmt")
+        }
         for style in children(child(root, "cellXfs"), "xf"):
             number = style.get("numFmtId", "0")
             self.formats.append(own.get(number) or BUILT_IN.get(int(number) if number.isdecimal() else 0, ""))
@@ -55,7 +57,7 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
         Unreadable: Its main part is missing or unfolds to too much.
     """
     facts, writing = Facts(), Writing()
-    title = ooxml.describe(package, facts)
+    title = ooxml_parts.describe(package, facts)
     workbook = Workbook(package, main)
     root = package.xml(main)
     properties = child(root, "workbookPr")
@@ -80,9 +82,9 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
     facts.known["sheets"] = names
     facts.known["places"] = places
     inside = Inside(outlet, facts)
-    ooxml.send_inside(package, inside, writing)
+    ooxml_parts.send_inside(package, inside, writing)
     inside.close()
-    return ooxml.finish(package, writing, facts, title)
+    return ooxml_parts.finish(package, writing, facts, title)
 
 
 class _Sheet:
@@ -191,7 +193,9 @@ class _Sheet:
                 for comment in descendants(root, "comment"):
                     index = comment.get("authorId", "")
                     author = authors[int(index)] if index.isdecimal() and int(index) < len(authors) else ""
-                    said.append(self._comment(comment.get("ref", ""), author, _rich(child(comment, "text")), ""))
+                    said.append(
+                        self._comment(comment.get("ref", ""), author, _rich(child(comment, "text")), "")
+                    )
         for part in package.related(self._part, "drawing"):
             root = package.xml(part)
             said.append(graphics.paragraphs(root))
@@ -202,7 +206,13 @@ class _Sheet:
     def _comment(self, where: str, author: str, text: str, at: str) -> str:
         if not text.strip():
             return ""
-        note: dict[str, Any] = {"page": 0, "kind": "comment", "author": author, "text": text.strip(), "at": at}
+        note: dict[str, Any] = {
+            "page": 0,
+            "kind": "comment",
+            "author": author,
+            "text": text.strip(),
+            "at": at,
+        }
         self._facts.annotations.append(note | {"on": f"{self._name}!{where}"})
         by = f" by {author}" if author else ""
         return f"Comment on {where}{by}{', ' + at if at else ''}: {text.strip()}"
@@ -231,7 +241,9 @@ def _outside(package: Package, facts: Facts) -> None:
                 facts.refer(f"DDE {attribute(link, 'ddeService')} {attribute(link, 'ddeTopic')}")
         elif low == "xl/connections.xml":
             for link in descendants(package.xml(name), "dbPr", "webPr", "textPr"):
-                target = attribute(link, "connection") or attribute(link, "url") or attribute(link, "sourceFile")
+                target = (
+                    attribute(link, "connection") or attribute(link, "url") or attribute(link, "sourceFile")
+                )
                 facts.refer(f"connection {target}")
         elif low.startswith("xl/pivotcache/pivotcacherecords"):
             facts.notice("it keeps a copy of the data of a pivot table, which is not read")
