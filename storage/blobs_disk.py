@@ -1,20 +1,31 @@
-"""Blobs in a folder: `ab/cd/<sha256>`, beside `unfinished/` for what is still coming in."""
+"""Blobs in a folder: `ab/cd/<sha256>`, beside `unfinished/` for what is still coming in.
+
+`damaged/` holds what was found changed, for whoever wants to see what has happened to it.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
-import re
 import tempfile
 import time
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 
-from storage.blobs import BlobMissing
+from storage.blobs import BLOCK_BYTES, BlobDamaged, BlobMissing, BlobsUnavailable, check_address
+from storage.hashing import Hashing, hash_of, held_back
 
-_ADDRESS = re.compile(r"[0-9a-f]{64}")
+logger = logging.getLogger(__name__)
 
 ABANDONED_S = 86_400.0
 """After so long without a write, an unfinished file belongs to nobody."""
+
+_KNOWN = 4096
+"""Files that a process remembers to have verified."""
+
+_Identity = tuple[int, int, int, int]
 
 
 class DiskWriter:
@@ -22,8 +33,7 @@ class DiskWriter:
 
     def __init__(self, blobs: DiskBlobs) -> None:
         self._blobs = blobs
-        self._digest = hashlib.sha256()
-        self._bytes = 0
+        self._hashing = Hashing()
         descriptor, name = tempfile.mkstemp(dir=blobs.unfinished)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._name = Path(name)
@@ -32,16 +42,15 @@ class DiskWriter:
         rest = memoryview(block)
         while rest:
             rest = rest[self._file.write(rest) or 0 :]
-        self._digest.update(block)
-        self._bytes += len(block)
+        self._hashing.add(block)
 
     def commit(self) -> tuple[str, int]:
-        sha256 = self._digest.hexdigest()
+        sha256 = self._hashing.sha256
         target = self._blobs.address(sha256)
-        if target.exists():
+        if self._blobs.holds(sha256, self._hashing.bytes):
             self.abort()
             _fsync_folder(target.parent)  # whoever renamed it may not have come to this yet
-            return sha256, self._bytes
+            return sha256, self._hashing.bytes
         os.fsync(self._file.fileno())
         self._file.close()
         for folder in (target.parent.parent, target.parent):
@@ -50,7 +59,7 @@ class DiskWriter:
                 _fsync_folder(folder.parent)
         os.replace(self._name, target)
         _fsync_folder(target.parent)
-        return sha256, self._bytes
+        return sha256, self._hashing.bytes
 
     def abort(self) -> None:
         if not self._file.closed:
@@ -64,7 +73,11 @@ class DiskBlobs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.unfinished = root / "unfinished"
-        self.unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.damaged = root / "damaged"
+        for folder in (self.unfinished, self.damaged):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._verified: OrderedDict[str, _Identity] = OrderedDict()
+        self._lock = Lock()
 
     def open_writer(self) -> DiskWriter:
         return DiskWriter(self)
@@ -75,23 +88,87 @@ class DiskBlobs:
         Raises:
             ValueError: Not a hex SHA-256, so nothing that may become part of a path.
         """
-        if not _ADDRESS.fullmatch(sha256):
-            raise ValueError(f"not a hex SHA-256: {sha256!r}")
+        check_address(sha256)
         return self.root / sha256[:2] / sha256[2:4] / sha256
 
     def path(self, sha256: str) -> Path:
-        if not self.exists(sha256):
-            raise BlobMissing(sha256)
+        identity = _identity(self._status(sha256))
+        with self._lock:
+            known = self._verified.get(sha256) == identity
+        if not known:
+            self.verify(sha256)
         return self.address(sha256)
+
+    def holds(self, sha256: str, size: int) -> bool:
+        """Whether the content stands there in its whole length; a shorter or longer one is set aside."""
+        try:
+            found = self._status(sha256).st_size
+        except BlobMissing:
+            return False
+        if found != size:
+            self._found_wrong(sha256)
+        return found == size
 
     def exists(self, sha256: str) -> bool:
         return self.address(sha256).is_file()
 
+    def size(self, sha256: str) -> int:
+        return self._status(sha256).st_size
+
     def read(self, sha256: str) -> bytes:
+        return b"".join(self.stream(sha256))
+
+    def stream(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        size = self.size(sha256)
+        end = size if end is None else min(end, size)
+        blocks = self._blocks(sha256, start, end)
+        if (start, end) == (0, size):
+            return held_back(blocks, sha256, lambda: self._found_wrong(sha256))
+        return blocks
+
+    def verify(self, sha256: str) -> int:
+        status = self._status(sha256)
+        found, size = hash_of(self._blocks(sha256, 0, status.st_size))
+        if (found, size) != (sha256, status.st_size):
+            raise self._found_wrong(sha256)
+        with self._lock:
+            self._verified[sha256] = _identity(status)
+            self._verified.move_to_end(sha256)
+            while len(self._verified) > _KNOWN:
+                self._verified.popitem(last=False)
+        return size
+
+    def delete(self, sha256: str) -> bool:
+        there = False
+        for path in (self.address(sha256), self.damaged / sha256):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                continue
+            _fsync_folder(path.parent)
+            there = True
+        return there
+
+    def addresses(self) -> Iterator[str]:
+        aside = {path.name for path in self.damaged.iterdir()}
+        folders = {path.name for path in self.root.glob("[0-9a-f][0-9a-f]")}
+        for first in sorted(folders.union(name[:2] for name in aside)):
+            here = {path.name for path in (self.root / first).glob("[0-9a-f][0-9a-f]/*")}
+            yield from sorted(here.union(name for name in aside if name.startswith(first)))
+
+    def where(self) -> str:
+        return f"the folder {self.root}"
+
+    def check(self) -> None:
         try:
-            return self.address(sha256).read_bytes()
-        except FileNotFoundError:
-            raise BlobMissing(sha256) from None
+            with tempfile.TemporaryFile(dir=self.unfinished) as file:
+                file.write(b"1")
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise BlobsUnavailable(
+                f"{self.where()} cannot be written ({error.strerror}): "
+                "free some space, or give its user the right to write there"
+            ) from error
 
     def clear_abandoned(self) -> int:
         """Delete unfinished files that a crash left behind; returns how many."""
@@ -100,6 +177,47 @@ class DiskBlobs:
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
+
+    def _status(self, sha256: str) -> os.stat_result:
+        try:
+            return self.address(sha256).stat()
+        except FileNotFoundError:
+            raise self._absent(sha256) from None
+
+    def _blocks(self, sha256: str, start: int, end: int) -> Iterator[bytes]:
+        try:
+            with self.address(sha256).open("rb", buffering=0) as file:
+                file.seek(start)
+                left = end - start
+                while left > 0 and (block := file.read(min(BLOCK_BYTES, left))):
+                    left -= len(block)
+                    yield block
+        except FileNotFoundError:
+            raise self._absent(sha256) from None
+
+    def _absent(self, sha256: str) -> BlobMissing:
+        return BlobDamaged(sha256) if (self.damaged / sha256).exists() else BlobMissing(sha256)
+
+    def _found_wrong(self, sha256: str) -> Exception:
+        """Set a content aside, unless a second look finds it whole: then the fault was in reading it."""
+        address = self.address(sha256)
+        try:
+            if hash_of(self._blocks(sha256, 0, address.stat().st_size))[0] == sha256:
+                return BlobsUnavailable(f"{self.where()} gave the content {sha256} wrongly once; try again")
+            os.replace(address, self.damaged / sha256)
+        except (FileNotFoundError, BlobDamaged):
+            return self._absent(sha256)  # somebody else has set it aside, or deleted it
+        _fsync_folder(self.damaged)
+        _fsync_folder(address.parent)
+        logger.error(
+            "The stored content of evidence was found changed and is set aside.",
+            extra={"action": "blob.damaged", "sha256": sha256},
+        )
+        return BlobDamaged(sha256)
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _fsync_folder(folder: Path) -> None:

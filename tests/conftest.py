@@ -21,6 +21,8 @@ from sqlalchemy.pool import NullPool
 from server.services import Services, running_services
 from server.settings import Settings
 from storage.migrate import upgrade
+from storage.s3_bucket import S3Place
+from tests import s3
 from tests.cluster import redis_cluster
 
 _EMPTY = """
@@ -97,6 +99,20 @@ async def cluster_url() -> AsyncIterator[str]:
     async with redis_cluster(folder) as url:
         yield url
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def s3_store() -> Iterator[S3Place]:
+    """An S3 store, started once a test process; TEST_S3_ENDPOINT names one of one's own."""
+    with s3.s3_store() as place:
+        yield place
+
+
+@pytest.fixture
+def s3_place(s3_store: S3Place) -> Iterator[S3Place]:
+    """An empty bucket."""
+    with s3.s3_bucket(s3_store) as place:
+        yield place
 
 
 @pytest.fixture(scope="session")
