@@ -39,6 +39,7 @@ from server import (
     tracing,
 )
 from server.admission import Admission
+from server.blob_store import blobs_of
 from server.ending import end
 from server.engine import Engine
 from server.errors import Close
@@ -70,7 +71,6 @@ from server.webhooks import deliverer_of
 from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
 from server.ws import websocket_endpoint
-from storage.blobs_disk import DiskBlobs
 from storage.cases import Cases
 from storage.census import Census
 from storage.database import create_engine
@@ -175,7 +175,7 @@ async def build(
         store = RedisMachineStore(redis, shards=settings.shards, era=era)
         engine = Engine(store, shards=settings.shards)
         hub = await stack.enter_async_context(Hub(store))
-        blobs = DiskBlobs(settings.data_dir / "blobs")
+        blobs = await asyncio.to_thread(blobs_of, settings)
         await asyncio.to_thread(blobs.clear_abandoned)
         cases = Cases(database)
         rights = Rights(cases, redis)

@@ -35,9 +35,9 @@ from machines.upload_events import (
     TagEvidence,
     VerifyUpload,
 )
+from server.blob_store import blobs_of
 from server.settings import Settings
 from server.worker import WorkerSetup
-from storage.blobs_disk import DiskBlobs
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
@@ -61,7 +61,7 @@ def language_model_of(settings: Settings) -> LanguageModel | None:
 async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     """The handlers of one worker process. Both queues know all, since a queue is only a place to run."""
     settings, database = setup.settings, setup.database
-    evidence, blobs = EvidenceStore(database), DiskBlobs(settings.data_dir / "blobs")
+    evidence, blobs = EvidenceStore(database), await asyncio.to_thread(blobs_of, settings)
     vectors, words = PgVectors(database), Words(database)
     graph, votes = GraphPostgres(database), Votes(database)
     graphs = QueryGraphs(setup.redis, shards=settings.shards)

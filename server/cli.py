@@ -114,6 +114,14 @@ def _parser() -> argparse.ArgumentParser:
     describing = add("describe", _describe, "Print what the server says on websocket, streams and webhooks.")
     describing.add_argument("form", choices=("asyncapi",))
 
+    blobs = commands.add_parser("blobs", help="The stored bytes of evidence.")
+    verbs = blobs.add_subparsers(required=True, metavar="VERB")
+    for verb, run, text in (
+        ("verify", _verify_blobs, "Hash every content anew, and name what was changed or is missing."),
+        ("move", _move_blobs, "Carry the contents of the data folder to the configured S3 store."),
+    ):
+        verbs.add_parser(verb, help=text, description=text).set_defaults(run=run)
+
     custody = commands.add_parser("custody", help="The chain of custody.")
     verbs = custody.add_subparsers(required=True, metavar="VERB")
     verify = verbs.add_parser("verify", help="Prove that nothing was changed or dropped.")
@@ -148,9 +156,10 @@ def _worker(options: argparse.Namespace, settings: Settings) -> int:
 
     services = attached_services(settings)
     blobs = services.data_dir / "blobs"
-    if not blobs.is_dir():
+    if settings.s3_endpoint is None and not blobs.is_dir():
         raise CommandFailed(
-            f"a worker reads evidence in {blobs}, which is not there; run it beside its server"
+            f"a worker reads evidence in {blobs}, which is not there; run it beside its server, "
+            "or set S3_ENDPOINT to the store that they share"
         )
     uvloop.run(check_shards(settings, services))
     configure_logging(settings.log_level, settings.log_format)
@@ -244,10 +253,25 @@ async def import_files(client: Client, case: str, folder: Path, files: list[Path
     return refused
 
 
+async def _verify_blobs(_: argparse.Namespace, settings: Settings) -> int:
+    from server.blobs_commands import verify_blobs
+
+    return _told(*await verify_blobs(settings))
+
+
+async def _move_blobs(_: argparse.Namespace, settings: Settings) -> int:
+    from server.blobs_commands import move_blobs
+
+    return _told(*await move_blobs(settings))
+
+
 async def _verify(_: argparse.Namespace, settings: Settings) -> int:
     from server.custody import verify_all
 
-    well, lines = await verify_all(settings)
+    return _told(*await verify_all(settings))
+
+
+def _told(well: bool, lines: list[str]) -> int:
     for line in lines:
         print(line)
     return 0 if well else PROBLEM

@@ -29,7 +29,7 @@ from starlette.requests import ClientDisconnect
 from machines import errors as chart_errors
 from server.engine import Busy, EngineError, MachineMissing
 from server.webhooks_hosts import TargetRefused
-from storage.blobs import BlobMissing
+from storage.blobs import BlobDamaged, BlobMissing, BlobsUnavailable
 from storage.cases import LastOwner, NotAMember, UnknownPerson
 from storage.evidence import UnknownEvidence
 from storage.judgements import UnknownEntity
@@ -203,6 +203,13 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     TargetRefused: Answer(403, code="webhook.target"),
     TooWide: Answer(422, code="search.too_wide"),
     ClientDisconnect: Answer(400, code="client.gone", detail="the connection ended"),
+    BlobDamaged: Answer(
+        410,
+        code="content.damaged",
+        detail="the stored bytes of this file were changed after they had been received and are not shown; "
+        "restore them from a backup, or upload the file again",
+    ),
+    BlobsUnavailable: _DOWN,
     BlobMissing: Answer(410, code="content.missing", detail="the file's content is not there any more"),
 }
 

@@ -6,6 +6,7 @@ from alembic.util import CommandError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.blob_store import blobs_health
 from server.services import Services, ServicesError
 from server.settings import Settings
 from storage.database import create_engine
@@ -21,9 +22,12 @@ async def prepare(settings: Settings, services: Services) -> None:
     """Bring the stores to this release, compare the number of shards, and mark each Redis as its own.
 
     Raises:
-        ServicesError: They cannot be brought there, hold data of other shards, or a Redis is another
-            instance's.
+        ServicesError: They cannot be brought there, hold data of other shards, a Redis is another
+            instance's, or contents cannot be stored.
     """
+    blobs = await blobs_health(settings)
+    if blobs.problem:
+        raise ServicesError(f"Evidence cannot be stored: {blobs.problem}.")
     try:
         await upgrade(services.database_url)
     except (SQLAlchemyError, CommandError) as error:

@@ -12,20 +12,18 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from server.webhooks_hosts import patterns
+from server import setting_values as values
+from storage.s3_place import S3Place
 
 PREFIX = "CASEWIRE_"
 
 ELSEWHERE = frozenset({"CASEWIRE_DOCUMENTS", "CASEWIRE_RETRIEVAL", "CASEWIRE_TOKEN"})
 """Names with the prefix that only tests and benchmarks read, and the commands that talk to a server."""
-
-_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 
 
 class SettingsError(Exception):
@@ -34,56 +32,6 @@ class SettingsError(Exception):
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
         super().__init__("\n".join(faults))
-
-
-def _redis_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
-        raise ValueError
-    return value
-
-
-def _database_url(value: str) -> str:
-    """The URL as SQLAlchemy's asyncpg dialect wants it, `sslmode` given by asyncpg's name for it."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg") or not parts.path.strip("/"):
-        raise ValueError
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if (mode := query.pop("sslmode", None)) is not None:
-        if mode not in _SSL_MODES:
-            raise ValueError
-        query["ssl"] = mode
-    return urlunsplit(
-        ("postgresql+asyncpg", parts.netloc or "", parts.path, urlencode(query, quote_via=quote), "")
-    )
-
-
-def _origin(value: str) -> str:
-    parts = urlsplit(value.rstrip("/"))
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
-        raise ValueError
-    return value.rstrip("/").lower()
-
-
-def _http_host(value: str) -> str:
-    parts = urlsplit(value if "://" in value else f"http://{value}")
-    # It is shown on the status page and in reasons, so it must not hold a password.
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError
-    return value
-
-
-def _otlp_endpoint(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
-        raise ValueError
-    return value.rstrip("/")
-
-
-def _webhook_hosts(value: str) -> str:
-    # Checked here, since what it allows is decided by whoever runs the instance.
-    patterns(value)
-    return value
 
 
 def _setting(name: str, default: Any, meaning: str, expects: str, **bounds: Any) -> Any:
@@ -107,20 +55,20 @@ class Settings(BaseSettings):
         frozen=True, case_sensitive=True, env_ignore_empty=True, populate_by_name=True, extra="forbid"
     )
 
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
+    redis_url: Annotated[str, AfterValidator(values.redis_url)] | None = _setting(
         "REDIS_URL",
         None,
         "Redis (6.2 or newer), one server or a cluster, for machines, sessions and caches. "
         "Unset: a private one is started.",
         "a Redis address such as redis://:password@host:6379/0, rediss://… or unix:///path?db=0",
     )
-    queue_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
+    queue_url: Annotated[str, AfterValidator(values.redis_url)] | None = _setting(
         "CASEWIRE_QUEUE_URL",
         None,
         "Redis for the work queues, always a single server. Unset: the one for machines.",
         "a Redis address such as redis://:password@host:6379/0, rediss://… or unix:///path?db=0",
     )
-    database_url: Annotated[str, AfterValidator(_database_url)] | None = _setting(
+    database_url: Annotated[str, AfterValidator(values.database_url)] | None = _setting(
         "DATABASE_URL",
         None,
         "PostgreSQL with the extension `vector`. Unset: a private one is started.",
@@ -132,6 +80,47 @@ class Settings(BaseSettings):
         "Folder of the evidence and of the private servers; one running server each.",
         "the path of a folder",
     )
+    s3_endpoint: Annotated[str, AfterValidator(values.s3_endpoint)] | None = _setting(
+        "S3_ENDPOINT",
+        None,
+        "S3 store (Amazon's, MinIO …) that holds the bytes of evidence. Unset: a folder of the data folder.",
+        "an address such as https://s3.eu-central-1.amazonaws.com or http://localhost:9000, without a path",
+    )
+    s3_bucket: str | None = _setting(
+        "S3_BUCKET",
+        None,
+        "Bucket at `S3_ENDPOINT`; this instance's alone.",
+        "the name of a bucket: 3 to 63 small letters, digits, dots and hyphens",
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+    )
+    s3_access_key: str | None = _setting(
+        "S3_ACCESS_KEY",
+        None,
+        "Key that may read, write, list and delete in the bucket.",
+        "a key",
+        min_length=1,
+    )
+    s3_secret_key: str | None = _setting(
+        "S3_SECRET_KEY", None, "Secret of `S3_ACCESS_KEY`.", "a secret", min_length=1
+    )
+    s3_region: str = _setting(
+        "S3_REGION", "us-east-1", "Region of the bucket.", "the name of a region", pattern=r"^[a-z0-9-]+$"
+    )
+    s3_public_endpoint: Annotated[str, AfterValidator(values.s3_endpoint)] | None = _setting(
+        "S3_PUBLIC_ENDPOINT",
+        None,
+        "Address under which browsers reach the store, to which they then send files themselves; the bucket "
+        "must allow that (CORS). Unset: files come through this server.",
+        "an address such as https://files.example.org, without a path",
+    )
+    cache_bytes: int = _setting(
+        "CASEWIRE_CACHE_BYTES",
+        8 << 30,
+        "Most that is kept in `cache/` of the data folder, in bytes: an eighth for pictures of pages, the "
+        "rest for what is fetched from S3.",
+        _whole(64 << 20),
+        ge=64 << 20,
+    )
     host: str = _setting(
         "CASEWIRE_HOST",
         "127.0.0.1",
@@ -141,7 +130,7 @@ class Settings(BaseSettings):
         pattern=r"^[^\s/]+$",
     )
     port: int = _setting("CASEWIRE_PORT", 8040, "Port to listen on.", _whole(1, 65535), ge=1, le=65535)
-    public_url: Annotated[str, AfterValidator(_origin)] | None = _setting(
+    public_url: Annotated[str, AfterValidator(values.origin)] | None = _setting(
         "CASEWIRE_PUBLIC_URL",
         None,
         "Address that people type, if it differs from host and port; requests of other origins are refused.",
@@ -218,7 +207,7 @@ class Settings(BaseSettings):
         "Whether new people may register themselves; the first account can always be made.",
         "open or closed",
     )
-    ollama_host: Annotated[str, AfterValidator(_http_host)] | None = _setting(
+    ollama_host: Annotated[str, AfterValidator(values.http_host)] | None = _setting(
         "OLLAMA_HOST",
         None,
         "Ollama server that writes answers. Unset: answers are quotations, and no text leaves the machine.",
@@ -240,7 +229,7 @@ class Settings(BaseSettings):
         ge=1024,
         le=1 << 20,
     )
-    webhook_hosts: Annotated[str, AfterValidator(_webhook_hosts)] | None = _setting(
+    webhook_hosts: Annotated[str, AfterValidator(values.webhook_hosts)] | None = _setting(
         "CASEWIRE_WEBHOOK_HOSTS",
         None,
         "Hosts that webhooks may call: names, `name:port`, `*.example.org` or `*`, separated by commas; only "
@@ -278,7 +267,7 @@ class Settings(BaseSettings):
         "at least 16 characters without a space, such as `openssl rand -hex 32` prints",
         pattern=r"^[!-~]{16,}$",
     )
-    otlp_endpoint: Annotated[str, AfterValidator(_otlp_endpoint)] | None = _setting(
+    otlp_endpoint: Annotated[str, AfterValidator(values.otlp_endpoint)] | None = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         None,
         "OpenTelemetry collector that traces are sent to, by OTLP over HTTP. Unset: they are sent nowhere.",
@@ -294,10 +283,38 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_store_is_named_as_a_whole(self) -> Settings:
+        needed = {
+            "S3_ENDPOINT": self.s3_endpoint,
+            "S3_BUCKET": self.s3_bucket,
+            "S3_ACCESS_KEY": self.s3_access_key,
+            "S3_SECRET_KEY": self.s3_secret_key,
+        }
+        missing = [name for name, value in needed.items() if value is None]
+        if missing and (len(missing) < len(needed) or self.s3_public_endpoint):
+            raise ValueError(
+                f"For evidence in an S3 store set {' and '.join(missing)}, too; for evidence in the data "
+                "folder unset S3_PUBLIC_ENDPOINT, S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY and S3_SECRET_KEY."
+            )
+        return self
+
     @property
     def data_dir(self) -> Path:
         """Absolute path of the data folder."""
         return self.data.expanduser().absolute()
+
+    @property
+    def s3_place(self) -> S3Place:
+        """The bucket of the settings; only where `s3_endpoint` is set."""
+        return S3Place(
+            endpoint=self.s3_endpoint or "",
+            bucket=self.s3_bucket or "",
+            access_key=self.s3_access_key or "",
+            secret_key=self.s3_secret_key or "",
+            region=self.s3_region,
+            public_endpoint=self.s3_public_endpoint or "",
+        )
 
     @property
     def address(self) -> str:
@@ -359,8 +376,12 @@ def _name(field: FieldInfo) -> str:
 
 def _wrong(name: str, value: str, field: FieldInfo) -> str:
     assert isinstance(field.json_schema_extra, dict)
-    # Addresses may hold a password, and a token is one.
-    found = "is not usable: it" if name.endswith(("_URL", "_TOKEN")) or "@" in value else f"is {value!r}, but"
+    # Addresses may hold a password, and tokens and keys are such.
+    found = (
+        "is not usable: it"
+        if name.endswith(("_URL", "_TOKEN", "_KEY")) or "@" in value
+        else f"is {value!r}, but"
+    )
     expects = field.json_schema_extra["expects"]
     otherwise = f" to use {field.default}" if field.default is not None else ""
     return f"{name} {found} must be {expects}; correct it, or unset it{otherwise}."

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from handlers.minilm import MODEL_PACKAGE, MiniLM
 from machines.releases import leads
 from machines.step import CHARTS, hash_of
+from server.blob_store import blobs_health
 from server.queues import JOB_QUEUES, JobQueues
 from server.services import ServiceHealth, Services, attached_services, health
 from server.settings import Settings
@@ -47,7 +48,7 @@ async def gather_status(settings: Settings, services: Services, census: Census) 
         JSON values. `well` is true when `problems`, one sentence each, is empty.
     """
     healths, runtime, model, schema, backlog, held = await asyncio.gather(
-        health(services),
+        _healths(settings, services),
         _runtime(services),
         _language_model(settings),
         _schema(services),
@@ -56,7 +57,7 @@ async def gather_status(settings: Settings, services: Services, census: Census) 
     )
     embedder = _embedder()
     problems = [f"{one.name} at {one.where}: {one.problem}" for one in healths if one.problem]
-    if all(one.ok for one in healths):
+    if all(one.ok for one in healths if one.name != "blobs"):
         problems += [*schema, *_worker_problems(settings, runtime), *_late(backlog or {})]
     problems += [row["meaning"] for row in held]
     problems += [part["problem"] for part in (model, embedder) if part["problem"]]
@@ -124,6 +125,11 @@ def format_status(status: Mapping[str, Any]) -> str:
     for letter in status["given_up"]:
         lines.append(f"{'given up':<15} {letter['name']} of {letter['machine']}: {letter['reason']}")
     return "\n".join(lines)
+
+
+async def _healths(settings: Settings, services: Services) -> tuple[ServiceHealth, ...]:
+    asked, blobs = await asyncio.gather(health(services), blobs_health(settings))
+    return (*asked, blobs)
 
 
 def held_machines(counted: Iterable[Counted]) -> list[dict[str, Any]]:
@@ -212,7 +218,7 @@ def _backends(healths: tuple[ServiceHealth, ...], settings: Settings) -> dict[st
         "words": f"BM25 in PostgreSQL, {where['postgres']}",
         "vectors": f"pgvector, {where['postgres']}",
         "graph": f"PostgreSQL, {where['postgres']}",
-        "blobs": "a folder of this machine",
+        "blobs": "a folder of this machine" if settings.s3_endpoint is None else "S3, configured",
         "answers": f"{settings.language_model} at {settings.ollama_host}"
         if settings.ollama_host
         else "quotations; no text leaves this machine",

@@ -76,6 +76,18 @@ class Blobs(Protocol):
     def open_writer(self) -> BlobWriter:
         """Begin a content."""
 
+    def take(self, path: Path, sha256: str) -> None:
+        """Make a whole file readable under its address, for good; the file is not at `path` any more.
+
+        Nothing is copied where the file can be renamed. Content that is stored already stays as it is.
+
+        Args:
+            sha256: Of the file, which nobody writes any more.
+
+        Raises:
+            FileNotFoundError: It is not there.
+        """
+
     def path(self, sha256: str) -> Path:
         """A file with the content, to be read only, verified once in the life of this process.
 
@@ -131,6 +143,9 @@ class Blobs(Protocol):
 
     def addresses(self) -> Iterator[str]:
         """The address of every content, sorted, also of those set aside."""
+
+    def clear_abandoned(self) -> int:
+        """Remove what writers that have died left behind a day ago; returns how many."""
 
     def where(self) -> str:
         """The store in words, for people; never a secret."""

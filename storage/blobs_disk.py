@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 
-from storage.blobs import BLOCK_BYTES, BlobDamaged, BlobMissing, BlobsUnavailable, check_address
+from storage.blobs import BLOCK_BYTES, BlobDamaged, BlobMissing, Blobs, BlobsUnavailable, check_address
 from storage.hashing import Hashing, hash_of, held_back
 
 logger = logging.getLogger(__name__)
@@ -49,16 +50,11 @@ class DiskWriter:
         target = self._blobs.address(sha256)
         if self._blobs.holds(sha256, self._hashing.bytes):
             self.abort()
-            _fsync_folder(target.parent)  # whoever renamed it may not have come to this yet
+            fsync_folder(target.parent)  # whoever renamed it may not have come to this yet
             return sha256, self._hashing.bytes
         os.fsync(self._file.fileno())
         self._file.close()
-        for folder in (target.parent.parent, target.parent):
-            if not folder.exists():
-                folder.mkdir(mode=0o700, exist_ok=True)
-                _fsync_folder(folder.parent)
-        os.replace(self._name, target)
-        _fsync_folder(target.parent)
+        _move(self._name, target)
         return sha256, self._hashing.bytes
 
     def abort(self) -> None:
@@ -109,6 +105,26 @@ class DiskBlobs:
             self._found_wrong(sha256)
         return found == size
 
+    def take(self, path: Path, sha256: str) -> None:
+        target = self.address(sha256)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            if self.holds(sha256, size):
+                path.unlink()
+                fsync_folder(target.parent)
+                return
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        try:
+            _move(path, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            copy_in(self, path)
+            path.unlink()
+
     def exists(self, sha256: str) -> bool:
         return self.address(sha256).is_file()
 
@@ -145,7 +161,7 @@ class DiskBlobs:
                 path.unlink()
             except FileNotFoundError:
                 continue
-            _fsync_folder(path.parent)
+            fsync_folder(path.parent)
             there = True
         return there
 
@@ -207,8 +223,8 @@ class DiskBlobs:
             os.replace(address, self.damaged / sha256)
         except (FileNotFoundError, BlobDamaged):
             return self._absent(sha256)  # somebody else has set it aside, or deleted it
-        _fsync_folder(self.damaged)
-        _fsync_folder(address.parent)
+        fsync_folder(self.damaged)
+        fsync_folder(address.parent)
         logger.error(
             "The stored content of evidence was found changed and is set aside.",
             extra={"action": "blob.damaged", "sha256": sha256},
@@ -220,7 +236,30 @@ def _identity(status: os.stat_result) -> _Identity:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _fsync_folder(folder: Path) -> None:
+def copy_in(blobs: Blobs, path: Path) -> None:
+    """Store a file by copying it."""
+    writer = blobs.open_writer()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(BLOCK_BYTES):
+                writer.write(block)
+        writer.commit()
+    finally:
+        writer.abort()
+
+
+def _move(path: Path, target: Path) -> None:
+    """Rename a file that is on the disk to an address; its folders are made."""
+    for folder in (target.parent.parent, target.parent):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            fsync_folder(folder.parent)
+    os.replace(path, target)
+    fsync_folder(target.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder last a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
 from storage.blobs import BLOCK_BYTES, BlobDamaged, BlobMissing, BlobsUnavailable, check_address
+from storage.blobs_disk import copy_in
 from storage.file_cache import FileCache
 from storage.hashing import Hashing, hash_of, held_back
 from storage.s3_bucket import KeyMissing, Part, S3Bucket
@@ -27,6 +29,10 @@ _GROW_EVERY = 2000
 _KNOWN = 4096
 """Files that a process remembers to have verified."""
 
+ABANDONED_S = 86_400.0
+"""After so long, what is still coming in belongs to nobody."""
+
+INCOMING_PREFIX = "incoming/"
 ASIDE_PREFIX = "damaged/"
 _PREFIX = "blobs/"
 
@@ -41,7 +47,7 @@ class S3Writer:
         self._blobs = blobs
         self._hashing = Hashing()
         self._block = bytearray()
-        self._key = f"incoming/{token_hex(16)}"
+        self._key = INCOMING_PREFIX + token_hex(16)
         self._upload = ""
         self._parts: list[Part] = []
         self._ended = False
@@ -92,6 +98,11 @@ class S3Blobs:
 
     def open_writer(self) -> S3Writer:
         return S3Writer(self)
+
+    def take(self, path: Path, sha256: str) -> None:
+        if not self.holds(sha256, path.stat().st_size):
+            copy_in(self, path)
+        path.unlink()
 
     def path(self, sha256: str) -> Path:
         """As the protocol says; the store is asked each time, so that what was deleted is gone."""
@@ -158,11 +169,21 @@ class S3Blobs:
             aside.difference_update(earlier, {address})
         yield from sorted(aside)
 
+    def clear_abandoned(self) -> int:
+        oldest = time.time() - ABANDONED_S
+        objects = list(self.bucket.keys(INCOMING_PREFIX, before=oldest))
+        for key in objects:
+            self.bucket.delete(key)
+        uploads = self.bucket.uploads(INCOMING_PREFIX, before=oldest)
+        for key, upload in uploads:
+            self.bucket.abort(key, upload)
+        return len(objects) + len(uploads)
+
     def where(self) -> str:
         return self.bucket.where()
 
     def check(self) -> None:
-        key = f"incoming/check-{token_hex(8)}"
+        key = f"{INCOMING_PREFIX}check-{token_hex(8)}"
         self.bucket.put(key, b"1")
         try:
             if b"".join(self.bucket.read(key)) != b"1":

@@ -1,6 +1,6 @@
 """Which errors say that a store does not answer now, so that the same call may succeed later.
 
-Redis and PostgreSQL that are killed, restarted or unreachable show in many ways, and their drivers
+Redis, PostgreSQL and S3 that are killed, restarted or unreachable show in many ways, and their drivers
 pass some of them on as they come.
 """
 
@@ -12,9 +12,11 @@ from redis.exceptions import TimeoutError as NoAnswer
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
+from storage.blobs import BlobsUnavailable
 from storage.machine_store import Unavailable
 
 _OUTAGES = (
+    BlobsUnavailable,
     Unavailable,
     LostConnection,
     NoAnswer,

@@ -5,6 +5,7 @@ Every method blocks. A client of botocore may be used from many threads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
 from storage.blobs import BLOCK_BYTES, BlobsUnavailable
+from storage.s3_place import S3Place
 
 CONNECT_S, READ_S = 5.0, 60.0
 TRIES = 3
@@ -28,25 +30,6 @@ COPY_PART_BYTES = 1 << 30
 MOST_PARTS = 10_000
 LEAST_PART_BYTES = 5 << 20
 """Of all parts but the last."""
-
-
-@dataclass(frozen=True)
-class S3Place:
-    """Where a bucket is, and who asks for it.
-
-    Attributes:
-        public_endpoint: The address under which clients reach the store; "" where they do not.
-    """
-
-    endpoint: str
-    bucket: str
-    access_key: str
-    secret_key: str
-    region: str
-    public_endpoint: str = ""
-
-    def __repr__(self) -> str:
-        return f"S3Place({self.endpoint}, {self.bucket})"
 
 
 class KeyMissing(Exception):
@@ -154,17 +137,27 @@ class S3Bucket:
         """Remove an object, if it is there."""
         self._ask("delete_object", Key=key)
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that begin so, sorted."""
+    def keys(self, prefix: str, *, before: float = math.inf) -> Iterator[str]:
+        """The keys that begin so, sorted; only of objects written before a Unix time."""
         after = ""
         while True:
             options = {"StartAfter": after} if after else {}
             answer = self._ask("list_objects_v2", Prefix=prefix, **options)
             for one in answer.get("Contents", ()):
                 after = one["Key"]
-                yield after
+                if one["LastModified"].timestamp() < before:
+                    yield after
             if not answer.get("IsTruncated"):
                 return
+
+    def uploads(self, prefix: str, *, before: float) -> list[tuple[str, str]]:
+        """Key and id of uploads that were begun before a Unix time; a store may know only the newest 1,000.
+
+        MinIO lists none by a prefix, and ends such uploads itself after a day.
+        """
+        answer = self._ask("list_multipart_uploads", Prefix=prefix)
+        found = answer.get("Uploads", ())
+        return [(one["Key"], one["UploadId"]) for one in found if one["Initiated"].timestamp() < before]
 
     def begin(self, key: str) -> str:
         """Begin an object that comes in parts, and return the id of its upload."""

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from server.services import Services, running_services
 from server.settings import Settings
 from storage.migrate import upgrade
-from storage.s3_bucket import S3Place
+from storage.s3_place import S3Place
 from tests import s3
 from tests.cluster import redis_cluster
 

@@ -11,7 +11,8 @@ from secrets import token_hex
 
 from moto.server import ThreadedMotoServer
 
-from storage.s3_bucket import S3Bucket, S3Place
+from storage.s3_bucket import S3Bucket
+from storage.s3_place import S3Place
 
 
 @contextmanager

@@ -16,7 +16,7 @@ CONTENT = b"%PDF-1.7 " + bytes(range(256)) * 40
 
 async def test_content_comes_whole_and_in_ranges(live: Live) -> None:
     async with live.person() as ann:
-        path = f"/api/evidence/{await _evidence(live, ann)}/content"
+        path = f"/api/evidence/{await evidence_of(live, ann)}/content"
         whole = await ann.http.get(path)
         assert whole.content == CONTENT
         assert whole.headers["accept-ranges"] == "bytes"
@@ -29,10 +29,10 @@ async def test_content_comes_whole_and_in_ranges(live: Live) -> None:
 
 async def test_a_stranger_s_file_is_shown_in_a_sandbox_and_markup_is_only_downloaded(live: Live) -> None:
     async with live.person() as ann:
-        pdf = await ann.http.get(f"/api/evidence/{await _evidence(live, ann)}/content")
+        pdf = await ann.http.get(f"/api/evidence/{await evidence_of(live, ann)}/content")
         assert pdf.headers["content-disposition"].startswith("inline")
         assert pdf.headers["content-security-policy"].startswith("sandbox;")
-        page = await _evidence(live, ann, b"<script>alert(1)</script>", "page.html", "text/html")
+        page = await evidence_of(live, ann, b"<script>alert(1)</script>", "page.html", "text/html")
         html = await ann.http.get(f"/api/evidence/{page}/content")
         assert html.headers["content-disposition"].startswith("attachment")
         assert html.headers["content-type"] == "application/octet-stream"
@@ -41,7 +41,7 @@ async def test_a_stranger_s_file_is_shown_in_a_sandbox_and_markup_is_only_downlo
 
 async def test_text_comes_with_its_positions(live: Live) -> None:
     async with live.person() as ann:
-        evidence = await _evidence(live, ann)
+        evidence = await evidence_of(live, ann)
         chunk = ChunkDraft(0, 1, 0, 5, "Hello", [[1.0, 2.0, 3.0, 4.0]])
         await live.parts.evidence.store_text(
             evidence, title="Greeting", text="Hello", pages=[(0, 5)], meta={"from": "ada"}, chunks=[chunk]
@@ -61,7 +61,7 @@ async def test_text_comes_with_its_positions(live: Live) -> None:
 
 async def test_every_look_is_written_down_once_a_minute_and_not_for_each_range(live: Live) -> None:
     async with live.person() as ann:
-        evidence = await _evidence(live, ann)
+        evidence = await evidence_of(live, ann)
         path = f"/api/evidence/{evidence}"
         await ann.http.get(path)
         for start in range(3):
@@ -97,7 +97,7 @@ async def test_entities_are_judged_by_people(live: Live) -> None:
         assert (await ann.call("PUT", "/api/entities/1", {"status": "accepted"})).status_code == 404
 
 
-async def _evidence(
+async def evidence_of(
     live: Live,
     ann: Person,
     content: bytes = CONTENT,

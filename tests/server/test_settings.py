@@ -68,6 +68,12 @@ def test_a_variable_set_to_nothing_counts_as_unset(monkeypatch: pytest.MonkeyPat
         ("CASEWIRE_WEBHOOK_HOSTS", "https://a.example", "host names such as hooks.example.org"),
         ("CASEWIRE_WEBHOOK_ATTEMPTS", "0", "a whole number from 1 to 100"),
         ("CASEWIRE_WEBHOOK_PAUSE_DAYS", "0", "a number of days above 0"),
+        ("S3_ENDPOINT", "s3.example.org", "an address such as https://s3.eu-central-1.amazonaws.com"),
+        ("S3_ENDPOINT", "https://key:secret@s3.example.org", "an address such as https://s3"),
+        ("S3_PUBLIC_ENDPOINT", "https://s3.example.org/bucket", "an address such as https://files"),
+        ("S3_BUCKET", "Evidence", "the name of a bucket"),
+        ("S3_REGION", "EU 1", "the name of a region"),
+        ("CASEWIRE_CACHE_BYTES", "1", "a whole number of at least 67108864"),
         ("CASEWIRE_LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("CASEWIRE_LOG_FORMAT", "xml", "console or json"),
         ("CASEWIRE_METRICS_TOKEN", "short", "at least 16 characters without a space"),
@@ -110,6 +116,34 @@ def test_a_fault_never_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None
     )
     assert len(told) == 3
     assert "hunter2" not in "".join(told)
+
+
+S3 = {
+    "S3_ENDPOINT": "https://s3.example.org",
+    "S3_BUCKET": "evidence",
+    "S3_ACCESS_KEY": "key",
+    "S3_SECRET_KEY": "hush hush",
+}
+
+
+@pytest.mark.parametrize("left_out", S3)
+def test_a_store_that_is_named_in_part_is_refused_and_not_replaced_by_a_folder(
+    monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    (sentence,) = faults(monkeypatch, **{name: value for name, value in S3.items() if name != left_out})
+    assert sentence.startswith(f"For evidence in an S3 store set {left_out}, too")
+    assert "hush" not in sentence
+
+
+def test_a_store_is_known_by_all_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    (sentence,) = faults(monkeypatch, S3_PUBLIC_ENDPOINT="https://files.example.org")
+    assert "S3_ENDPOINT and S3_BUCKET" in sentence
+    for name, value in S3.items():
+        monkeypatch.setenv(name, value)
+    place = load_settings().s3_place
+    assert (place.endpoint, place.bucket, place.region) == ("https://s3.example.org", "evidence", "us-east-1")
+    assert place.public_endpoint == "https://files.example.org"
+    assert "hush" not in repr(place)
 
 
 def test_listening_everywhere_asks_for_the_address_that_people_type(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ from storage.blobs import BLOCK_BYTES, BlobDamaged, BlobMissing, Blobs, BlobsUna
 from storage.blobs_disk import ABANDONED_S, DiskBlobs
 from storage.blobs_s3 import S3Blobs, key_of
 from storage.file_cache import FileCache
-from storage.s3_bucket import S3Bucket, S3Place
+from storage.s3_bucket import S3Bucket
+from storage.s3_place import S3Place
 
 NOTHING = sha256(b"").hexdigest()
 ADAPTERS = ("disk", "s3")
@@ -129,6 +130,19 @@ def test_many_writers_of_one_content_do_not_meet(kept: Kept) -> None:
     assert addresses == {sha256(content).hexdigest()}
     assert kept.names() == [*addresses]
     assert kept.blobs.read(addresses.pop()) == content
+
+
+def test_a_whole_file_is_taken_and_a_second_one_like_it_is_removed(kept: Kept, tmp_path: Path) -> None:
+    address = sha256(b"put together").hexdigest()
+    for _ in range(2):
+        path = tmp_path / "parts"
+        path.write_bytes(b"put together")
+        kept.blobs.take(path, address)
+        assert not path.exists()
+        assert kept.blobs.read(address) == b"put together"
+        assert kept.names() == [address]
+    with pytest.raises(FileNotFoundError):
+        kept.blobs.take(tmp_path / "parts", address)
 
 
 def test_what_is_not_there_is_missing(blobs: Blobs) -> None:
@@ -322,6 +336,19 @@ def test_an_object_that_is_there_becomes_a_content(s3_blobs: S3Blobs) -> None:
     assert s3_blobs.take_over("uploads/one") == (sha256(b"sent straight").hexdigest(), 13)
     assert s3_blobs.read(sha256(b"sent straight").hexdigest()) == b"sent straight"
     assert list(s3_blobs.bucket.keys("uploads/")) == []
+
+
+def test_what_writers_left_behind_is_removed_once_it_is_old(
+    s3_blobs: S3Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = s3_blobs.bucket
+    address = store(s3_blobs, b"kept")
+    bucket.put("incoming/one", b"complete, and never copied")
+    assert s3_blobs.clear_abandoned() == 0
+    bucket.put_part("incoming/two", bucket.begin("incoming/two"), 1, b"never completed")
+    monkeypatch.setattr(blobs_s3, "ABANDONED_S", -60.0)
+    assert s3_blobs.clear_abandoned() >= 1  # a store may end uploads itself, and not list them
+    assert list(bucket.keys("")) == [key_of(address)]
 
 
 def test_a_fetched_file_that_was_changed_is_fetched_anew(

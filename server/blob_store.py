@@ -1,0 +1,60 @@
+"""The one place that chooses where the bytes of evidence are kept, by the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from server.services import ServiceHealth
+from server.settings import Settings
+from storage.blobs import Blobs, BlobsUnavailable
+from storage.blobs_disk import DiskBlobs
+from storage.file_cache import FileCache
+
+
+def blobs_folder(settings: Settings) -> Path:
+    """Where contents are kept that no S3 store keeps."""
+    return settings.data_dir / "blobs"
+
+
+def blobs_of(settings: Settings) -> Blobs:
+    """The store of contents: the configured one, or the folder where none is. Asks it nothing."""
+    if settings.s3_endpoint is None:
+        return DiskBlobs(blobs_folder(settings))
+    # Half a second of imports that an instance without S3 need not wait for.
+    from storage.blobs_s3 import S3Blobs
+    from storage.s3_bucket import S3Bucket
+
+    limit_bytes = settings.cache_bytes - pictures_bytes(settings)
+    cache = FileCache(settings.data_dir / "cache" / "blobs", limit_bytes)
+    return S3Blobs(S3Bucket(settings.s3_place), cache)
+
+
+def pictures_bytes(settings: Settings) -> int:
+    """The share of the cache that pictures of pages have."""
+    return settings.cache_bytes // 8
+
+
+async def blobs_health(settings: Settings) -> ServiceHealth:
+    """Whether contents can be stored and read now, as a service beside Redis and PostgreSQL."""
+    in_folder = settings.s3_endpoint is None
+    product = "a folder" if in_folder else "S3"
+    blobs = await asyncio.to_thread(blobs_of, settings)
+    asked = time.perf_counter()
+    try:
+        await asyncio.to_thread(blobs.check)
+    except BlobsUnavailable as error:
+        return ServiceHealth("blobs", in_folder, blobs.where(), problem=str(error))
+    latency_ms = (time.perf_counter() - asked) * 1e3
+    advice = None
+    if not in_folder and await asyncio.to_thread(_has_contents, blobs_folder(settings)):
+        advice = (
+            f"contents of an earlier time lie in {blobs_folder(settings)}, where nobody looks for them: "
+            "bring them here with `casewire blobs move`"
+        )
+    return ServiceHealth("blobs", in_folder, blobs.where(), product, latency_ms, None, None, advice)
+
+
+def _has_contents(folder: Path) -> bool:
+    return folder.is_dir() and any(DiskBlobs(folder).addresses())
