@@ -11,6 +11,7 @@ from handlers.adopt import Finding
 from handlers.chunking import cut
 from handlers.inside import Inside
 from handlers.job import Job, Permanent
+from handlers.near import NearLinks
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Source, Unreadable
 from handlers.sandbox import NOTHING_INSIDE, Check, Progress, Room, Sink
 from machines.upload_events import Extracted, ExtractText, NeedsPassword
@@ -49,6 +50,7 @@ async def extract_text(
     reader: Reader,
     password: Password,
     adopt: Adopt,
+    near: NearLinks,
     room: Room = ROOM,
 ) -> Extracted | NeedsPassword:
     """Read the file, store its text and chunks, adopt what is inside.
@@ -88,6 +90,8 @@ async def extract_text(
         await evidence.store_text(
             row.id, title=title, text=parsed.text, pages=parsed.pages, meta=meta, chunks=chunks
         )
+        if not chunks:  # it will not be indexed, where near copies are linked otherwise
+            await near.link(row.id)
     except UnknownEvidence as error:
         raise Permanent(str(error)) from error
     for i, stored in enumerate(inside.stored):

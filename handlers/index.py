@@ -1,4 +1,4 @@
-"""Chunks become findable by their words, and learn which chunks of the case are most like them."""
+"""Chunks become findable by their words, and learn which chunks and which evidence are most like them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from handlers.job import Job, Permanent
+from handlers.near import NearLinks
 from handlers.terms import counts
 from machines.upload_events import IndexChunks, Indexed
 from storage.evidence import ChunkRow, EvidenceStore, UnknownEvidence
@@ -28,8 +29,9 @@ async def index_chunks(
     words: Words,
     vectors: Vectors,
     similarities: Similarities,
+    near: NearLinks,
 ) -> Indexed:
-    """Store each chunk's terms and its nearest neighbours in the case.
+    """Store each chunk's terms and its nearest neighbours in the case, and link near copies.
 
     Raises:
         Permanent: The evidence is gone.
@@ -43,9 +45,13 @@ async def index_chunks(
         await job.progress(i, len(chunks), "chunks")
         batch = chunks[i : i + BATCH]
         await words.index(row.case_id, await asyncio.to_thread(_counts, batch))
-        near = await vectors.neighbours(row.case_id, [chunk.id for chunk in batch], NEIGHBOURS, FLOOR)
-        await similarities.put(row.case_id, near)
+        alike = await vectors.neighbours(row.case_id, [chunk.id for chunk in batch], NEIGHBOURS, FLOOR)
+        await similarities.put(row.case_id, alike)
     await job.progress(len(chunks), len(chunks), "chunks")
+    try:
+        await near.link(row.id)
+    except UnknownEvidence as error:
+        raise Permanent(str(error)) from error
     return Indexed(effect=job.id, chunks=len(chunks))
 
 

@@ -18,6 +18,7 @@ from handlers.language_model import LanguageModel
 from handlers.language_model_ollama import OllamaModel
 from handlers.link import link_entities
 from handlers.minilm import MiniLM
+from handlers.near import NearLinks
 from handlers.rank import rank_hits
 from handlers.sandbox import Sandbox
 from handlers.search import search_links, search_meaning, search_words
@@ -41,6 +42,7 @@ from server.worker import WorkerSetup
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
+from storage.near_copies import NearCopies
 from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
@@ -67,6 +69,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     graphs = QueryGraphs(setup.redis, shards=settings.shards)
     encoder = await asyncio.to_thread(MiniLM, device="auto" if setup.queue == "gpu" else "cpu")
     await asyncio.to_thread(warm_ranking if setup.queue == "cpu" else partial(encoder.encode, ["ready"]))
+    near = NearLinks(evidence, NearCopies(database))
     secrets = Secrets(setup.redis)
     sandbox = Sandbox(memory_bytes=settings.parse_memory_bytes, time_s=settings.parse_time_s)
 
@@ -87,6 +90,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 reader=sandbox,
                 password=password,
                 adopt=Adoption(setup.engine),
+                near=near,
             ),
             EmbedChunks: partial(
                 embed_chunks,
@@ -101,6 +105,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 words=words,
                 vectors=vectors,
                 similarities=Similarities(database),
+                near=near,
             ),
             LinkEntities: partial(
                 link_entities, evidence=evidence, entities=Entities(database), pois=Pois(database)

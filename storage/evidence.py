@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, literal, select, update
+from sqlalchemy import Table, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.schema import Evidence
 
 _tables = Evidence.metadata.tables
 EVIDENCE: Table = _tables["evidence"]
 CHUNKS: Table = _tables["chunks"]
+EDITS: Table = _tables["edits"]
 
 _COLUMNS = [column for column in EVIDENCE.c if column.name != "text"]
 
@@ -34,7 +35,8 @@ class EvidenceRow:
 
     Attributes:
         pages: `[start, end]` of each page in the text; empty where the source has no pages.
-        summary: `{text, start, end, page}` of each sentence.
+        summary: `{text, start, end, page}` of each sentence; all numbers 0 where a person wrote it.
+        edited: `title`, `summary` or `tags` → version, for those that a person wrote.
     """
 
     id: int
@@ -50,6 +52,7 @@ class EvidenceRow:
     pages: list[list[int]]
     summary: list[dict[str, Any]]
     tags: list[str]
+    edited: dict[str, int]
     uploaded_by: str
     created_at: datetime
 
@@ -113,7 +116,7 @@ class EvidenceStore:
 
     async def register(self, new: NewEvidence) -> Registered:
         """Store a file as evidence of its case, or find the one of the same bytes there; safe in a race."""
-        values = asdict(new) | {"meta": {}, "pages": [], "summary": [], "tags": [], "text": ""}
+        values = asdict(new) | {"meta": {}, "pages": [], "summary": [], "tags": [], "edited": {}, "text": ""}
         result = (EVIDENCE.c.id, EVIDENCE.c.upload, EVIDENCE.c.title)
         async with self._database.begin() as connection:
             row = (
@@ -169,14 +172,29 @@ class EvidenceStore:
             raise UnknownEvidence(evidence)
         return text
 
-    async def of_case(self, case: str, *, after: int = 0, limit: int = 100) -> list[EvidenceRow]:
-        """The evidence of a case in the order of ids, those above `after`."""
+    async def of_case(
+        self, case: str, *, after: int = 0, limit: int = 100, words: str = ""
+    ) -> list[EvidenceRow]:
+        """The evidence of a case in the order of ids, those above `after`.
+
+        With `words`, only that whose title, filename or tags hold them, in whatever case.
+        """
         query = (
             select(*_COLUMNS)
             .where(EVIDENCE.c.case_id == case, EVIDENCE.c.id > after)
             .order_by(EVIDENCE.c.id)
             .limit(limit)
         )
+        if words:
+            tag = func.jsonb_array_elements_text(EVIDENCE.c.tags).table_valued("value").alias("tag")
+            tagged = select(literal(1)).select_from(tag).where(tag.c.value.icontains(words, autoescape=True))
+            query = query.where(
+                or_(
+                    EVIDENCE.c.title.icontains(words, autoescape=True),
+                    EVIDENCE.c.filename.icontains(words, autoescape=True),
+                    tagged.exists(),
+                )
+            )
         async with self._database.connect() as connection:
             return [EvidenceRow(**row) for row in (await connection.execute(query)).mappings()]
 
@@ -207,6 +225,8 @@ class EvidenceStore:
     ) -> None:
         """Store what was read, all or nothing; the same chunks again keep their ids, vectors and words.
 
+        A title that a person wrote stays.
+
         Raises:
             UnknownEvidence: There is none of that id.
         """
@@ -215,11 +235,12 @@ class EvidenceStore:
             case: str | None = await connection.scalar(
                 update(EVIDENCE)
                 .where(EVIDENCE.c.id == evidence)
-                .values(title=title, text=text, pages=[list(page) for page in pages], meta=meta)
+                .values(text=text, pages=[list(page) for page in pages], meta=meta)
                 .returning(EVIDENCE.c.case_id)
             )
             if case is None:
                 raise UnknownEvidence(evidence)
+            await _put_found(connection, evidence, "title", title)
             columns = (CHUNKS.c.ordinal, CHUNKS.c.page, CHUNKS.c.start, CHUNKS.c.end, CHUNKS.c.text)
             there = await connection.execute(select(*columns).where(where).order_by(CHUNKS.c.ordinal))
             wanted = [(c.ordinal, c.page, c.start, c.end, c.text) for c in chunks]
@@ -238,22 +259,61 @@ class EvidenceStore:
             return [ChunkRow(**row) for row in (await connection.execute(query)).mappings()]
 
     async def set_tags(self, evidence: int, tags: Sequence[str]) -> None:
-        """Replace the tags."""
-        await self._set(evidence, tags=list(tags))
+        """Replace the tags that a run has found; those that a person wrote stay."""
+        await self._set(evidence, "tags", list(tags))
 
     async def set_summary(self, evidence: int, sentences: Sequence[dict[str, Any]]) -> None:
-        """Replace the summary: `{text, start, end, page}` of each sentence."""
-        await self._set(evidence, summary=list(sentences))
+        """Replace the summary that a run has found, as `set_tags`; sentences as in `EvidenceRow`."""
+        await self._set(evidence, "summary", list(sentences))
+
+    async def tags_of_case(self, case: str, *, limit: int = 500) -> list[tuple[str, int]]:
+        """The tags of a case with how much evidence has them, the most frequent first, ties by tag."""
+        tag = func.jsonb_array_elements_text(EVIDENCE.c.tags).table_valued("value").alias("tag")
+        count = func.count(EVIDENCE.c.id.distinct())
+        query = (
+            select(tag.c.value, count)
+            .select_from(EVIDENCE)
+            .join(tag, literal(True))
+            .where(EVIDENCE.c.case_id == case)
+            .group_by(tag.c.value)
+            .order_by(count.desc(), tag.c.value)
+            .limit(limit)
+        )
+        async with self._database.connect() as connection:
+            return [(row[0], row[1]) for row in await connection.execute(query)]
 
     async def delete(self, evidence: int) -> None:
         """Forget evidence with its chunks, mentions and children; deleting nothing is no error."""
         async with self._database.begin() as connection:
             await connection.execute(delete(EVIDENCE).where(EVIDENCE.c.id == evidence))
 
-    async def _set(self, evidence: int, **values: Any) -> None:
+    async def _set(self, evidence: int, part: str, value: Any) -> None:
         async with self._database.begin() as connection:
-            result = await connection.execute(
-                update(EVIDENCE).where(EVIDENCE.c.id == evidence).values(**values)
-            )
-        if not result.rowcount:
-            raise UnknownEvidence(evidence)
+            await _put_found(connection, evidence, part, value)
+
+
+async def keep_found(connection: AsyncConnection, evidence: int, part: str, value: Any) -> None:
+    """Keep what a run has found as version 0 of a part that a person has edited, or is about to."""
+    query = upsert(EDITS).values(evidence_id=evidence, part=part, version=0, value=value, user_id="")
+    query = query.on_conflict_do_update(
+        index_elements=["evidence_id", "part", "version"],
+        set_={"value": query.excluded.value, "at": func.now()},
+    )
+    await connection.execute(query)
+
+
+async def _put_found(connection: AsyncConnection, evidence: int, part: str, value: Any) -> None:
+    """Show what a run has found, unless a person wrote something else, under which it is then kept.
+
+    Raises:
+        UnknownEvidence: There is none of that id.
+    """
+    # The row is locked by this, and an edit locks it too: neither can pass the other.
+    locked = select(EVIDENCE.c.edited).where(EVIDENCE.c.id == evidence).with_for_update()
+    edited: dict[str, int] | None = await connection.scalar(locked)
+    if edited is None:
+        raise UnknownEvidence(evidence)
+    if part in edited:
+        await keep_found(connection, evidence, part, value)
+    else:
+        await connection.execute(update(EVIDENCE).where(EVIDENCE.c.id == evidence).values({part: value}))

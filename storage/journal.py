@@ -51,7 +51,7 @@ class Record:
 
     topic: str
     key: str
-    what: Literal["transition", "access"]
+    what: Literal["transition", "access", "edit"]
     data: dict[str, Any]
     at: float
 

@@ -6,9 +6,11 @@ names a node of the graph whatever its kind.
 
 from sqlmodel import SQLModel
 
+from storage.schema_edits import Edit
 from storage.schema_evidence import DIMENSIONS, Chunk, Evidence, Posting, Similarity
 from storage.schema_graph import Attention, Entity, Mention, Poi, Vote
 from storage.schema_machines import ArchivedMachine, Journal, Marker
+from storage.schema_near import NearDuplicate, PictureHash, TextSignature
 from storage.schema_people import ApiToken, Case, Member, RequestKey, User
 from storage.schema_webhooks import Webhook, WebhookAttempt, WebhookLetter
 
@@ -19,17 +21,21 @@ __all__ = [
     "Attention",
     "Case",
     "Chunk",
+    "Edit",
     "Entity",
     "Evidence",
     "Journal",
     "Marker",
     "Member",
     "Mention",
+    "NearDuplicate",
+    "PictureHash",
     "Poi",
     "Posting",
     "RequestKey",
     "SQLModel",
     "Similarity",
+    "TextSignature",
     "User",
     "Vote",
     "Webhook",

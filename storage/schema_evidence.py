@@ -41,6 +41,10 @@ class Evidence(SQLModel, table=True):
     summary: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
     """Sentences of the source: `{text, start, end, page}`."""
     tags: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    edited: dict[str, int] = Field(
+        default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default="{}")
+    )
+    """Part → version of the edit that `title`, `summary` or `tags` shows; other parts are a run's."""
     uploaded_by: str = ""
     created_at: datetime = created()
 

@@ -21,6 +21,8 @@ class Poi(SQLModel, table=True):
     name: str
     aliases: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
     note: str = ""
+    machine: str = ""
+    """Id of the machine that looks for the person in the evidence; "" until it was looked for."""
     created_at: datetime = created()
 
 

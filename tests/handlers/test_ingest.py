@@ -17,6 +17,7 @@ from handlers.embed import BATCH, embed_chunks
 from handlers.extract import MAX_NESTING, extract_text
 from handlers.index import index_chunks
 from handlers.job import Cancelled, Permanent
+from handlers.near import NearLinks
 from handlers.sandbox import Sandbox
 from machines.upload_events import EmbedChunks, Extracted, ExtractText, IndexChunks, NeedsPassword
 from server.engine import Engine
@@ -24,6 +25,7 @@ from storage.blobs_disk import DiskBlobs
 from storage.database import create_engine
 from storage.evidence import EvidenceStore
 from storage.machine_store_redis import RedisMachineStore
+from storage.near_copies import NearCopies
 from storage.similarities import Similarities
 from storage.vectors_pgvector import PgVectors
 from storage.words import Words
@@ -43,6 +45,7 @@ class Place:
 
     def __init__(self, database: AsyncEngine, redis: Redis, folder: Path) -> None:
         self.evidence = EvidenceStore(database)
+        self.near = NearLinks(self.evidence, NearCopies(database))
         self.blobs = DiskBlobs(folder)
         self.store = RedisMachineStore(redis, shards=4, era="e")
         self.machines = Engine(self.store, shards=4)
@@ -70,6 +73,7 @@ class Place:
             reader=self.sandbox,
             password=password,
             adopt=Adoption(self.machines),
+            near=self.near,
         )
 
 
@@ -217,6 +221,7 @@ async def test_indexing_makes_chunks_findable_and_joins_the_alike(engine: AsyncE
                 words=words,
                 vectors=vectors,
                 similarities=Similarities(engine),
+                near=NearLinks(evidence, NearCopies(engine)),
             )
         async with engine.connect() as connection:
             pairs = await connection.execute(text("SELECT source, target, weight FROM similarities"))

@@ -7,10 +7,12 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.index import index_chunks
+from handlers.near import NearLinks
 from handlers.tag import Profile, kinds, tag_evidence
 from machines.upload_events import IndexChunks, TagEvidence
 from storage.database import create_engine
 from storage.evidence import EvidenceStore
+from storage.near_copies import NearCopies
 from storage.similarities import Similarities
 from storage.vectors_pgvector import PgVectors
 from storage.words import Words
@@ -59,6 +61,7 @@ async def test_distinctive_terms_are_those_rare_in_the_rest_of_the_case(engine: 
             words=words,
             vectors=PgVectors(engine),
             similarities=Similarities(engine),
+            near=NearLinks(evidence, NearCopies(engine)),
         )
 
     for one in ids:
