@@ -24,9 +24,11 @@ from server import (
     routes_cases,
     routes_charts,
     routes_client,
+    routes_edits,
     routes_entities,
     routes_evidence,
     routes_machines,
+    routes_near,
     routes_openapi,
     routes_pois,
     routes_standing,
@@ -74,6 +76,7 @@ from server.ws import websocket_endpoint
 from storage.cases import Cases
 from storage.census import Census
 from storage.database import create_engine
+from storage.edits import Edits
 from storage.era import settle_era
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
@@ -81,6 +84,7 @@ from storage.judgements import Judgements
 from storage.machine_journal import MachineJournals
 from storage.machine_search import MachineSearch
 from storage.machine_store_redis import RedisMachineStore
+from storage.near_copies import NearCopies
 from storage.partials import Partials
 from storage.people import People
 from storage.pois import Pois
@@ -111,6 +115,8 @@ ROUTES: list[BaseRoute] = [
     *routes_pois.routes,
     *routes_entities.routes,
     *routes_evidence.routes,
+    *routes_edits.routes,
+    *routes_near.routes,
     *routes_uploads.routes,
     *routes_machines.routes,
     *routes_topics.routes,
@@ -232,6 +238,8 @@ async def build(
             pois=Pois(database),
             judgements=Judgements(database),
             evidence=EvidenceStore(database),
+            edits=Edits(database, running.journal),
+            near=NearCopies(database),
             votes=Votes(database),
             graph=GraphPostgres(database),
             query_graphs=QueryGraphs(redis, shards=settings.shards),

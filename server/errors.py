@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
+from typing import Any
 
 from pydantic import ValidationError
 from redis import exceptions as redis_errors
@@ -31,6 +32,7 @@ from server.engine import Busy, EngineError, MachineMissing
 from server.webhooks_hosts import TargetRefused
 from storage.blobs import BlobDamaged, BlobMissing, BlobsUnavailable
 from storage.cases import LastOwner, NotAMember, UnknownPerson
+from storage.edits import EditedMeanwhile, UnknownVersion
 from storage.evidence import UnknownEvidence
 from storage.judgements import UnknownEntity
 from storage.machine_search import TooWide
@@ -197,6 +199,8 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     UnknownEntity: Answer(404, code=Missing.code),
     NotInCase: Answer(404, code="node.unknown", detail="the case has no such node"),
     UnknownEvidence: Answer(404, code=Missing.code, detail="there is no such evidence"),
+    EditedMeanwhile: Answer(409, code="edit.superseded"),
+    UnknownVersion: Answer(404, code="edit.unknown"),
     UnknownWebhook: Answer(404, code=Missing.code),
     UnknownLetter: Answer(404, code=Missing.code),
     TooManyWebhooks: Answer(409, code="webhook.too_many"),
@@ -266,6 +270,7 @@ class Fault:
     Attributes:
         allowed: Events that the machine's state does allow; None where that says nothing.
         headers: For HTTP only.
+        current: What stands there now, where a request was about something earlier.
         expected: False for a fault of the server, which belongs in its log.
     """
 
@@ -276,6 +281,7 @@ class Fault:
     allowed: tuple[str, ...] | None = None
     headers: Mapping[str, str] | None = None
     expected: bool = True
+    current: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:
@@ -303,6 +309,9 @@ def fault_of(error: Exception) -> Fault:
         error.allowed if isinstance(error, chart_errors.StepError) and error.states else None,
         _headers(error),
         expected=answer.status < 500,
+        current={"version": error.current, "value": error.value}
+        if isinstance(error, EditedMeanwhile)
+        else None,
     )
 
 

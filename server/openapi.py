@@ -104,6 +104,12 @@ _PROBLEM: Schema = {
             "items": {"type": "string"},
             "description": "Events that the machine would take now.",
         },
+        "current": {
+            "type": "object",
+            "required": ["version", "value"],
+            "properties": {"version": {"type": "integer"}, "value": {}},
+            "description": "What an edit was not made on top of.",
+        },
     },
 }
 

@@ -28,11 +28,13 @@ from server.webhooks_sending import Sender
 from storage.blobs import Blobs
 from storage.cases import Cases
 from storage.census import Census
+from storage.edits import Edits
 from storage.evidence import EvidenceStore
 from storage.graph import Graph
 from storage.journal import CustodyJournal
 from storage.judgements import Judgements
 from storage.machine_store import MachineStore
+from storage.near_copies import NearCopies
 from storage.partials import Partials
 from storage.people import People
 from storage.pois import Pois
@@ -69,6 +71,8 @@ class Parts:
     pois: Pois
     judgements: Judgements
     evidence: EvidenceStore
+    edits: Edits
+    near: NearCopies
     votes: Votes
     graph: Graph
     query_graphs: QueryGraphs

@@ -31,6 +31,8 @@ def problem(fault: Fault) -> Response:
     }
     if fault.allowed is not None:
         body["allowed"] = fault.allowed
+    if fault.current is not None:
+        body["current"] = fault.current
     headers = dict(fault.headers or {}) | {"Cache-Control": "no-store"}
     return Response(orjson.dumps(body), fault.status, headers, MEDIA_TYPE)
 

@@ -40,6 +40,12 @@ class Page(BaseModel):
     limit: Annotated[int, Field(ge=1, le=1000)] = 200
 
 
+class Wanted(Page):
+    """A page of evidence, perhaps only of that whose title, filename or tags hold `words`."""
+
+    words: Annotated[str, Field(max_length=200)] = ""
+
+
 class Noticed(Body):
     """What somebody looked at, perhaps as a hit of a query."""
 
@@ -58,7 +64,10 @@ class SummarySentence(TypedDict):
 
 
 class EvidenceView(TypedDict):
-    """Evidence without its text; `pages` counts, `parent` is the evidence it was found in, or 0."""
+    """Evidence without its text; `pages` counts, `parent` is the evidence it was found in, or 0.
+
+    `edited` tells title, summary or tags that a person wrote, and their version; `near` counts near copies.
+    """
 
     id: int
     case: str
@@ -73,6 +82,8 @@ class EvidenceView(TypedDict):
     pages: int
     summary: list[SummarySentence]
     tags: list[str]
+    edited: dict[str, int]
+    near: int
     uploaded_by: str
     created_at: datetime
 
@@ -95,14 +106,16 @@ class ChunkView(TypedDict):
     boxes: list[list[float]]
 
 
-@operation("viewer", answer=list[EvidenceView], query=Page)
+@operation("viewer", answer=list[EvidenceView], query=Wanted)
 async def list_evidence(request: Request) -> Response:
     """The evidence of a case in the order in which it came."""
     case = request.path_params["case"]
     await require_role(request, f"case:{case}", "viewer", "case")
-    page = query(request, Page)
-    rows = await parts_of(request).evidence.of_case(case, after=page.after, limit=page.limit)
-    return Json([describe(row) for row in rows])
+    page = query(request, Wanted)
+    parts = parts_of(request)
+    rows = await parts.evidence.of_case(case, after=page.after, limit=page.limit, words=page.words.strip())
+    near = await parts.near.counts([row.id for row in rows])
+    return Json([describe(row, near.get(row.id, 0)) for row in rows])
 
 
 @operation("viewer", answer=EvidenceText)
@@ -112,7 +125,8 @@ async def get_evidence(request: Request) -> Response:
     parts = parts_of(request)
     await _note_access(parts, visitor, row, "read")
     text = await parts.evidence.text(row.id)
-    return Json(describe(row) | {"text": text, "page_spans": row.pages})
+    near = (await parts.near.counts([row.id])).get(row.id, 0)
+    return Json(describe(row, near) | {"text": text, "page_spans": row.pages})
 
 
 @operation("viewer", answer=list[ChunkView])
@@ -170,12 +184,13 @@ async def note_attention(request: Request) -> Response:
     return nothing()
 
 
-def describe(row: EvidenceRow) -> dict[str, Any]:
+def describe(row: EvidenceRow, near: int) -> dict[str, Any]:
     """Evidence as the wire shows it; `pages` counts, `parent` is 0 where there is none."""
     return {k: v for k, v in asdict(row).items() if k not in ("case_id", "parent_id")} | {
         "case": row.case_id,
         "parent": row.parent_id or 0,
         "pages": len(row.pages),
+        "near": near,
     }
 
 
