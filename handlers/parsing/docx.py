@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from handlers.parsing import graphics, markup, ooxml_parts
-from handlers.parsing.docx_body import Block, Body
+from handlers.parsing.blocks import Block, write
+from handlers.parsing.docx_body import Body
 from handlers.parsing.docx_numbering import Numbering
 from handlers.parsing.facts import Facts
 from handlers.parsing.inside import Inside
@@ -38,10 +39,10 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
     for count, block in enumerate(_blocks(package, main, body)):
         if not first and block.kind == "heading":
             first = block.text
-        _write(block, writing)
+        write([block], writing)
         if count % _EVERY == _EVERY - 1:
             outlet.progress(count + 1, 0, "paragraphs")
-    _write_all(body.endnotes(), writing)
+    write(body.endnotes(), writing)
     for part in package.related(main, "footer"):
         _margin(package, part, numbering, facts, writing, margins)
     _comments(package, main, body, numbering, facts)
@@ -82,7 +83,7 @@ def _margin(
     text = " ".join(" ".join(block.text.split()) for block in blocks)
     if text not in written:
         written.add(text)
-        _write_all(blocks, writing)
+        write(blocks, writing)
 
 
 def _comments(package: Package, main: str, body: Body, numbering: Numbering, facts: Facts) -> None:
@@ -92,19 +93,3 @@ def _comments(package: Package, main: str, body: Body, numbering: Numbering, fac
             text = "\n".join(block.text for element in comment for block in inner.blocks(element))
             on = body.anchors.get(attribute(comment, "id"), "")
             facts.annotate("comment", attribute(comment, "author"), text, attribute(comment, "date"), on=on)
-
-
-def _write_all(blocks: Iterable[Block], writing: Writing) -> None:
-    for block in blocks:
-        _write(block, writing)
-    writing.apart()
-
-
-def _write(block: Block, writing: Writing) -> None:
-    match block.kind:
-        case "row":
-            writing.row(block.cells)
-        case "item":
-            writing.line(block.text)
-        case _:
-            writing.paragraph(block.text)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
 
 from handlers.parsing import markup
+from handlers.parsing.blocks import LONG_CELL, Block, Kind
 from handlers.parsing.docx_numbering import Numbering, Style, is_on
 from handlers.parsing.facts import Facts
 from handlers.parsing.markup import Element, attribute, child, local
 from handlers.parsing.package import Relation
-
-LONG_CELL = 400
-"""Characters; a table with longer cells arranges text and is written cell by cell, not row by row."""
 
 _SKIPPED = frozenset(
     ("pPr", "rPr", "tblPr", "tblGrid", "trPr", "tcPr", "sdtPr", "sdtEndPr", "bookmarkStart", "bookmarkEnd",
@@ -30,17 +27,8 @@ _DELETED, _HIDE, _SHOW = "\x02", "\x0e", "\x0f"
 """Marks within a paragraph while it is read; such characters cannot stand in a document."""
 _HIDDEN = re.compile(f"{_HIDE}([^{_SHOW}]*){_SHOW}")
 
-Kind = Literal["text", "heading", "item", "row", "note"]
 Gone = list[tuple[str, str, str]]
 """Author, time and text of what was deleted from a paragraph."""
-
-
-class Block(NamedTuple):
-    """A piece of text: `row` and `item` stand in lines that belong together; only a row has cells."""
-
-    kind: Kind
-    text: str
-    cells: tuple[str, ...] = ()
 
 
 class Body:
@@ -267,7 +255,7 @@ class Body:
 
     def _chosen(self, alternatives: Element) -> list[Element]:
         """Of several ways to say the same, the newest."""
-        return [choice for choice in markup.children(alternatives, "Choice")][:1] or list(
+        return list(markup.children(alternatives, "Choice"))[:1] or list(
             markup.children(alternatives, "Fallback")
         )
 

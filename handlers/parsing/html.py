@@ -24,8 +24,12 @@ _BLOCK_NAMES = (
     "h1 h2 h3 h4 h5 h6 header hr legend li main nav ol option p pre section summary table caption tr ul"
 )
 _BLOCK = frozenset(_BLOCK_NAMES.split())
-_PARAGRAPH = frozenset("p h1 h2 h3 h4 h5 h6 table ul ol dl pre hr blockquote".split())
-_EMPTY = frozenset("area base br col embed hr img input link meta source track wbr".split())
+_PARAGRAPH = frozenset(
+    ["p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dl", "pre", "hr", "blockquote"]
+)
+_EMPTY = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+)
 _INVISIBLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:px|pt|em|%)?\s*(?:;|$)|mso-hide\s*:\s*all",
     re.IGNORECASE,

@@ -70,13 +70,13 @@ def parse(content: bytes) -> tuple[Element | None, bool]:
 
 
 def stream(file: IO[bytes], *names: str) -> Iterator[Element]:
-    """The elements with these local names as they end; the caller forgets what it has seen.
+    """The elements with these local names, or all, as they end; the caller forgets what it has seen.
 
     Raises:
         lxml.etree.XMLSyntaxError: The document is damaged; all that could be read has been given.
     """
     tags = [f"{{*}}{name}" for name in names]
-    reading = etree.iterparse(file, events=("end",), tag=tags, recover=True, **_SAFE)
+    reading = etree.iterparse(file, events=("end",), tag=tags or None, recover=True, **_SAFE)
     for _, element in reading:
         yield element
     if reading.error_log:

@@ -74,7 +74,7 @@ def send_inside(container: olefile.OleFileIO, inside: Inside, pictures: tuple[st
                 if said and said not in drawn:
                     drawn.append(said)
     for path in container.listdir(streams=False, storages=True):
-        if len(path) >= 2 and path[0] == "ObjectPool" or (len(path) == 1 and path[0].startswith("MBD")):
+        if (len(path) >= 2 and path[0] == "ObjectPool") or (len(path) == 1 and path[0].startswith("MBD")):
             _send_object(container, path, inside)
     return drawn
 

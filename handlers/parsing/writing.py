@@ -21,7 +21,7 @@ class Writing:
         self._at = 0
         self._pages: list[tuple[int, int]] = []
         self._page: int | None = None
-        self._running = False
+        self._running = ""
         self.left_out = 0
 
     @property
@@ -36,13 +36,13 @@ class Writing:
 
     def paragraph(self, text: str) -> None:
         """A paragraph of its own, apart from what stands around it."""
-        self._running = False
         self._add(text, "\n\n")
-        self._running = False
+        self._running = ""
 
-    def line(self, text: str) -> None:
-        """A line that belongs to the lines before and after it: an item of a list, a row."""
-        self._add(text, "\n" if self._running else "\n\n")
+    def line(self, text: str, run: str = "item") -> None:
+        """A line that belongs to the lines of the same run before and after it: an item of a list, a row."""
+        self._add(text, "\n" if self._running == run else "\n\n")
+        self._running = run
 
     def row(self, cells: Iterable[str]) -> None:
         """A row of a table in one line; rows without any text are skipped."""
@@ -50,17 +50,17 @@ class Writing:
         while shown and not shown[-1]:
             shown.pop()
         if shown:
-            self.line(CELLS.join(shown))
+            self.line(CELLS.join(shown), "row")
 
     def apart(self) -> None:
         """End the lines that belong together."""
-        self._running = False
+        self._running = ""
 
     def page(self) -> None:
         """Begin a page; it holds all that is written until the next."""
         self._close()
         self._page = -1
-        self._running = False
+        self._running = ""
 
     def finish(self) -> tuple[str, list[tuple[int, int]]]:
         """The text and `(start, end)` of each page."""
@@ -80,7 +80,6 @@ class Writing:
             self._page = self._at + len(joint)
         self._parts += (joint, text)
         self._at += len(joint) + len(text)
-        self._running = True
 
     def _close(self) -> None:
         if self._page is not None:
