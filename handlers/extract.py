@@ -13,7 +13,8 @@ from handlers.inside import Inside
 from handlers.job import Job, Permanent
 from handlers.near import NearLinks
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Source, Unreadable
-from handlers.sandbox import NOTHING_INSIDE, Check, Progress, Room, Sink
+from handlers.reading import Check, Progress, Room, Sink
+from handlers.sandbox import NOTHING_INSIDE
 from machines.upload_events import Extracted, ExtractText, NeedsPassword
 from storage.blobs import BlobMissing, Blobs
 from storage.evidence import EvidenceRow, EvidenceStore, UnknownEvidence

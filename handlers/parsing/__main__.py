@@ -1,23 +1,24 @@
 """The child process that reads untrusted files: limits on, one file after the other, until stdin ends.
 
-`python -m handlers.parsing SCRATCH SCRATCH_BYTES MEMORY_BYTES TIME_S`
+`python -m handlers.parsing CONFIGURATION`, which is `Configuration` as JSON.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 # PyMuPDF loads a page layout model into every process, 75 MB and a second; it is not used here.
 sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]
 
 from handlers.parsing import wire  # noqa: E402
+from handlers.parsing.guards import guard  # noqa: E402
 from handlers.parsing.limits import limit_memory, limit_process, limit_time  # noqa: E402
 from handlers.parsing.outlet import PipeOutlet, send  # noqa: E402
 from handlers.parsing.parsed import PasswordNeeded, Source, Unreadable  # noqa: E402
@@ -27,23 +28,41 @@ _FORBIDDEN = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
+class Configuration(TypedDict):
+    """What a child is told once.
+
+    `readable` are files and folders it may read besides those of Python and the system, `packages` those
+    that hold readers.
+    """
+
+    scratch: str
+    scratch_bytes: int
+    memory_bytes: int
+    time_s: float
+    readable: list[str]
+    packages: list[str]
+
+
 def main() -> None:
     """Serve requests until there are no more."""
-    scratch, scratch_bytes = Path(sys.argv[1]), int(sys.argv[2])
-    memory_bytes, time_s = int(sys.argv[3]), float(sys.argv[4])
+    given: Configuration = json.loads(sys.argv[1])
+    scratch = Path(given["scratch"])
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     # What a library prints must not get between the frames.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    limit_process(scratch_bytes)
+    for package in given["packages"]:
+        import_module(package)
+    limit_process(given["scratch_bytes"])
+    guards = guard(readable=map(Path, given["readable"]), writable=[scratch])
     sys.addaudithook(_refusing(scratch))
-    send(answers, wire.HELLO, b"")
+    send(answers, wire.HELLO, json.dumps(guards).encode())
     while header := requests.read(wire.HEADER.size):
         _, length = wire.HEADER.unpack(header)
         request = json.loads(requests.read(length))
-        limit_time(time_s)
-        _answer(request, PipeOutlet(answers, scratch, tuple(request["room"])), answers, memory_bytes)
-        _empty(scratch)
+        limit_time(given["time_s"])
+        outlet = PipeOutlet(answers, scratch, tuple(request["room"]))
+        _answer(request, outlet, answers, given["memory_bytes"])
 
 
 def _answer(request: dict[str, Any], outlet: PipeOutlet, answers: BinaryIO, memory_bytes: int) -> None:
@@ -76,14 +95,6 @@ def _answer(request: dict[str, Any], outlet: PipeOutlet, answers: BinaryIO, memo
 
 def _fail(answers: BinaryIO, kind: str, reason: str) -> None:
     send(answers, wire.ERROR, json.dumps({"kind": kind, "reason": reason}).encode())
-
-
-def _empty(scratch: Path) -> None:
-    for entry in scratch.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
 
 
 def _refusing(scratch: Path) -> Callable[[str, tuple[Any, ...]], None]:

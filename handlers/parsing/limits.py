@@ -10,11 +10,10 @@ OPEN_FILES = 64
 
 
 def limit_process(scratch_bytes: int) -> None:
-    """No processes, no core dumps, few open files, and no file larger than the scratch folder may be."""
+    """No core dumps, few open files, and no file larger than the scratch folder may be."""
     for kind, limit in (
         (resource.RLIMIT_FSIZE, scratch_bytes),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (limit, limit))

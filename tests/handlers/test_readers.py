@@ -11,7 +11,8 @@ import pytest_asyncio
 from handlers.inside import Inside
 from handlers.parsing.parsed import Parsed, Source, Unreadable
 from handlers.parsing.readers import READERS, reader
-from handlers.sandbox import Progress, Room, Sandbox, Sink
+from handlers.reading import Progress, Room, Sink
+from handlers.sandbox import Sandbox
 from storage.blobs_disk import DiskBlobs
 from tests.handlers.outlet import Sunk
 

@@ -11,7 +11,8 @@ import pytest_asyncio
 from handlers.job import Cancelled, Temporary
 from handlers.kinds import HEAD_BYTES, kind_of
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Source, Unreadable
-from handlers.sandbox import Check, Room, Sandbox, Sink
+from handlers.reading import Check, Room, Sink
+from handlers.sandbox import Sandbox
 from tests.handlers import files
 from tests.handlers.outlet import Sunk
 
