@@ -11,6 +11,7 @@ from handlers.adopt import Finding
 from handlers.chunking import cut
 from handlers.inside import Inside
 from handlers.job import Job, Permanent
+from handlers.kinds import CONTAINERS
 from handlers.near import NearLinks
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Source, Unreadable
 from handlers.reading import Check, Progress, Room, Sink
@@ -23,7 +24,7 @@ MAX_NESTING = 8
 """Levels of evidence within evidence; what lies deeper stays where it is, and the user is told."""
 
 ROOM = Room(files=100_000, bytes=64 << 30)
-"""Most that may come out of one file."""
+"""Most that may come out of one upload, with all that is inside what is inside."""
 
 UNFOLDS_AT_MOST = 250
 """So many times its own size may come out of a file that unfolds to more than `UNFOLDS_FREELY` bytes."""
@@ -85,7 +86,7 @@ async def extract_text(
         await inside.close()
     chunks = await asyncio.to_thread(cut, parsed.text, parsed.pages, parsed.lines)
     await job.check()
-    meta = _facts(parsed, inside)
+    meta = _facts(parsed, inside, too_deep=room == NOTHING_INSIDE)
     title = parsed.title or PurePath(row.filename.replace("\\", "/")).stem or row.filename
     try:
         await evidence.store_text(
@@ -119,18 +120,26 @@ async def extract_text(
 
 
 async def _room(row: EvidenceRow, evidence: EvidenceStore, room: Room) -> Room:
-    """What may come out of a file: nothing too deep, and not much more than its size lets one expect."""
+    """What may come out of a file: nothing too deep, no more than the rest of its upload leaves, and not
+    much more than its size lets one expect."""
     if await evidence.depth(row.id) + 1 >= MAX_NESTING:
         return NOTHING_INSIDE
-    return Room(room.files, min(room.bytes, max(UNFOLDS_FREELY, UNFOLDS_AT_MOST * row.bytes)))
+    expected = max(UNFOLDS_FREELY, UNFOLDS_AT_MOST * row.bytes)
+    if row.parent_id is None or row.media_type not in CONTAINERS:
+        return Room(room.files, min(room.bytes, expected))
+    files, size = await evidence.unpacked(row.id)
+    return Room(max(0, room.files - files), max(1, min(room.bytes - size, expected)))
 
 
-def _facts(parsed: Parsed, inside: Inside) -> dict[str, Any]:
+def _facts(parsed: Parsed, inside: Inside, *, too_deep: bool) -> dict[str, Any]:
     """The facts that the reader tells, and those about what was inside."""
     meta = dict(parsed.meta)
+    if inside.stored:
+        meta["unpacked"] = {"files": len(inside.stored), "bytes": sum(one.bytes for one in inside.stored)}
     if inside.derived:
         meta["derived"] = [derived._asdict() for derived in inside.derived]
     if inside.refused:
-        said = f"{inside.refused} attachments lie more than {MAX_NESTING} levels deep and were not read"
+        why = f"lie more than {MAX_NESTING} levels deep" if too_deep else "are more than an upload may hold"
+        said = f"{inside.refused} attachments {why} and were not read"
         meta["notice"] = "; ".join(notice for notice in (meta.get("notice"), said) if notice)
     return meta

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
+from handlers.kind_parts import ole_names, zip_names
+from handlers.kind_signs import ENCRYPTED, FORM, MAGIC, NAMES, ODF, OLE, PARTS, PST, RIFF, STREAMS, WEAK, ZIP
 from handlers.parsing.plain import guess_encoding
+from handlers.parsing.readers import READERS
 
 HEAD_BYTES = 1 << 16
 """How much of the beginning is looked at."""
 
-SUPPORTED = "PDF, plain text and Markdown, and mails (.eml)"
+ARCHIVES = frozenset(
+    {
+        ZIP, "application/x-7z-compressed", "application/vnd.rar", "application/gzip", "application/x-bzip2",
+        "application/x-xz", "application/x-tar", "application/vnd.ms-cab-compressed",
+        "application/x-iso9660-image",
+    }
+)  # fmt: skip
+CONTAINERS = ARCHIVES | {"application/mbox", PST}
+"""Kinds that hold nothing but other files."""
+
+_FAMILIES = (
+    ("PDF", "application/pdf"),
+    ("plain text and Markdown", "text/plain"),
+    ("tables (CSV)", "text/csv"),
+    ("web pages", "text/html"),
+    ("office documents", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    ("mails (.eml)", "message/rfc822"),
+    ("Outlook messages", "application/vnd.ms-outlook"),
+    ("mailboxes", "application/mbox"),
+    ("archives", ZIP),
+    ("pictures", "image/png"),
+    ("audio and video", "audio/mpeg"),
+)
+SUPPORTED = ", ".join(name for name, media_type in _FAMILIES if media_type in READERS)
 
 
 @dataclass(frozen=True)
@@ -22,63 +51,13 @@ class Kind:
     reason: str = ""
 
 
-_OLE = "an old or encrypted Office document or Outlook message"
-
-_MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, b"PK\x03\x04", "application/zip", "a ZIP archive"),
-    (0, b"PK\x05\x06", "application/zip", "an empty ZIP archive"),
-    (0, b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed", "a 7z archive"),
-    (0, b"Rar!\x1a\x07", "application/vnd.rar", "a RAR archive"),
-    (0, b"\x1f\x8b", "application/gzip", "a gzip archive"),
-    (0, b"BZh", "application/x-bzip2", "a bzip2 archive"),
-    (0, b"\xfd7zXZ\x00", "application/x-xz", "an xz archive"),
-    (257, b"ustar", "application/x-tar", "a tar archive"),
-    (0, b"\x89PNG\r\n\x1a\n", "image/png", "a PNG picture"),
-    (0, b"\xff\xd8\xff", "image/jpeg", "a JPEG picture"),
-    (0, b"GIF8", "image/gif", "a GIF picture"),
-    (0, b"II*\x00", "image/tiff", "a TIFF picture"),
-    (0, b"MM\x00*", "image/tiff", "a TIFF picture"),
-    (0, b"BM", "image/bmp", "a BMP picture"),
-    (4, b"ftyphei", "image/heic", "a HEIC picture"),
-    (4, b"ftypmif1", "image/heif", "a HEIF picture"),
-    (4, b"ftypavif", "image/avif", "an AVIF picture"),
-    (4, b"ftypM4A", "audio/mp4", "an audio recording (M4A)"),
-    (4, b"ftyp", "video/mp4", "a video (MP4 or QuickTime)"),
-    (8, b"WAVE", "audio/wav", "an audio recording (WAV)"),
-    (8, b"AVI ", "video/x-msvideo", "a video (AVI)"),
-    (8, b"WEBP", "image/webp", "a WebP picture"),
-    (0, b"ID3", "audio/mpeg", "an audio recording (MP3)"),
-    (0, b"fLaC", "audio/flac", "an audio recording (FLAC)"),
-    (0, b"OggS", "audio/ogg", "an audio recording (Ogg)"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "audio/x-ms-wma", "an audio or video recording (Windows Media)"),
-    (0, b"\x1aE\xdf\xa3", "video/webm", "a video (WebM or Matroska)"),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage", _OLE),
-    (0, b"!BDN", "application/vnd.ms-outlook-pst", "an Outlook mail archive (PST)"),
-    (0, b"\xffWPC", "application/vnd.wordperfect", "a WordPerfect document"),
-    (0, b"{\\rtf", "application/rtf", "a rich text document (RTF)"),
-    (0, b"%!PS", "application/postscript", "a PostScript document"),
-    (0, b"SQLite format 3\x00", "application/vnd.sqlite3", "an SQLite database"),
-    (0, b"\x7fELF", "application/x-elf", "a program"),
-    (0, b"MZ", "application/vnd.microsoft.portable-executable", "a Windows program"),
-    (0, b"x\x9f\x3e\x22", "application/ms-tnef", "an Outlook attachment bundle (winmail.dat)"),
-)  # fmt: skip
-
-_OOXML = "application/vnd.openxmlformats-officedocument."
-
-_ODF = b"application/vnd.oasis.opendocument"
-
-_OFFICE = (
-    (b"word/", _OOXML + "wordprocessingml.document", "a Word document"),
-    (b"xl/", _OOXML + "spreadsheetml.sheet", "an Excel workbook"),
-    (b"ppt/", _OOXML + "presentationml.presentation", "a PowerPoint presentation"),
-    (b"mimetype" + _ODF, _ODF.decode(), "an OpenDocument file"),
-    (b"mimetypeapplication/epub+zip", "application/epub+zip", "an EPUB book"),
-)  # fmt: skip
-
+_LOCAL_NAME = re.compile(rb"PK\x03\x04.{26}([\x20-\x7e]{1,100})", re.DOTALL)
 _MARKUP = (
-    (re.compile(rb"<!doctype html|<html[\s>]", re.IGNORECASE), "text/html", "a web page (HTML)"),
-    (re.compile(rb"<svg[\s>]", re.IGNORECASE), "image/svg+xml", "an SVG picture"),
+    (re.compile(rb"<!doctype html|<html[\s>]", re.IGNORECASE), "text/html"),
+    (re.compile(rb"<svg[\s>]", re.IGNORECASE), "image/svg+xml"),
 )
+_PROLOGUE = re.compile(rb"(?:<\?xml[^>]*>|<!--.*?-->|<!doctype svg[^>]*>|\s)+", re.IGNORECASE | re.DOTALL)
+_HTML_BODY = re.compile(rb"</(?:p|div|body|table|span|a)>", re.IGNORECASE)
 
 _HEADER = re.compile(r"([A-Za-z][A-Za-z0-9-]*):[ \t]?(.*)")
 _TRANSPORT = frozenset(
@@ -89,60 +68,135 @@ _MBOX_NEXT = re.compile(r"\n\r?\nFrom \S.*\d{4}.*\r?\n[A-Za-z-]+:")
 _MARKDOWN = re.compile(
     r"^(?:#{1,6} \S|```|[-*] \[[ x]\] |\|.+\|$)|\[[^\[\]\n]{1,200}\]\([^)\s]+\)", re.MULTILINE
 )
+_DELIMITERS = {",": "text/csv", ";": "text/csv", "\t": "text/tab-separated-values"}
+_TABLE_LINES = 20
 
 
-def kind_of(head: bytes, filename: str, *, whole: bool) -> Kind:
+def look(path: Path, filename: str) -> Kind:
+    """Tell the kind of a file by its beginning and, where it is a container, by its directory."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        whole = not file.read(1)
+        return kind_of(head, filename, whole=whole, file=file)
+
+
+def kind_of(head: bytes, filename: str, *, whole: bool, file: BinaryIO | None = None) -> Kind:
     """Tell the kind of a file.
 
     Args:
         head: Its first `HEAD_BYTES` bytes, or all of them if there are no more (`whole`).
         filename: Tells Markdown from plain text, and a terse mail from a memorandum.
+        file: All of it, for the directories of containers; without it the head stands for the whole.
     """
-    # Readers accept a PDF that begins within the first kilobyte.
-    if b"%PDF-" in head[:1024]:
-        return Kind("application/pdf")
-    for offset, magic, media_type, name in _MAGIC:
-        if head.startswith(magic, offset) and not _is_text_after_all(magic, head):
-            if media_type == "application/zip":
-                media_type, name = _inside_zip(head, media_type, name)
-            return _unsupported(media_type, name)
-    if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE2 and guess_encoding(head) != "utf-16":
-        return _unsupported("audio/mpeg", "an audio recording (MP3)")
-    encoding = guess_encoding(head, whole=whole)
-    if encoding is None:
-        return _unsupported("application/octet-stream", "binary data of an unknown kind")
-    start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
-    for pattern, media_type, name in _MARKUP:
-        if pattern.match(start) or (start.startswith(b"<?xml") and pattern.search(start)):
-            return _unsupported(media_type, name)
-    text = head.decode(encoding, "replace").lstrip("\ufeff")
     suffix = PurePath(filename.lower()).suffix
-    if text.startswith("From ") and _is_mail(text.partition("\n")[2], named=True):
-        # Some programs save a single mail with the line that separates mails in a mailbox.
-        if _MBOX_NEXT.search(text) or not (whole or suffix == ".eml"):
-            return _unsupported("application/mbox", "a mailbox of several mails (mbox)")
-        return Kind("message/rfc822")
-    if _is_mail(text, named=suffix == ".eml"):
-        return Kind("message/rfc822")
-    if suffix in (".md", ".markdown") or len(_MARKDOWN.findall(text[:20_000])) >= 3:
-        return Kind("text/markdown")
-    return Kind("text/plain")
+    media_type = _by_magic(head, suffix, file or io.BytesIO(head))
+    if media_type is None:
+        encoding = guess_encoding(head, whole=whole)
+        text = head.decode(encoding, "replace").lstrip("\ufeff") if encoding else ""
+        media_type = _of_text(head, text, suffix, whole) if encoding else "application/octet-stream"
+    return _kind(media_type)
 
 
-def _unsupported(media_type: str, name: str) -> Kind:
+def _kind(media_type: str) -> Kind:
+    if media_type in READERS:
+        return Kind(media_type)
+    name = NAMES.get(media_type)
+    if name is None:
+        family, _, form = media_type.partition("/")
+        if media_type.startswith(ODF):
+            name = "an OpenDocument file"
+        elif family == "text":
+            return Kind("text/plain")  # no kind of text is unreadable
+        else:
+            sort = {"image": "a picture", "audio": "an audio recording", "video": "a video"}[family]
+            name = f"{sort} ({form.removeprefix('x-').upper()})"
     return Kind(media_type, f"this is {name}, which cannot be read yet; supported are {SUPPORTED}")
 
 
+def _by_magic(head: bytes, suffix: str, file: BinaryIO) -> str | None:
+    # Readers accept a PDF that begins within the first kilobyte.
+    if b"%PDF-" in head[:1024]:
+        return "application/pdf"
+    for chunks, forms in ((b"RIFF", RIFF), (b"FORM", FORM)):
+        if head.startswith(chunks) and head[8:12] in forms:
+            return forms[head[8:12]]
+    for offset, magic, media_type in MAGIC:
+        if head.startswith(magic, offset) and not _is_text_after_all(magic, head):
+            if media_type == ZIP:
+                return _inside_zip(head, file)
+            return _inside_ole(suffix, file) if media_type == OLE else media_type
+    if head[:1] == b"\xff" and len(head) > 1 and guess_encoding(head) != "utf-16":
+        if head[1] & 0xF6 == 0xF0:
+            return "audio/aac"
+        if head[1] & 0xE6 == 0xE2:
+            return "audio/mpeg"
+    return None
+
+
 def _is_text_after_all(magic: bytes, head: bytes) -> bool:
-    """Two letters are a weak sign: a text may begin with them."""
-    return len(magic) <= 3 and magic.isalnum() and guess_encoding(head) in ("utf-8", "cp1252")
+    return magic in WEAK and guess_encoding(head) in ("utf-8", "cp1252")
 
 
-def _inside_zip(head: bytes, media_type: str, name: str) -> tuple[str, str]:
-    for sign, office_type, office_name in _OFFICE:
-        if sign in head[:4096] if sign.startswith(b"mimetype") else sign in head:
-            return office_type, office_name
-    return media_type, name
+def _inside_zip(head: bytes, file: BinaryIO) -> str:
+    # OpenDocument and EPUB say what they are in a first file that is not compressed.
+    if head[30:38] == b"mimetype":
+        length = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+        said = re.match(rb"[a-z]+/[a-zA-Z0-9.+-]+", head[30 + length : 30 + length + 100])
+        if said and said[0].startswith((ODF.encode(), b"application/epub")):
+            return said[0].decode().removesuffix("PK")
+    # A file that was cut off has lost its directory; each part's name stands before the part, too.
+    names = zip_names(file) or [name.decode() for name in _LOCAL_NAME.findall(head)]
+    for beginning, media_type in PARTS:
+        if any(name.replace("\\", "/").startswith(beginning) for name in names):
+            return media_type
+    return ZIP
+
+
+def _inside_ole(suffix: str, file: BinaryIO) -> str:
+    names = set(ole_names(file))
+    for stream, media_type in STREAMS:
+        if stream in names:
+            return ENCRYPTED.get(suffix, OLE) if "encrypted" in media_type else media_type
+    return OLE
+
+
+def _of_text(head: bytes, text: str, suffix: str, whole: bool) -> str:
+    start = head[:4096].removeprefix(b"\xef\xbb\xbf")
+    start = start[prologue.end() :] if (prologue := _PROLOGUE.match(start)) else start
+    for pattern, media_type in _MARKUP:
+        if pattern.match(start):
+            return media_type
+    if suffix in (".htm", ".html", ".xhtml") and _HTML_BODY.search(head):
+        return "text/html"
+    if text.startswith("From ") and _is_mail(text.partition("\n")[2], named=True):
+        # Some programs save a single mail with the line that separates mails in a mailbox.
+        several = _MBOX_NEXT.search(text) or not (whole or suffix == ".eml")
+        return "application/mbox" if several else "message/rfc822"
+    if _is_mail(text, named=suffix == ".eml"):
+        return "message/rfc822"
+    if (table := _table(text, suffix)) is not None:
+        return table
+    if suffix in (".md", ".markdown") or len(_MARKDOWN.findall(text[:20_000])) >= 3:
+        return "text/markdown"
+    return "text/plain"
+
+
+def _table(text: str, suffix: str) -> str | None:
+    """A table has the same number of cells in each of its first lines; without the name of one, in many."""
+    named = suffix in (".csv", ".tsv", ".tab")
+    # The last line may be cut.
+    lines = text[:20_000].splitlines()[: _TABLE_LINES + 1]
+    lines = [line for line in (lines[:-1] if len(lines) > 2 else lines) if line.strip()]
+    if len(lines) < (2 if named else 5):
+        return None
+    for delimiter, media_type in _DELIMITERS.items():
+        try:
+            counts = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        except csv.Error:
+            continue
+        if len(set(counts)) == 1 and counts[0] >= (2 if named else 3):
+            return media_type
+    return None
 
 
 def _is_mail(text: str, *, named: bool) -> bool:

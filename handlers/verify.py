@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from handlers.job import Job, Permanent
-from handlers.kinds import HEAD_BYTES, Kind, kind_of
+from handlers.kinds import look
 from machines.upload_events import Recognised, Unsupported, Verified, VerifyUpload
 from storage.blobs import BlobMissing, Blobs
 from storage.evidence import EvidenceStore, NewEvidence, UnknownEvidence
@@ -34,7 +34,7 @@ async def verify_upload(
         path = await asyncio.to_thread(blobs.path, effect.sha256)
     except BlobMissing as error:
         raise Permanent("the uploaded bytes are gone; upload the file again") from error
-    kind = await asyncio.to_thread(_look, path, effect.filename)
+    kind = await asyncio.to_thread(look, path, effect.filename)
     if kind.reason:
         return Unsupported(effect=job.id, reason=kind.reason, media_type=kind.media_type)
     await job.check()
@@ -65,10 +65,3 @@ async def _is_of_case(evidence: EvidenceStore, parent: int, case: str) -> bool:
         return (await evidence.get(parent)).case_id == case
     except UnknownEvidence:
         return False
-
-
-def _look(path: Path, filename: str) -> Kind:
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        whole = not file.read(1)
-    return kind_of(head, filename, whole=whole)

@@ -20,6 +20,7 @@ from handlers.link import link_entities
 from handlers.minilm import MiniLM
 from handlers.near import NearLinks
 from handlers.rank import rank_hits
+from handlers.reading import Room
 from handlers.sandbox import Sandbox
 from handlers.search import search_links, search_meaning, search_words
 from handlers.summarise import summarise_evidence
@@ -71,7 +72,12 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     await asyncio.to_thread(warm_ranking if setup.queue == "cpu" else partial(encoder.encode, ["ready"]))
     near = NearLinks(evidence, NearCopies(database))
     secrets = Secrets(setup.redis)
-    sandbox = Sandbox(memory_bytes=settings.parse_memory_bytes, time_s=settings.parse_time_s)
+    sandbox = Sandbox(
+        memory_bytes=settings.parse_memory_bytes,
+        time_s=settings.parse_time_s,
+        output_bytes=settings.parse_output_bytes,
+        folder=settings.data_dir / "scratch",
+    )
 
     async def password(secret: str) -> str:
         return await secrets.get(secret) or ""
@@ -91,6 +97,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 password=password,
                 adopt=Adoption(setup.engine),
                 near=near,
+                room=Room(settings.unpack_files, settings.unpack_bytes),
             ),
             EmbedChunks: partial(
                 embed_chunks,

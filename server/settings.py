@@ -192,6 +192,28 @@ class Settings(BaseSettings):
         ge=1,
         allow_inf_nan=False,
     )
+    parse_output_bytes: int = _setting(
+        "CASEWIRE_PARSE_OUTPUT_BYTES",
+        512 << 20,
+        "Text and pictures that one file may be turned into, in bytes; more fails that file.",
+        _whole(1 << 20),
+        ge=1 << 20,
+    )
+    unpack_files: int = _setting(
+        "CASEWIRE_UNPACK_FILES",
+        100_000,
+        "Files that may come out of one upload, such as an archive with all that is in it; "
+        "others are left out and counted.",
+        _whole(0),
+        ge=0,
+    )
+    unpack_bytes: int = _setting(
+        "CASEWIRE_UNPACK_BYTES",
+        64 << 30,
+        "Bytes that may come out of one upload; other files are left out and counted.",
+        _whole(0),
+        ge=0,
+    )
     session_hours: float = _setting(
         "CASEWIRE_SESSION_HOURS",
         72.0,

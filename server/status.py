@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -15,7 +16,10 @@ import httpx
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from handlers.job import Temporary
 from handlers.minilm import MODEL_PACKAGE, MiniLM
+from handlers.parsing.guards import Guards
+from handlers.sandbox import Sandbox
 from machines.releases import leads
 from machines.step import CHARTS, hash_of
 from server.blob_store import blobs_health
@@ -29,6 +33,8 @@ from storage.machine_store import Unavailable
 from storage.migrate import current, newest
 from storage.redis_client import connect
 from storage.runtime_records import RuntimeRecords
+
+logger = logging.getLogger(__name__)
 
 Status = dict[str, Any]
 
@@ -55,11 +61,14 @@ async def gather_status(settings: Settings, services: Services, census: Census) 
         _backlog(settings, services),
         _held(census),
     )
+    guards = await _sandbox(services)
     embedder = _embedder()
     problems = [f"{one.name} at {one.where}: {one.problem}" for one in healths if one.problem]
     if all(one.ok for one in healths if one.name != "blobs"):
         problems += [*schema, *_worker_problems(settings, runtime), *_late(backlog or {})]
     problems += [row["meaning"] for row in held]
+    if not guards:
+        problems.append("files cannot be read: the process that reads them does not start")
     problems += [part["problem"] for part in (model, embedder) if part["problem"]]
     return {
         "well": not problems,
@@ -71,6 +80,7 @@ async def gather_status(settings: Settings, services: Services, census: Census) 
         "backlog": backlog,
         "held": held,
         "watching": _watching(settings),
+        "sandbox": guards,
         "embedder": embedder,
         "language_model": model,
         "data": {"folder": str(services.data_dir), "free_bytes": _free_bytes(services)},
@@ -121,6 +131,7 @@ def format_status(status: Mapping[str, Any]) -> str:
             f"{backlog['timers']} timers, {backlog['timers_due']} due (late by {backlog['timers_s']:.1f} s)"
         )
     lines += [f"{'held':<15} {row['meaning']}" for row in status["held"]]
+    lines += [f"{'sandbox':<15} {_guarded(what, by)}" for what, by in status["sandbox"].items()]
     lines += [f"{what:<15} {where}" for what, where in status["watching"].items()]
     for letter in status["given_up"]:
         lines.append(f"{'given up':<15} {letter['name']} of {letter['machine']}: {letter['reason']}")
@@ -151,6 +162,31 @@ def held_machines(counted: Iterable[Counted]) -> list[dict[str, Any]]:
         }
         for (kind, number, chart_hash), machines in found.items()
     ]
+
+
+_guards: Guards = {}
+"""Found once: neither the kernel nor this process's rights change while it runs."""
+
+
+async def _sandbox(services: Services) -> Guards:
+    """What guards the processes that read files, tried with one of them; nothing where it does not start."""
+    if not _guards:
+        sandbox = Sandbox(memory_bytes=128 << 20, time_s=1, folder=services.data_dir / "scratch")
+        try:
+            _guards.update(await sandbox.guards())
+        except (Temporary, OSError) as error:
+            logger.warning(
+                "No reader of files started.", extra={"action": "status.sandbox", "why": str(error)}
+            )
+        finally:
+            await sandbox.aclose()
+    return dict(_guards)
+
+
+def _guarded(what: str, by: list[str]) -> str:
+    return (
+        f"{what} guarded by {', '.join(by)}" if by else f"{what} NOT GUARDED: this system has nothing for it"
+    )
 
 
 async def _held(census: Census) -> list[dict[str, Any]]:

@@ -84,6 +84,7 @@ class DataView(TypedDict):
 class StatusView(TypedDict):
     """What runs where; `well` is true when `problems`, one sentence each, is empty.
 
+    `sandbox` tells what guards the processes that read files, for `network`, `files` and `processes` each.
     `watching` says where metrics, traces and logs are; `backlog` is null while Redis does not answer.
     `given_up` is empty, and workers name no effect and no machine, for all but administrators.
     """
@@ -101,6 +102,7 @@ class StatusView(TypedDict):
     backlog: Backlog | None
     held: list[HeldView]
     watching: dict[str, str]
+    sandbox: dict[str, list[str]]
     embedder: EmbedderView
     language_model: LanguageModelView
     data: DataView

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, literal, or_, select, update
+from sqlalchemy import BigInteger, Table, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -212,6 +212,24 @@ class EvidenceStore:
             return int(
                 (await connection.execute(select(func.coalesce(func.max(above.c.depth), 0)))).scalar_one()
             )
+
+    async def unpacked(self, evidence: int) -> tuple[int, int]:
+        """How many files and bytes have come out of the upload that it stems from, itself left aside."""
+        above = select(EVIDENCE.c.id, EVIDENCE.c.parent_id).where(EVIDENCE.c.id == evidence)
+        up = above.cte("up", recursive=True)
+        up = up.union_all(select(EVIDENCE.c.id, EVIDENCE.c.parent_id).where(EVIDENCE.c.id == up.c.parent_id))
+        tree = select(up.c.id).where(up.c.parent_id.is_(None)).cte("tree", recursive=True)
+        tree = tree.union_all(select(EVIDENCE.c.id).where(EVIDENCE.c.parent_id == tree.c.id))
+        held = EVIDENCE.c.meta["unpacked"]
+        files, size = (func.sum(cast(held[key].astext, BigInteger)) for key in ("files", "bytes"))
+        query = (
+            select(func.coalesce(files, 0), func.coalesce(size, 0))
+            .join(tree, tree.c.id == EVIDENCE.c.id)
+            .where(EVIDENCE.c.id != evidence)
+        )
+        async with self._database.connect() as connection:
+            row = (await connection.execute(query)).one()
+        return int(row[0]), int(row[1])
 
     async def store_text(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zipfile
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -48,3 +51,45 @@ def mail(*, subject: str = "A question", body: str = "Where is it?", html: str =
     if html:
         (message.add_alternative if body else message.set_content)(html, subtype="html")
     return message
+
+
+def archive(members: dict[str, bytes], *, comment: bytes = b"") -> bytes:
+    """A ZIP file; its first member is stored, the others are compressed."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
+        for i, (name, inner) in enumerate(members.items()):
+            packed.writestr(name, inner, zipfile.ZIP_DEFLATED if i else zipfile.ZIP_STORED)
+        packed.comment = comment
+    return content.getvalue()
+
+
+def ole(*names: str, before: int = 0) -> bytes:
+    """The frame of an OLE file: a directory of empty streams, `before` sectors after its beginning."""
+    free, end = 0xFFFFFFFF, 0xFFFFFFFE
+    entries = [_ole_entry("Root Entry", 5), *(_ole_entry(name, 2) for name in names)]
+    entries += [bytes(128)] * (-len(entries) % 4)
+    sectors = len(entries) // 4
+    table = [free] * 128 * (2 + (before + sectors) // 128)
+    tables = len(table) // 128
+    for i in range(sectors):
+        table[tables + before + i] = tables + before + i + 1 if i + 1 < sectors else end
+    header = struct.pack(
+        "<8s16x5H6x9L", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0x3E, 3, 0xFFFE, 9, 6,
+        0, tables, tables + before, 0, 4096, end, 0, end, 0,
+    )  # fmt: skip
+    listed = [*range(tables), *[free] * (109 - tables)]
+    return b"".join(
+        (
+            header,
+            struct.pack("<109L", *listed),
+            struct.pack(f"<{len(table)}L", *table),
+            bytes(512 * before),
+            *entries,
+        )
+    )
+
+
+def _ole_entry(name: str, sort: int) -> bytes:
+    encoded = (name + "\0").encode("utf-16-le")
+    free = 0xFFFFFFFF
+    return struct.pack("<64sHBB3L36xLQ", encoded, len(encoded), sort, 1, free, free, free, 0xFFFFFFFE, 0)

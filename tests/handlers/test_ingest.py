@@ -233,3 +233,17 @@ async def test_indexing_makes_chunks_findable_and_joins_the_alike(engine: AsyncE
     assert first[0][2] == pytest.approx(0.894, abs=1e-3)
     assert [c for c, _ in await words.search(case, ["copper"], 9)] == chunks[:2]
     assert await index() == first
+
+
+async def test_what_may_come_out_counts_over_the_whole_upload(place: Place) -> None:
+    message = files.mail()
+    for i in range(5):
+        message.add_attachment(f"Words {i}.", filename=f"{i}.txt")
+    top = await place.put(message.as_bytes(), "message/rfc822", "a.eml")
+    await place.extract(top)
+    assert await place.evidence.unpacked(top) == (0, 0)
+    child = await place.put(b"child", "text/plain", "b.txt", top)
+    beside = await place.put(b"beside", "text/plain", "c.txt", child)
+    for one in (child, beside):
+        files_out, bytes_out = await place.evidence.unpacked(one)
+        assert (files_out, bytes_out) == (5, 5 * len("Words 0.\n"))

@@ -1,14 +1,17 @@
 """Kinds are told by content, duplicates by bytes."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Permanent
-from handlers.kinds import kind_of
+from handlers.kinds import HEAD_BYTES, kind_of, look
 from handlers.verify import verify_upload
 from machines.upload_events import Recognised, Unsupported, Verified, VerifyUpload
 from storage.blobs_disk import DiskBlobs
@@ -38,7 +41,7 @@ def kind(content: bytes, name: str = "file") -> str:
         (b"Words.", "notes.MD", "text/markdown"),
         ("Grüße".encode("utf-16"), "a", "text/plain"),
         (b"BMW sold. MZ too.", "a", "text/plain"),
-        (b"a,b\n1,2\n", "a.csv", "text/plain"),
+        (b"a,b\n1,2,3\n", "a.csv", "text/plain"),
         (files.mail().as_bytes(), "a", "message/rfc822"),
         (b"From x@example.org Tue Jun  4 2019\n" + files.mail().as_bytes(), "a", "message/rfc822"),
         (b"From: Ann\nTo: Ben\n\nShort.", "a.eml", "message/rfc822"),
@@ -57,24 +60,91 @@ def test_a_supported_kind_is_told_by_content(content: bytes, name: str, media_ty
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"PK\x03\x04\x14\x00", "a ZIP archive"),
-        (b"PK\x03\x04\x14\x00......word/document.xml", "a Word document"),
-        (b"\x89PNG\r\n\x1a\n....", "a PNG picture"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1...", "Office document or Outlook"),
-        (b"{\\rtf1 words}", "RTF"),
-        (b"<!DOCTYPE html><html>", "a web page"),
-        (b"ID3\x04\x00\x00", "MP3"),
+        (b"\xffWPC....", "a WordPerfect document"),
+        (b"SQLite format 3\x00....", "an SQLite database"),
+        (b"%!PS-Adobe-3.0", "a PostScript document"),
+        (b"\x28\xb5\x2f\xfd....", "a Zstandard archive"),
+        (b"\x7fELF\x02\x01", "a program"),
+        (b"8BPS\x00\x01....", "a picture (VND.ADOBE.PHOTOSHOP)"),
+        (files.ole("VisioDocument"), "a Visio drawing"),
+        (files.ole("Something"), "an old Office document of an unknown kind"),
+        (files.archive({"Index/Document.iwa": b"x"}), "a document of Pages"),
+        (files.archive({"xl/workbook.bin": b"x"}), "a binary Excel workbook"),
         (bytes(range(256)), "binary data"),
-        (
-            2 * (b"From a@example.org Tue Jun  4 2019\n" + files.mail().as_bytes() + b"\n\n"),
-            "a mailbox of several mails",
-        ),
     ],
 )
 def test_an_unsupported_kind_is_named(content: bytes, says: str) -> None:
     reason = kind_of(content, "a.txt", whole=True).reason
     assert says in reason
     assert "supported are PDF" in reason
+
+
+OFFICE = "application/vnd.openxmlformats-officedocument."
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "media_type"),
+    [
+        (files.archive({"a.txt": b"x"}), "a.docx", "application/zip"),
+        (files.archive({"word/document.xml": b"x"}), "a.zip", f"{OFFICE}wordprocessingml.document"),
+        (b"PK\x03\x04" + bytes(26) + b"word/document.xml", "a", f"{OFFICE}wordprocessingml.document"),
+        (files.archive({"xl/workbook.xml": b"x"}), "a", f"{OFFICE}spreadsheetml.sheet"),
+        (files.archive({"ppt/presentation.xml": b"x"}), "a", f"{OFFICE}presentationml.presentation"),
+        (
+            files.archive({"mimetype": b"application/vnd.oasis.opendocument.text"}),
+            "a",
+            "application/vnd.oasis.opendocument.text",
+        ),
+        (
+            files.archive({"mimetype": b"application/vnd.oasis.opendocument.spreadsheet", "b": b"x"}),
+            "a",
+            "application/vnd.oasis.opendocument.spreadsheet",
+        ),
+        (files.archive({"mimetype": b"application/epub+zip", "b": b"x"}), "a", "application/epub+zip"),
+        (files.ole("WordDocument"), "a", "application/msword"),
+        (files.ole("Workbook"), "a", "application/vnd.ms-excel"),
+        (files.ole("PowerPoint Document"), "a", "application/vnd.ms-powerpoint"),
+        (files.ole("__properties_version1.0", "WordDocument"), "a", "application/vnd.ms-outlook"),
+        (files.ole("EncryptedPackage"), "a.xlsx", f"{OFFICE}spreadsheetml.sheet"),
+        (b"7z\xbc\xaf\x27\x1c", "a", "application/x-7z-compressed"),
+        (b"\x1f\x8b\x08....", "a", "application/gzip"),
+        (bytes(257) + b"ustar", "a", "application/x-tar"),
+        (b"{\\rtf1 words}", "a", "application/rtf"),
+        (b"<!DOCTYPE html><html>", "a", "text/html"),
+        (b"<?xml version='1.0'?>\n<!-- drawn -->\n<svg xmlns='x'>", "a", "image/svg+xml"),
+        (b"x\x9f\x3e\x22....", "winmail.dat", "application/vnd.ms-tnef"),
+        (
+            2 * (b"From a@example.org Tue Jun  4 2019\n" + files.mail().as_bytes() + b"\n\n"),
+            "a.txt",
+            "application/mbox",
+        ),
+        (b"!BDN....", "a", "application/vnd.ms-outlook-pst"),
+        (b"RIFF....WAVEfmt ", "a", "audio/wav"),
+        (b"RIFF....WEBP", "a", "image/webp"),
+        (b"....ftypM4A ", "a", "audio/mp4"),
+        (b"....ftypqt  ", "a", "video/quicktime"),
+        (b"ID3\x04\x00\x00", "a", "audio/mpeg"),
+        (b"\xff\xfb\x90\x00" + bytes(60), "a", "audio/mpeg"),
+        (b"\xff\xf1\x50\x80" + bytes(60), "a", "audio/aac"),
+    ],
+)
+def test_kinds_that_look_alike_are_told_apart(content: bytes, name: str, media_type: str) -> None:
+    assert kind_of(content, name, whole=True).media_type == media_type
+
+
+def test_an_office_document_is_known_by_parts_that_lie_far_behind(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(
+        files.archive({"media/a.bin": os.urandom(3 * HEAD_BYTES), "word/document.xml": b"x"})
+    )
+    assert look(tmp_path / "a", "a.zip").media_type.endswith("wordprocessingml.document")
+    (tmp_path / "b").write_bytes(files.ole("WordDocument", before=200))
+    assert look(tmp_path / "b", "b").media_type == "application/msword"
+
+
+@given(st.binary(max_size=3000), st.sampled_from([b"", b"PK\x03\x04", files.ole("x")[:600]]), st.booleans())
+def test_no_content_disturbs_the_look(content: bytes, start: bytes, whole: bool) -> None:
+    found = kind_of(start + content + b"PK\x05\x06" + content[:40], "a.csv", whole=whole)
+    assert found.media_type.count("/") == 1
 
 
 def test_a_character_cut_at_the_end_of_the_beginning_is_no_binary_data() -> None:
