@@ -1,38 +1,35 @@
-"""The text layer of a PDF: text in reading order, every line with its place on its page."""
+"""A PDF: the text of every page with its place, recognised where the page is a picture, and its facts.
+
+What is there beside the pages' own text stands at the end of its page: remarks, and the values of fields
+that the page does not show. Text under a bad redaction is part of the text and listed in the facts.
+"""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from itertools import pairwise
-from statistics import median
-from typing import Any, NamedTuple
-
 import pymupdf
 
-from handlers.parsing.parsed import Line, Outlet, Parsed, PasswordNeeded, Source, Unreadable, clean
+from handlers.parsing import pdf_files, pdf_marks, pdf_redactions, pdf_scans
+from handlers.parsing.ocr import Missing, Recogniser, recogniser
+from handlers.parsing.parsed import Line, Outlet, Parsed, PasswordNeeded, Source, Unreadable
+from handlers.parsing.pdf_facts import Findings, facts
+from handlers.parsing.pdf_lines import Row, lay_out, rows_of, without_margin_numbers
+from handlers.parsing.pdf_scans import Look
+from handlers.parsing.pdf_title import title_of
 
-FLAGS = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES & ~pymupdf.TEXT_PRESERVE_LIGATURES
+BETTER = 0.75
+"""Confidence from which what is recognised takes the place of a layer that is hardly text."""
 
-MARGIN_NUMBERS = 10
-"""So many numbers of one column in a row are the line numbers of a transcript or pleading."""
+GUESSED = 0.4
+"""Confidence below which there was no text: photographs, and scripts that the data does not know."""
 
-_BARE_FILE = re.compile(r"^\S+\.\w{2,4}\b|^[^\s_]*_\S*$")
-_OFFICE = re.compile(r"^Microsoft (?:Word|Excel|PowerPoint|Print To PDF)\s*-\s*", re.IGNORECASE)
-_SOURCE_FILE = re.compile(r"\.(?:docx?|xlsx?|pptx?|rtf|wpd|indd|pages|odt|pdf|tiff?|qxd|p65)$", re.IGNORECASE)
-_NO_TITLE = re.compile(r"^(?:untitled.*|document\d*|title|unknown|none|no ?name|scan.*|\W*)$", re.IGNORECASE)
-
-
-class Row(NamedTuple):
-    """A line as MuPDF finds it: its text, its box on the page as shown, its font size."""
-
-    text: str
-    box: tuple[float, float, float, float]
-    size: float
+_DAMAGE = (RuntimeError, ValueError, KeyError, TypeError, IndexError)
+"""What PyMuPDF raises on damaged files."""
 
 
 def read(source: Source, outlet: Outlet) -> Parsed:
     """Read a PDF.
+
+    Tools: `tessdata` and `ocr_languages`, see `ocr.Recogniser`.
 
     Raises:
         PasswordNeeded: It is encrypted and the password does not open it.
@@ -53,172 +50,131 @@ def read(source: Source, outlet: Outlet) -> Parsed:
             )
         if not document.page_count:
             raise Unreadable("the PDF is damaged: it has no pages")
-        return _read_pages(document, outlet)
+        return _Reading(document, source, outlet).all()
 
 
-def _read_pages(document: pymupdf.Document, outlet: Outlet) -> Parsed:
-    parts: list[str] = []
-    pages: list[tuple[int, int]] = []
-    lines: list[Line] = []
-    broken: list[int] = []
-    blank: list[int] = []
-    first_rows: list[Row] = []
-    at = 0
-    total = document.page_count
-    for index in range(total):
+class _Reading:
+    """One document being read, page by page."""
+
+    def __init__(self, document: pymupdf.Document, source: Source, outlet: Outlet) -> None:
+        self._document = document
+        self._source = source
+        self._outlet = outlet
+        self._found = Findings(document.page_count)
+        self._engine: Recogniser | None = None
+
+    def all(self) -> Parsed:
+        parts: list[str] = []
+        pages: list[tuple[int, int]] = []
+        lines: list[Line] = []
+        first_rows: list[Row] = []
+        at = 0
+        total = self._document.page_count
+        for index in range(total):
+            rows = self._rows(index)
+            # Recognised lines have no font; their heights would make titles of dirt.
+            first_rows = first_rows or ([] if index + 1 in self._found.ocr else rows)
+            text, places = lay_out(rows)
+            lines.extend(Line(index + 1, at + start, at + end, box) for start, end, box in places)
+            pages.append((at, at + len(text)))
+            parts.append(text)
+            at += len(text) + 2
+            self._outlet.progress(index + 1, total)
+        if len(self._found.broken) == total:
+            raise Unreadable("the PDF is damaged: none of its pages can be read")
+        self._found.said.extend(pdf_files.send_files(self._document, self._outlet))
+        return Parsed(
+            text="\n\n".join(parts),
+            pages=pages,
+            lines=lines,
+            title=title_of((self._document.metadata or {}).get("title") or "", first_rows),
+            meta=facts(self._document, self._found),
+        )
+
+    def _rows(self, index: int) -> list[Row]:
+        """The lines of a page; none, and a note of it, where the page is damaged."""
         try:
-            page = document[index]
-            rows = _rows(page)
-            pictures = not rows and bool(page.get_images())
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            if "memory" in str(error) or "malloc" in str(error):
-                raise MemoryError from error
-            broken.append(index + 1)
-            rows, pictures = [], False
-        if pictures:
-            blank.append(index + 1)
-        if not first_rows:
-            first_rows = rows
-        text, found = _lay_out(rows)
-        lines.extend(Line(index + 1, at + start, at + end, box) for start, end, box in found)
-        pages.append((at, at + len(text)))
-        parts.append(text)
-        at += len(text) + 2
-        if index % 50 == 49:
-            outlet.progress(index + 1, total)
-    if len(broken) == total:
-        raise Unreadable("the PDF is damaged: none of its pages can be read")
-    text = "\n\n".join(parts)
-    return Parsed(
-        text=text,
-        pages=pages,
-        lines=lines,
-        title=_title(document, first_rows),
-        meta=_meta(document, total, broken, blank, bool(text.strip())),
-    )
+            page = self._document[index]
+            rows = rows_of(page)
+            look = pdf_scans.look(page, rows)
+            self._look_for_redactions(page, rows)
+            beside = self._beside(page, rows)
+            if look is Look.LAYER:
+                self._found.layers.append(index + 1)
+            elif look is not Look.TEXT:
+                rows = self._recognised(page, rows, look)
+        except _DAMAGE as error:
+            _reraise_memory(error)
+            self._found.broken.append(index + 1)
+            return []
+        return without_margin_numbers(rows) + beside
 
+    def _beside(self, page: pymupdf.Page, rows: list[Row]) -> list[Row]:
+        """What belongs to a page and is not printed on it."""
+        beside: list[Row] = []
+        for name, value, line in pdf_marks.fields(page, rows):
+            self._found.field(name, value)
+            beside.extend([line] if line else [])
+        for remark, line in pdf_marks.remarks(page):
+            self._found.remark(remark)
+            beside.extend([line] if line else [])
+        return beside
 
-def _rows(page: pymupdf.Page) -> list[Row]:
-    # MuPDF reports places on the page before it is turned; people see it turned.
-    turned = page.rotation_matrix if page.rotation else None
-    rows: list[Row] = []
-    for block in page.get_text("dict", flags=FLAGS)["blocks"]:
-        for line in block.get("lines", ()):
-            text = clean("".join(span["text"] for span in line["spans"])).replace("\n", " ").strip()
-            if text:
-                box = pymupdf.Rect(line["bbox"]) * turned if turned else line["bbox"]
-                size = max(span["size"] for span in line["spans"])
-                x0, y0, x1, y1 = (round(float(value), 2) for value in box)
-                rows.append(Row(text, (x0, y0, x1, y1), size))
-    return _without_margin_numbers(rows)
+    def _look_for_redactions(self, page: pymupdf.Page, rows: list[Row]) -> None:
+        try:
+            hidden = pdf_redactions.hidden_text(self._source.path, self._source.password, page, rows)
+        except _DAMAGE as error:
+            _reraise_memory(error)
+            self._found.unchecked.append(page.number + 1)
+            return
+        for one in hidden:
+            self._found.redaction(page.number + 1, one)
 
+    def _recognised(self, page: pymupdf.Page, rows: list[Row], look: Look) -> list[Row]:
+        """The lines of a page that is a picture, its own ones among them."""
+        number = page.number + 1
+        engine = self._recogniser()
+        if engine is None:
+            (self._found.ocr_needed if look is Look.SCAN else self._found.layers).append(number)
+            return rows
+        dpi = pdf_scans.dpi_of(page)
+        try:
+            picture = pdf_scans.grey(page, dpi)
+        except _DAMAGE:
+            # Also where there is no memory for it: the other pages can still be read.
+            self._found.not_drawn.append(number)
+            return rows
+        seen = engine.recognise(picture, dpi)
+        if look is Look.DOUBTFUL:
+            if seen.confidence < BETTER:
+                self._found.layers.append(number)
+                return rows
+            self._found.replaced.append(number)
+            rows = [row for row in rows if row.shown]
+        if seen.timed_out:
+            self._found.timed_out.append(number)
+            return rows
+        if seen.confidence < GUESSED:
+            self._found.ocr[number] = 0.0
+            return rows
+        self._found.ocr[number] = round(seen.confidence, 2)
+        return pdf_scans.merged(rows, pdf_scans.recognised(seen, dpi))
 
-def _without_margin_numbers(rows: list[Row]) -> list[Row]:
-    """Leave out line numbers: integers that rise by one down a column in the left margin."""
-    numbers = [(i, int(row.text)) for i, row in enumerate(rows) if re.fullmatch(r"\d{1,2}", row.text)]
-    numbers.sort(key=lambda found: rows[found[0]].box[1])
-    if len(numbers) < MARGIN_NUMBERS or len(numbers) == len(rows):
-        return rows
-    column = median(rows[i].box[2] for i, _ in numbers)
-    width = 3 * max(rows[i].size for i, _ in numbers)
-    aligned = [(i, n) for i, n in numbers if abs(rows[i].box[2] - column) <= width]
-    rising = sum(b[1] == a[1] + 1 for a, b in pairwise(aligned))
-    others = [row.box[0] for row in rows if not row.text.isdecimal()]
-    if rising < MARGIN_NUMBERS - 1 or not others or median(others) <= column:
-        return rows
-    # A page number in the same column does not continue the sequence.
-    runs = {
-        i
-        for k, (i, n) in enumerate(aligned)
-        if (k and aligned[k - 1][1] == n - 1) or (k + 1 < len(aligned) and aligned[k + 1][1] == n + 1)
-    }
-    return [row for i, row in enumerate(rows) if i not in runs]
-
-
-def _lay_out(rows: list[Row]) -> tuple[str, list[tuple[int, int, tuple[float, float, float, float]]]]:
-    """Join a page's lines: those side by side by spaces, a wide gap makes a paragraph."""
-    steps = [b.box[1] - a.box[1] for a, b in pairwise(rows)]
-    down = [step for step in steps if step > 1]
-    pitch = median(down) if down else 0.0
-    parts: list[str] = []
-    places: list[tuple[int, int, tuple[float, float, float, float]]] = []
-    at = 0
-    for i, row in enumerate(rows):
-        if i:
-            before = rows[i - 1]
-            overlap = min(before.box[3], row.box[3]) - max(before.box[1], row.box[1])
-            height = min(before.box[3] - before.box[1], row.box[3] - row.box[1])
-            if overlap > 0.5 * height and row.box[0] >= before.box[2] - 1:
-                joint = "  " if row.box[0] - before.box[2] > 2 * row.size else " "
+    def _recogniser(self) -> Recogniser | None:
+        """The engine, or None, and a sentence about it, where it has no data."""
+        if self._engine is None and not self._found.ocr_missing:
+            tools = self._source.tools
+            try:
+                self._engine = recogniser(tools.get("tessdata", ""), tools.get("ocr_languages", "eng"))
+            except Missing as error:
+                self._found.ocr_missing = str(error)
             else:
-                joint = "\n" if -1 <= steps[i - 1] <= 1.4 * pitch else "\n\n"
-            parts.append(joint)
-            at += len(joint)
-        parts.append(row.text)
-        places.append((at, at + len(row.text), row.box))
-        at += len(row.text)
-    return "".join(parts), places
+                self._found.language = self._engine.languages
+                self._found.absent = self._engine.absent
+        return self._engine
 
 
-def _title(document: pymupdf.Document, rows: list[Row]) -> str:
-    """The document's own title, else the largest print of its first page with text."""
-    said = clean((document.metadata or {}).get("title") or "").replace("\n", " ").strip()
-    said = _SOURCE_FILE.sub("", _OFFICE.sub("", said)).strip()
-    dubious = _NO_TITLE.match(said) or _BARE_FILE.match(said) or "\\" in said or "/" in said
-    if not dubious and _names_something(said):
-        return said
-    if not rows:
-        return ""
-    body = Counter(round(row.size) for row in rows for _ in range(len(row.text))).most_common(1)[0][0]
-    largest = max((round(row.size) for row in rows if sum(c.isalpha() for c in row.text) >= 3), default=0)
-    if largest < 1.2 * body:
-        return ""
-    first = next(i for i, row in enumerate(rows) if round(row.size) == largest)
-    words = []
-    for row in rows[first : first + 3]:
-        if round(row.size) != largest:
-            break
-        words.append(row.text)
-    title = " ".join(words)
-    return title if " " in title and _names_something(title) else ""
-
-
-def _names_something(title: str) -> bool:
-    """Rather a title than a number, a stamp or badly recognised print."""
-    plain = sum(c.isalnum() or c in " ,.-'’:&()/" for c in title)
-    letters = sum(c.isalpha() for c in title)
-    return 4 <= letters <= len(title) <= 200 and plain >= 0.95 * len(title) and letters >= 0.4 * len(title)
-
-
-def _meta(
-    document: pymupdf.Document, total: int, broken: list[int], blank: list[int], has_text: bool
-) -> dict[str, Any]:
-    facts = document.metadata or {}
-    meta: dict[str, Any] = {
-        key: value
-        for key in ("format", "author", "subject", "creator", "producer", "creationDate", "modDate")
-        if (value := clean(facts.get(key) or "").strip()[:500])
-    }
-    meta["pages"] = total
-    if broken:
-        meta["unreadable_pages"] = broken
-    if blank:
-        meta["pages_without_text"] = blank
-    if files := document.embfile_count():
-        meta["embedded_files"] = files
-    if notice := _notice(total, broken, blank, has_text, files):
-        meta["notice"] = notice
-    return meta
-
-
-def _notice(total: int, broken: list[int], blank: list[int], has_text: bool, files: int) -> str:
-    said = []
-    if not has_text:
-        said.append("the PDF has no text layer; recognising text in pictures (OCR) is not available")
-    elif blank:
-        said.append(f"{len(blank)} of {total} pages are pictures without text; OCR is not available")
-    if broken:
-        said.append(f"{len(broken)} of {total} pages are damaged and were left out")
-    if files:
-        said.append(f"{files} embedded files were not read")
-    return "; ".join(said)
+def _reraise_memory(error: Exception) -> None:
+    """MuPDF tells of a lack of memory in words."""
+    if "memory" in str(error) or "malloc" in str(error):
+        raise MemoryError from error
