@@ -12,21 +12,24 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
 from machines.event import BIGGEST
 from server.auth import Visitor, require_role, require_visitor
 from server.bodies import Body, Json, nothing, number, query, read
+from server.contents import INLINE, content_response
+from server.errors import Missing
 from server.operations import operation
 from server.parts import Parts, parts_of
 from storage.evidence import EvidenceRow
 
-INLINE = frozenset({"application/pdf", "text/plain"})
-"""Kinds that a browser shows by itself without running anything."""
+_CONTENT = ",".join((*sorted(INLINE), "application/octet-stream", "multipart/byteranges"))
+_PICTURES = ",".join(sorted(one for one in INLINE if one.startswith("image/")))
 
-_CONTENT = ",".join((*sorted(INLINE), "application/octet-stream"))
+_CHARSETS = {"utf-8": "utf-8", "utf-8-sig": "utf-8", "cp1252": "windows-1252", "latin-1": "iso-8859-1"}
+"""Encodings of plain text as a reader names them, and as a browser does."""
 
 ONE_LOOK_S = 60
 """A viewer reads a file in many ranges; within this time they are one access."""
@@ -121,9 +124,9 @@ async def list_evidence(request: Request) -> Response:
 @operation("viewer", answer=EvidenceText)
 async def get_evidence(request: Request) -> Response:
     """One piece of evidence with its whole text."""
-    visitor, row = await _evidence(request)
+    visitor, row = await evidence_of(request)
     parts = parts_of(request)
-    await _note_access(parts, visitor, row, "read")
+    await note_access(parts, visitor, row, "read")
     text = await parts.evidence.text(row.id)
     near = (await parts.near.counts([row.id])).get(row.id, 0)
     return Json(describe(row, near) | {"text": text, "page_spans": row.pages})
@@ -132,7 +135,7 @@ async def get_evidence(request: Request) -> Response:
 @operation("viewer", answer=list[ChunkView])
 async def get_chunks(request: Request) -> Response:
     """Where the chunks stand in the text and on the pages."""
-    _, row = await _evidence(request)
+    _, row = await evidence_of(request)
     chunks = await parts_of(request).evidence.chunks(row.id)
     return Json(
         [
@@ -149,27 +152,37 @@ async def get_chunks(request: Request) -> Response:
     )
 
 
-@operation("viewer", media=_CONTENT, also=(206, 416), errors=(410,))
+@operation("viewer", media=_CONTENT, also=(206, 304, 416), errors=(410,))
 async def get_content(request: Request) -> Response:
     """The file as it was uploaded, whole or in ranges."""
-    visitor, row = await _evidence(request)
+    visitor, row = await evidence_of(request)
     parts = parts_of(request)
-    path = parts.blobs.path(row.sha256)
-    await _note_access(parts, visitor, row, "download")
-    inline = row.media_type in INLINE
-    # Sandboxed: a file is a stranger's, and must not act as this site when opened on its own.
-    headers = {
-        "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
-        "Cache-Control": "private, no-cache",
-        "ETag": f'"{row.sha256}"',
-    }
-    return FileResponse(
-        path,
-        media_type=row.media_type if inline else "application/octet-stream",
-        filename=row.filename.rpartition("/")[2],
-        content_disposition_type="inline" if inline else "attachment",
-        headers=headers,
+    response = await content_response(
+        request,
+        parts.blobs,
+        row.sha256,
+        media_type=row.media_type,
+        filename=row.filename,
+        charset=_CHARSETS.get(str(row.meta.get("encoding")), ""),
     )
+    await note_access(parts, visitor, row, "download")
+    return response
+
+
+@operation("viewer", media=_PICTURES, also=(206, 304, 416), errors=(410,))
+async def get_derived(request: Request) -> Response:
+    """A picture that was made from the file when it was read, such as a still of a video."""
+    visitor, row = await evidence_of(request)
+    name = request.path_params["picture"]
+    for made in row.meta.get("derived", ()):
+        if made["name"] == name and made["media_type"] in _PICTURES.split(","):
+            parts = parts_of(request)
+            response = await content_response(
+                request, parts.blobs, made["sha256"], media_type=made["media_type"], filename=name
+            )
+            await note_access(parts, visitor, row, "preview")
+            return response
+    raise Missing("there is no such picture")
 
 
 @operation("viewer", status=204, body=Noticed)
@@ -194,14 +207,16 @@ def describe(row: EvidenceRow, near: int) -> dict[str, Any]:
     }
 
 
-async def _evidence(request: Request) -> tuple[Visitor, EvidenceRow]:
+async def evidence_of(request: Request) -> tuple[Visitor, EvidenceRow]:
+    """Who asks, a viewer at least, and for which evidence."""
     await require_visitor(request)
     row = await parts_of(request).evidence.get(number(request, "evidence"))
     visitor, _ = await require_role(request, f"case:{row.case_id}", "viewer", "evidence")
     return visitor, row
 
 
-async def _note_access(parts: Parts, visitor: Visitor, row: EvidenceRow, what: str) -> None:
+async def note_access(parts: Parts, visitor: Visitor, row: EvidenceRow, what: str) -> None:
+    """Write a look into the custody chain, once for what belongs to one look; before it is answered."""
     key = f"access:{visitor.person.id}:{row.id}:{what}"
     if await parts.redis.exists(key):
         return
@@ -215,4 +230,5 @@ routes = [
     Route("/api/evidence/{evidence}", get_evidence, methods=["GET"]),
     Route("/api/evidence/{evidence}/chunks", get_chunks, methods=["GET"]),
     Route("/api/evidence/{evidence}/content", get_content, methods=["GET"]),
+    Route("/api/evidence/{evidence}/derived/{picture}", get_derived, methods=["GET"]),
 ]

@@ -16,7 +16,7 @@ the same bytes, received once more, take its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -116,11 +116,11 @@ class Blobs(Protocol):
             BlobDamaged: It was changed.
         """
 
-    def stream(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def stream(self, sha256: str, start: int = 0, end: int | None = None) -> Generator[bytes, None, None]:
         """Bytes `start`..`end` (exclusive; None for the last) in blocks of at most `BLOCK_BYTES`.
 
-        Of a whole content the last block comes only after its hash was found right. Close the iterator
-        to end early.
+        Of a whole content the last block comes only after its hash was found right. Close the
+        generator to end early.
 
         Raises:
             BlobMissing: There is none; raised before the first block.

@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from threading import Lock
 
@@ -134,7 +134,7 @@ class DiskBlobs:
     def read(self, sha256: str) -> bytes:
         return b"".join(self.stream(sha256))
 
-    def stream(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def stream(self, sha256: str, start: int = 0, end: int | None = None) -> Generator[bytes, None, None]:
         size = self.size(sha256)
         end = size if end is None else min(end, size)
         blocks = self._blocks(sha256, start, end)
@@ -200,7 +200,7 @@ class DiskBlobs:
         except FileNotFoundError:
             raise self._absent(sha256) from None
 
-    def _blocks(self, sha256: str, start: int, end: int) -> Iterator[bytes]:
+    def _blocks(self, sha256: str, start: int, end: int) -> Generator[bytes, None, None]:
         try:
             with self.address(sha256).open("rb", buffering=0) as file:
                 file.seek(start)

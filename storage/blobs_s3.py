@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -136,7 +136,7 @@ class S3Blobs:
     def read(self, sha256: str) -> bytes:
         return b"".join(self.stream(sha256))
 
-    def stream(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def stream(self, sha256: str, start: int = 0, end: int | None = None) -> Generator[bytes, None, None]:
         size = self.size(sha256)
         end = size if end is None else min(end, size)
         if (start, end) == (0, size):
@@ -228,7 +228,7 @@ class S3Blobs:
                 "free some space"
             ) from error
 
-    def _blocks(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def _blocks(self, sha256: str, start: int = 0, end: int | None = None) -> Generator[bytes, None, None]:
         try:
             yield from self.bucket.read(key_of(sha256), start, end)
         except KeyMissing:

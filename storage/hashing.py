@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 
 class Hashing:
@@ -31,7 +31,9 @@ def hash_of(blocks: Iterable[bytes]) -> tuple[str, int]:
     return hashing.sha256, hashing.bytes
 
 
-def held_back(blocks: Iterable[bytes], sha256: str, wrong: Callable[[], Exception]) -> Iterator[bytes]:
+def held_back(
+    blocks: Iterable[bytes], sha256: str, wrong: Callable[[], Exception]
+) -> Generator[bytes, None, None]:
     """The blocks, each but the last passed on when the next has come; the last if all hash to `sha256`.
 
     Args:

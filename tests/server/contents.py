@@ -68,6 +68,7 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         "webhook": webhook,
         "letter": await dead_letter(live, webhook),
         "name": "upload.dot",
+        "picture": "still.png",
     }
     return Contents(ids, machines, "Everything")
 
@@ -95,8 +96,12 @@ async def _evidence(live: Live, case: str, upload: str, user: str) -> int:
     evidence = (await parts.evidence.register(new)).id
     words = CONTENT.decode()
     chunk = ChunkDraft(0, 0, 0, len(words), words, [])
+    still = parts.blobs.open_writer()
+    still.write(b"a picture")
+    address, size = still.commit()
+    made = {"name": "still.png", "media_type": "image/png", "sha256": address, "bytes": size}
     await parts.evidence.store_text(
-        evidence, title="a.txt", text=words, pages=[(0, len(words))], meta={"lines": 1}, chunks=[chunk]
+        evidence, title="a.txt", text=words, pages=[(0, len(words))], meta={"lines": 1, "derived": [made]}, chunks=[chunk]
     )
     await parts.evidence.set_summary(evidence, [{"text": words, "start": 0, "end": len(words), "page": 0}])
     return evidence
