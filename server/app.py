@@ -36,6 +36,7 @@ from server import (
     routes_streams,
     routes_tokens,
     routes_topics,
+    routes_tus,
     routes_uploads,
     routes_webhooks,
     tracing,
@@ -55,10 +56,10 @@ from server.inspect_search import Inspector
 from server.inspect_usual import UsualTimes
 from server.logs import configure_logging
 from server.parts import Parts
+from server.parts_sweeper import PartsSweeper
 from server.passwords import Passwords
 from server.prepare import prepare
 from server.presence import Presence
-from server.receiving import Receiving
 from server.reporter import Reporter
 from server.rights import Rights
 from server.runtime import runtime
@@ -69,6 +70,7 @@ from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
+from server.uploading import Uploading
 from server.webhooks import deliverer_of
 from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
@@ -86,12 +88,14 @@ from storage.machine_search import MachineSearch
 from storage.machine_store_redis import RedisMachineStore
 from storage.near_copies import NearCopies
 from storage.partials import Partials
+from storage.parts_disk import DiskParts
 from storage.people import People
 from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.redis_client import connect
 from storage.secrets import Secrets
 from storage.tokens import ApiTokens
+from storage.transfers import Quotas, Transfers
 from storage.votes import Votes
 from storage.webhook_deliveries import WebhookDeliveries
 from storage.webhooks import Webhooks
@@ -118,6 +122,7 @@ ROUTES: list[BaseRoute] = [
     *routes_edits.routes,
     *routes_near.routes,
     *routes_uploads.routes,
+    *routes_tus.routes,
     *routes_machines.routes,
     *routes_topics.routes,
     *routes_openapi.routes,
@@ -183,6 +188,8 @@ async def build(
         hub = await stack.enter_async_context(Hub(store))
         blobs = await asyncio.to_thread(blobs_of, settings)
         await asyncio.to_thread(blobs.clear_abandoned)
+        incoming = DiskParts(settings.data_dir / "parts")
+        transfers = Transfers(database, Quotas(settings.quota_user_bytes, settings.quota_case_bytes))
         cases = Cases(database)
         rights = Rights(cases, redis)
         sessions = Sessions(redis, idle_s=settings.session_hours * 3600)
@@ -202,9 +209,16 @@ async def build(
                 redis=redis,
                 database=database,
                 inline=inline_handlers(
-                    settings=settings, engine=engine, hub=hub, redis=redis, database=database
+                    settings=settings,
+                    engine=engine,
+                    hub=hub,
+                    redis=redis,
+                    database=database,
+                    transfers=transfers,
+                    parts=incoming,
                 ),
-                beside={"webhooks": deliverer.run} if settings.webhook_hosts else {},
+                beside={"parts": PartsSweeper(engine, transfers, incoming, holder=name).run}
+                | ({"webhooks": deliverer.run} if settings.webhook_hosts else {}),
                 name=name,
                 alone=alone,
             )
@@ -244,7 +258,15 @@ async def build(
             graph=GraphPostgres(database),
             query_graphs=QueryGraphs(redis, shards=settings.shards),
             blobs=blobs,
-            receiving=Receiving(engine, blobs, redis, max_bytes=settings.max_upload_bytes),
+            uploading=Uploading(
+                engine,
+                incoming,
+                blobs,
+                transfers,
+                redis,
+                max_bytes=settings.max_upload_bytes,
+                shards=settings.shards,
+            ),
             secrets=Secrets(redis),
             partials=Partials(redis),
             journal=running.journal,

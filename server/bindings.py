@@ -10,6 +10,7 @@ from functools import partial
 from gpu import device_leases
 from handlers.adopt import Adoption
 from handlers.answer import compose_answer
+from handlers.assemble import assemble_upload
 from handlers.embed import embed_chunks
 from handlers.extract import extract_text
 from handlers.index import index_chunks
@@ -29,6 +30,7 @@ from handlers.verify import verify_upload
 from handlers.warm import warm_ranking
 from machines.query import ComposeAnswer, RankHits, SearchLinks, SearchMeaning, SearchWords
 from machines.upload_events import (
+    AssembleUpload,
     EmbedChunks,
     ExtractText,
     IndexChunks,
@@ -44,10 +46,12 @@ from storage.entities import Entities
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
 from storage.near_copies import NearCopies
+from storage.parts_disk import DiskParts
 from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
 from storage.similarities import Similarities
+from storage.transfers import Quotas, Transfers
 from storage.vectors_pgvector import PgVectors
 from storage.votes import Votes
 from storage.words import Words
@@ -88,6 +92,12 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
 
     try:
         yield {
+            AssembleUpload: partial(
+                assemble_upload,
+                transfers=Transfers(database, Quotas()),
+                parts=DiskParts(settings.data_dir / "parts"),
+                blobs=blobs,
+            ),
             VerifyUpload: partial(verify_upload, evidence=evidence, blobs=blobs, abandoned=abandoned),
             ExtractText: partial(
                 extract_text,

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 AGAIN_S = 2.0
 
 
-async def end(tasks: Iterable[asyncio.Future[None]], *, again_s: float = AGAIN_S) -> None:
+async def end(tasks: Iterable[asyncio.Future[Any]], *, again_s: float = AGAIN_S) -> None:
     """Cancel tasks and wait until all have ended.
 
     They are cancelled again every `again_s` seconds, for those that swallowed it inside one long round.

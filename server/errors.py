@@ -5,8 +5,15 @@ ServerError
 ├── Denied             ask for a right: role, CSRF token, origin
 ├── Missing            ask for something else
 ├── Invalid            fix the request
-│   └── TooLarge
+│   ├── TooLarge
+│   ├── Malformed      … its headers
+│   ├── WrongVersion   … the version of the protocol it speaks
+│   ├── WrongMedia     … its content type
+│   └── Corrupt        … its body, which is not what was announced
 ├── Clash              look again, then decide
+├── Gone               begin anew
+├── Locked             wait until another one has let go
+├── Full               wait until somebody has made room
 └── TooMany            wait `retry_after_s`
 
 Together with the families of `machines.errors`, `storage` and the engine they stand in one table,
@@ -38,10 +45,12 @@ from storage.judgements import UnknownEntity
 from storage.machine_search import TooWide
 from storage.machine_store import StoreError
 from storage.outage import is_outage
+from storage.parts import NoRoom
 from storage.people import EmailTaken, RegistrationClosed
 from storage.pois import UnknownPoi
 from storage.request_keys import KeyReused
 from storage.tokens import TooManyTokens, UnknownToken
+from storage.transfers import OverQuota, UnfitPieces, UnknownTransfer
 from storage.votes import NotInCase
 from storage.webhook_deliveries import UnknownLetter
 from storage.webhooks import TooManyWebhooks, UnknownWebhook
@@ -116,6 +125,48 @@ class TooLarge(Invalid):
     code = "request.too_large"
 
 
+class Malformed(Invalid):
+    """A header is missing, or does not say what it should."""
+
+    code = "request.header"
+
+
+class WrongVersion(Invalid):
+    """The request is of another version of a protocol, or does not tell its version."""
+
+    code = "tus.version"
+
+
+class WrongMedia(Invalid):
+    """The body is declared as something else than what is taken here."""
+
+    code = "request.media_type"
+
+
+class Corrupt(Invalid):
+    """The body does not have the checksum that was sent with it."""
+
+    code = "tus.checksum"
+
+
+class Gone(ServerError):
+    """It was there, and has ended for good."""
+
+    code = "upload.gone"
+
+
+class Locked(ServerError):
+    """Somebody else is at it, and has been asked to let go."""
+
+    code = "upload.locked"
+
+
+class Full(ServerError):
+    """The disk has no room for it."""
+
+    code = "storage.full"
+
+
 class Clash(ServerError):
     """It does not fit what is there now."""
 
@@ -130,6 +181,15 @@ class TooMany(ServerError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+CHECKSUM_MISMATCH = 460
+"""A status of the tus protocol."""
+
+
+def phrase_of(status: int) -> str:
+    """A status in words."""
+    return "Checksum Mismatch" if status == CHECKSUM_MISMATCH else HTTPStatus(status).phrase
 
 
 @dataclass(frozen=True)
@@ -160,6 +220,17 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     Missing: Answer(404),
     Invalid: Answer(422),
     TooLarge: Answer(413),
+    Malformed: Answer(400),
+    WrongVersion: Answer(412),
+    WrongMedia: Answer(415),
+    Corrupt: Answer(CHECKSUM_MISMATCH),
+    Gone: Answer(410),
+    Locked: Answer(423, temporary=True),
+    Full: Answer(507, temporary=True),
+    NoRoom: Answer(507, temporary=True, code=Full.code),
+    OverQuota: Answer(413, code="upload.over_quota"),
+    UnknownTransfer: Answer(404, code=Missing.code),
+    UnfitPieces: Answer(409, code="upload.unfit_parts"),
     Clash: Answer(409),
     TooMany: Answer(429, temporary=True),
     chart_errors.StepError: Answer(422),
@@ -228,6 +299,7 @@ SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
         "origin.forbidden",
         "role.too_small",
         "scope.too_small",
+        "upload.final",
         "webhook.ended",
     ),
     Invalid: (
@@ -240,7 +312,7 @@ SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
         "upload.empty",
     ),
     TooLarge: ("frame.too_large", "upload.too_large"),
-    Clash: ("upload.busy", "upload.not_receiving"),
+    Clash: ("upload.busy", "upload.complete", "upload.not_receiving", "upload.offset"),
 }
 """Codes that are given where an error is raised, by its family."""
 
@@ -286,7 +358,7 @@ class Fault:
     @property
     def title(self) -> str:
         """The status in words."""
-        return HTTPStatus(self.status).phrase
+        return phrase_of(self.status)
 
 
 def fault_of(error: Exception) -> Fault:
@@ -318,5 +390,9 @@ def fault_of(error: Exception) -> Fault:
 def _headers(error: Exception) -> dict[str, str] | None:
     if isinstance(error, TooMany):
         return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, WrongVersion):
+        return {"Tus-Version": "1.0.0"}
+    if isinstance(error, Locked):
+        return {"Retry-After": "1"}
     # RFC 9110 asks for it; a browser that meets this scheme opens no dialog.
     return {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None

@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handlers.assemble import drop_parts
 from handlers.feedback import record_vote
 from handlers.job import Handlers, Job
 from handlers.link import relink
@@ -16,19 +17,29 @@ from machines.case import RelinkPoi
 from machines.errors import StepError
 from machines.notification import DeliverToast, Notify
 from machines.query import RecordVote
+from machines.upload_events import DropParts
 from server.engine import Engine, MachineMissing, Outcome
 from server.hub import Hub
 from server.settings import Settings
 from storage.cases import Cases
 from storage.entities import Entities
 from storage.graph_postgres import GraphPostgres
+from storage.parts import PartStore
 from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
+from storage.transfers import Transfers
 from storage.votes import Votes
 
 
 def inline_handlers(
-    *, settings: Settings, engine: Engine, hub: Hub, redis: Redis, database: AsyncEngine
+    *,
+    settings: Settings,
+    engine: Engine,
+    hub: Hub,
+    redis: Redis,
+    database: AsyncEngine,
+    transfers: Transfers,
+    parts: PartStore,
 ) -> Handlers:
     """The handlers of the queue `inline`."""
     cases = Cases(database)
@@ -47,6 +58,10 @@ def inline_handlers(
         data = {"part": "entities"}
         await send(await cases.machine(effect.case), "changed", data, event_id=f"{job.id}:entities")
 
+    async def waits(upload: str) -> bool:
+        snapshot = await engine.load(upload)
+        return snapshot is not None and bool({"receiving", "paused"} & set(snapshot.configuration))
+
     def open_pages(topic: str) -> int:
         return hub.topics.get(topic, 0)
 
@@ -63,4 +78,5 @@ def inline_handlers(
             case_machine=cases.machine,
         ),
         RelinkPoi: relink_poi,
+        DropParts: partial(drop_parts, transfers=transfers, parts=parts, waits=waits),
     }

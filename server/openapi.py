@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from server.auth import COOKIE, CSRF_HEADER, SAFE_METHODS
 from server.bodies import KEY_LETTERS
-from server.errors import codes
+from server.errors import codes, phrase_of
 from server.operations import Access, Operation, operation_of
 
 Schema = dict[str, Any]
@@ -56,7 +56,8 @@ def described(routes: Sequence[BaseRoute]) -> Iterator[Described]:
         if told is None or not isinstance(route, Route):
             continue
         path = _PARAMETER.sub(r"{\1}", route.path)
-        for method in sorted((route.methods or set()) - {"HEAD"}):
+        methods = route.methods or set()
+        for method in sorted(methods - {"HEAD"} if "GET" in methods else methods):
             yield Described(method, path, route.endpoint, told)
 
 
@@ -117,7 +118,7 @@ _PROBLEM: Schema = {
 def _refusal(status: int, some: list[str]) -> Schema:
     problem = {"allOf": [{"$ref": _REF.format(model="Problem")}, {"properties": {"code": {"enum": some}}}]}
     return {
-        "description": HTTPStatus(status).phrase,
+        "description": phrase_of(status),
         "content": {"application/problem+json": {"schema": problem}},
     }
 
@@ -199,7 +200,7 @@ def _query(model: type[BaseModel]) -> Iterator[Schema]:
 
 def _responses(one: Described, schemas: dict[int, Schema]) -> Schema:
     told = one.operation
-    success: Schema = {"description": HTTPStatus(told.status).phrase}
+    success: Schema = {"description": phrase_of(told.status)}
     if told.answer is not None:
         success["content"] = {told.media: {"schema": schemas[id(told.answer)]}}
     elif told.status != HTTPStatus.NO_CONTENT:
@@ -209,7 +210,7 @@ def _responses(one: Described, schemas: dict[int, Schema]) -> Schema:
         success["headers"] = {"Link": {"description": link, "schema": {"type": "string"}}}
     responses: Schema = {str(told.status): success}
     for status in told.also:
-        responses[str(status)] = {"description": HTTPStatus(status).phrase}
+        responses[str(status)] = {"description": phrase_of(status)}
     for status in sorted(_refusals(one)):
         responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
     return responses

@@ -15,7 +15,6 @@ from server.inspect_journal import Journals
 from server.inspect_search import Inspector
 from server.passwords import Passwords
 from server.presence import Presence
-from server.receiving import Receiving
 from server.reporter import Reporter
 from server.rights import Rights
 from server.services import Services
@@ -24,6 +23,7 @@ from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
+from server.uploading import Uploading
 from server.webhooks_sending import Sender
 from storage.blobs import Blobs
 from storage.cases import Cases
@@ -77,7 +77,7 @@ class Parts:
     graph: Graph
     query_graphs: QueryGraphs
     blobs: Blobs
-    receiving: Receiving
+    uploading: Uploading
     secrets: Secrets
     partials: Partials
     journal: CustodyJournal

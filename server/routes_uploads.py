@@ -13,11 +13,13 @@ from typing_extensions import TypedDict
 
 from machines.event import BIGGEST, at_least
 from machines.snapshot import Snapshot
+from machines.topics import case_of
 from server.auth import Visitor, require_role, require_visitor
 from server.bodies import Body, Json, read, repeatable
 from server.errors import Missing, TooLarge
 from server.operations import operation
 from server.parts import parts_of
+from server.pouring import Sender
 
 SECRET_S = 600
 """How long a password waits for the worker that tries it."""
@@ -87,7 +89,7 @@ async def announce(request: Request) -> Response:
     return Json({"machine": outcome.machine}, 201)
 
 
-@operation("editor", answer=Received, raw="application/octet-stream", errors=(400, 409, 413, 422))
+@operation("editor", answer=Received, raw="application/octet-stream", errors=(400, 409, 410, 413, 422, 507))
 async def put_content(request: Request) -> Response:
     """Receive the content."""
     visitor, upload = await _upload(request)
@@ -98,12 +100,12 @@ async def put_content(request: Request) -> Response:
         role = await parts.rights.role_for(visitor, upload.topic)
         return at_least(role, "editor") and await parts.admission.lasts(visitor)
 
-    sha256, size = await parts.receiving.receive(
-        upload,
+    sha256, size = await parts.uploading.put(
+        upload.id,
+        case_of(upload.topic),
         request.stream(),
         int(length) if length.isdigit() else None,
-        visitor.person.id,
-        may=may,
+        Sender(visitor.person.id, may),
     )
     return Json({"sha256": sha256, "bytes": size})
 

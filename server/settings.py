@@ -175,7 +175,22 @@ class Settings(BaseSettings):
         "no, cores or numa",
     )
     max_upload_bytes: int = _setting(
-        "CASEWIRE_MAX_UPLOAD_BYTES", 2 << 30, "Largest file that is accepted, in bytes.", _whole(1), ge=1
+        "CASEWIRE_MAX_UPLOAD_BYTES", 1 << 40, "Largest file that is accepted, in bytes.", _whole(1), ge=1
+    )
+    quota_user_bytes: int = _setting(
+        "CASEWIRE_QUOTA_USER_BYTES",
+        0,
+        "Bytes that one person's evidence may have in all cases together, what is on its way included; "
+        "0 for no limit.",
+        _whole(0),
+        ge=0,
+    )
+    quota_case_bytes: int = _setting(
+        "CASEWIRE_QUOTA_CASE_BYTES",
+        0,
+        "Bytes that the evidence of one case may have, what is on its way included; 0 for no limit.",
+        _whole(0),
+        ge=0,
     )
     parse_memory_bytes: int = _setting(
         "CASEWIRE_PARSE_MEMORY_BYTES",

@@ -12,6 +12,7 @@ from storage.schema_graph import Attention, Entity, Mention, Poi, Vote
 from storage.schema_machines import ArchivedMachine, Journal, Marker
 from storage.schema_near import NearDuplicate, PictureHash, TextSignature
 from storage.schema_people import ApiToken, Case, Member, RequestKey, User
+from storage.schema_transfers import TransferRecord
 from storage.schema_webhooks import Webhook, WebhookAttempt, WebhookLetter
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SQLModel",
     "Similarity",
     "TextSignature",
+    "TransferRecord",
     "User",
     "Vote",
     "Webhook",

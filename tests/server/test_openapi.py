@@ -64,7 +64,7 @@ def test_every_route_of_the_api_is_described_and_nothing_else_is() -> None:
         (method, route.path)
         for route in ROUTES
         if isinstance(route, Route) and route.path.startswith(API)
-        for method in (route.methods or set()) - {"HEAD"}
+        for method in (route.methods or set()) - ({"HEAD"} if "GET" in (route.methods or set()) else set())
     }
     told = {(one.method, one.path) for one in described(ROUTES)}
     assert told == there

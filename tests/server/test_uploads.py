@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from machines.snapshot import Snapshot
 from server.services import Services
 from server.settings import Settings
-from storage.blobs_disk import DiskBlobs
+from storage.parts_disk import DiskParts
 from tests.server.live import WITHIN_S, Live, Person, running
 
 MIB = 1 << 20
@@ -170,7 +170,7 @@ async def test_two_senders_of_one_file_are_one_too_many(live: Live) -> None:
         machine = await announce(ann, await ann.case())
         first = asyncio.create_task(put(ann, machine, waiting()))
         await began.wait()
-        await eventually(lambda: live.parts.redis.exists(f"receiving:{machine}"))
+        await eventually(_being_sent(live, machine))
         second = await put(ann, machine, b"second")
         assert (second.status_code, second.json()["code"]) == (409, "upload.busy")
         go_on.set()
@@ -192,7 +192,7 @@ async def test_a_sender_whose_right_ends_meanwhile_is_refused_after_the_last_byt
         machine = await announce(bob, case)
         sending = asyncio.create_task(put(bob, machine, waiting()))
         await began.wait()
-        await eventually(lambda: live.parts.redis.exists(f"receiving:{machine}"))
+        await eventually(_being_sent(live, machine))
         assert (await ann.call("DELETE", f"/api/cases/{case['id']}/members/{bob.id}")).status_code == 204
         go_on.set()
         refused = await sending
@@ -276,10 +276,19 @@ async def _locked(live: Live, machine: str) -> None:
         await live.parts.engine.send(machine, event, {"effect": effect, **data}, source="handler")
 
 
+def _parts(live: Live) -> DiskParts:
+    return DiskParts(live.parts.settings.data_dir / "parts")
+
+
 def _unfinished(live: Live) -> list[str]:
-    blobs = live.parts.blobs
-    assert isinstance(blobs, DiskBlobs)
-    return [path.name for path in blobs.unfinished.iterdir()]
+    return list(_parts(live).groups(idle_s=-60))
+
+
+def _being_sent(live: Live, machine: str) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return _parts(live).being_written(machine)
+
+    return look
 
 
 def _nothing_unfinished(live: Live) -> Callable[[], Awaitable[bool]]:
