@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from handlers.job import Job, Permanent
 from handlers.kinds import look
+from machines.topics import case_of
 from machines.upload_events import Recognised, Unsupported, Verified, VerifyUpload
 from storage.blobs import BlobMissing, Blobs
 from storage.evidence import EvidenceStore, NewEvidence, UnknownEvidence
@@ -27,8 +28,8 @@ async def verify_upload(
     Raises:
         Permanent: The bytes are gone, the topic is no case's, or the parent is of another case.
     """
-    prefix, _, case = effect.topic.partition(":")
-    if prefix != "case":
+    case = case_of(effect.topic)
+    if not case:
         raise Permanent(f"evidence belongs to a case, and “{effect.topic}” is none")
     try:
         path = await asyncio.to_thread(blobs.path, effect.sha256)

@@ -23,6 +23,7 @@ from machines.errors import (
     UnknownKind,
 )
 from machines.event import Event, Result, Role, Source, at_least
+from machines.importing import ImportChart
 from machines.interpret import apply, begin
 from machines.notification import NotificationChart
 from machines.query import QueryChart
@@ -33,7 +34,7 @@ from machines.upload import UploadChart
 from machines.work import Started
 
 CHARTS: dict[str, type[Chart]] = {
-    chart.kind: chart for chart in (CaseChart, NotificationChart, QueryChart, UploadChart)
+    chart.kind: chart for chart in (CaseChart, ImportChart, NotificationChart, QueryChart, UploadChart)
 }
 for _chart in CHARTS.values():
     tables_of(_chart)  # a chart that its tables cannot express is found here, not by its first machine

@@ -161,6 +161,8 @@ class UploadActions(WorkChart):
         self.context.title = data.title
         self.context.reason = f"the case already holds this file as “{data.title}”"
         self.finish_stage("verifying")
+        if self.topic.startswith("import:"):
+            return
         self.emit(
             Notify(self.context.owner, f"{self.context.filename} is already there", self.context.reason,
                    "info", self.topic, self.context.evidence)

@@ -27,6 +27,8 @@ from server import (
     routes_edits,
     routes_entities,
     routes_evidence,
+    routes_import_files,
+    routes_imports,
     routes_machines,
     routes_near,
     routes_openapi,
@@ -82,6 +84,8 @@ from storage.edits import Edits
 from storage.era import settle_era
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
+from storage.import_files import ImportFiles
+from storage.imports import Imports
 from storage.judgements import Judgements
 from storage.machine_journal import MachineJournals
 from storage.machine_search import MachineSearch
@@ -123,6 +127,8 @@ ROUTES: list[BaseRoute] = [
     *routes_near.routes,
     *routes_uploads.routes,
     *routes_tus.routes,
+    *routes_imports.routes,
+    *routes_import_files.routes,
     *routes_machines.routes,
     *routes_topics.routes,
     *routes_openapi.routes,
@@ -267,6 +273,8 @@ async def build(
                 max_bytes=settings.max_upload_bytes,
                 shards=settings.shards,
             ),
+            imports=Imports(database),
+            import_files=ImportFiles(database),
             secrets=Secrets(redis),
             partials=Partials(redis),
             journal=running.journal,

@@ -30,11 +30,11 @@ class Body(BaseModel):
 M = TypeVar("M", bound=BaseModel)
 
 
-async def read(request: Request, model: type[M]) -> M:
+async def read(request: Request, model: type[M], *, most_bytes: int = BODY_BYTES) -> M:
     """The request's body as a model.
 
     Raises:
-        TooLarge: It is larger than `BODY_BYTES`.
+        TooLarge: It is larger than `most_bytes`.
         Invalid: It is not JSON by its content type, or does not fit the model.
     """
     # Another site's form cannot send this type without asking first, which it is never allowed.
@@ -43,8 +43,8 @@ async def read(request: Request, model: type[M]) -> M:
     body = bytearray()
     async for block in request.stream():
         body += block
-        if len(body) > BODY_BYTES:
-            raise TooLarge(f"the body is larger than {BODY_BYTES} bytes")
+        if len(body) > most_bytes:
+            raise TooLarge(f"the body is larger than {most_bytes} bytes")
     try:
         value = model.model_validate_json(bytes(body))
     except ValidationError as error:

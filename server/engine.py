@@ -169,7 +169,7 @@ class Engine:
             machine = (
                 new_machine_id(kind, topic, self._shards)
                 if event_id is None
-                else _derived_id(kind, topic, event_id, self._shards)
+                else self.machine_for(kind, topic, event_id)
             )
         event_id = event_id or token_hex(16)
         incoming = Incoming("spawn", data, source, self._clock(), actor, role)
@@ -195,6 +195,10 @@ class Engine:
                 return self._done(machine, "spawn", committed, done)
         finally:
             self._turns.leave(machine)
+
+    def machine_for(self, kind: str, topic: str, event_id: str) -> str:
+        """The id of the machine that a spawn by this event id makes."""
+        return _derived_id(kind, topic, event_id, self._shards)
 
     async def send(
         self,

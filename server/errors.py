@@ -41,6 +41,7 @@ from storage.blobs import BlobDamaged, BlobMissing, BlobsUnavailable
 from storage.cases import LastOwner, NotAMember, UnknownPerson
 from storage.edits import EditedMeanwhile, UnknownVersion
 from storage.evidence import UnknownEvidence
+from storage.imports import UnknownImport
 from storage.judgements import UnknownEntity
 from storage.machine_search import TooWide
 from storage.machine_store import StoreError
@@ -272,6 +273,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     UnknownEvidence: Answer(404, code=Missing.code, detail="there is no such evidence"),
     EditedMeanwhile: Answer(409, code="edit.superseded"),
     UnknownVersion: Answer(404, code="edit.unknown"),
+    UnknownImport: Answer(404, code=Missing.code),
     UnknownWebhook: Answer(404, code=Missing.code),
     UnknownLetter: Answer(404, code=Missing.code),
     TooManyWebhooks: Answer(409, code="webhook.too_many"),
@@ -303,6 +305,7 @@ SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
         "webhook.ended",
     ),
     Invalid: (
+        "batch.invalid",
         "frame.invalid",
         "frame.not_json",
         "frame.not_text",
@@ -312,7 +315,14 @@ SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
         "upload.empty",
     ),
     TooLarge: ("frame.too_large", "upload.too_large"),
-    Clash: ("upload.busy", "upload.complete", "upload.not_receiving", "upload.offset"),
+    Clash: (
+        "import.over",
+        "import.paused",
+        "upload.busy",
+        "upload.complete",
+        "upload.not_receiving",
+        "upload.offset",
+    ),
 }
 """Codes that are given where an error is raised, by its family."""
 

@@ -13,8 +13,10 @@ from handlers.feedback import record_vote
 from handlers.job import Handlers, Job
 from handlers.link import relink
 from handlers.notify import deliver_toast, notify
+from handlers.retry_files import retry_files
 from machines.case import RelinkPoi
 from machines.errors import StepError
+from machines.importing_events import RetryFiles
 from machines.notification import DeliverToast, Notify
 from machines.query import RecordVote
 from machines.upload_events import DropParts
@@ -24,6 +26,7 @@ from server.settings import Settings
 from storage.cases import Cases
 from storage.entities import Entities
 from storage.graph_postgres import GraphPostgres
+from storage.import_files import ImportFiles
 from storage.parts import PartStore
 from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
@@ -79,4 +82,5 @@ def inline_handlers(
         ),
         RelinkPoi: relink_poi,
         DropParts: partial(drop_parts, transfers=transfers, parts=parts, waits=waits),
+        RetryFiles: partial(retry_files, files=ImportFiles(database)),
     }

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from server.ending import pass_on_cancellation
 from storage.archive import archive, finished_archived
 from storage.custody_heads import CustodyHeads
+from storage.import_tracking import track
 from storage.journal import CustodyJournal, transition
 from storage.journal_stream import JournalStream
 from storage.machine_store import MachineStore
@@ -133,6 +134,8 @@ class Journalist:
             await self._journal.append(connection, records)
             snapshots = [await self._store.load(m) for m in {r.data["machine"] for r in records}]
             spawners = {r.data["machine"]: r.data["actor"] for r in records if r.data["revision"] == 1}
-            await archive(connection, [snapshot for snapshot in snapshots if snapshot is not None], spawners)
+            there = [snapshot for snapshot in snapshots if snapshot is not None]
+            await archive(connection, there, spawners)
+            await track(connection, there)
         await self._stream.remove(shard, entries)
         return len(entries)

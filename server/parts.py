@@ -31,6 +31,8 @@ from storage.census import Census
 from storage.edits import Edits
 from storage.evidence import EvidenceStore
 from storage.graph import Graph
+from storage.import_files import ImportFiles
+from storage.imports import Imports
 from storage.journal import CustodyJournal
 from storage.judgements import Judgements
 from storage.machine_store import MachineStore
@@ -78,6 +80,8 @@ class Parts:
     query_graphs: QueryGraphs
     blobs: Blobs
     uploading: Uploading
+    imports: Imports
+    import_files: ImportFiles
     secrets: Secrets
     partials: Partials
     journal: CustodyJournal

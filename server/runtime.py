@@ -24,6 +24,7 @@ from handlers.job import Handlers
 from server.dispatcher import IDLE_S, Dispatcher
 from server.ending import end, pass_on_cancellation
 from server.engine import Engine
+from server.import_feeding import Feeder
 from server.journalist import Journalist
 from server.positions import Positions
 from server.queues import JobQueues
@@ -136,6 +137,7 @@ async def runtime(
         consumer=name,
         idle_s=pace.idle_s,
     )
+    feeder = Feeder(engine, database, queues, window=settings.import_window, holder=name)
     journalist = Journalist(
         store=engine.store,
         stream=JournalStream(redis, shards=settings.shards),
@@ -155,6 +157,7 @@ async def runtime(
         keep("dispatcher", dispatcher.run),
         keep("timers", Timers(engine, records).run),
         keep("sweeper", sweeper.run),
+        keep("imports", feeder.run),
         keep("positions", Positions(engine, queues, holder=name).run),
         *(keep(part, run) for part, run in (beside or {}).items()),
     ]

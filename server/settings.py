@@ -192,6 +192,14 @@ class Settings(BaseSettings):
         _whole(0),
         ge=0,
     )
+    import_window: int = _setting(
+        "CASEWIRE_IMPORT_WINDOW",
+        64,
+        "Files of one folder that are worked on at a time; the others wait outside of Redis.",
+        _whole(1, 10_000),
+        ge=1,
+        le=10_000,
+    )
     parse_memory_bytes: int = _setting(
         "CASEWIRE_PARSE_MEMORY_BYTES",
         1 << 30,

@@ -9,6 +9,7 @@ from sqlmodel import SQLModel
 from storage.schema_edits import Edit
 from storage.schema_evidence import DIMENSIONS, Chunk, Evidence, Posting, Similarity
 from storage.schema_graph import Attention, Entity, Mention, Poi, Vote
+from storage.schema_imports import Import, ImportCount, ImportFile
 from storage.schema_machines import ArchivedMachine, Journal, Marker
 from storage.schema_near import NearDuplicate, PictureHash, TextSignature
 from storage.schema_people import ApiToken, Case, Member, RequestKey, User
@@ -25,6 +26,9 @@ __all__ = [
     "Edit",
     "Entity",
     "Evidence",
+    "Import",
+    "ImportCount",
+    "ImportFile",
     "Journal",
     "Marker",
     "Member",

@@ -37,8 +37,13 @@ hits = st.lists(
 )
 votes = st.dictionaries(numbers.map(str), st.integers(-1, 1), max_size=2)
 
+tallies = st.fixed_dictionaries(
+    {}, optional={name: st.integers(0, 2) for name in ("waiting", "queued", "working", "ready", "failed")}
+)
+
 SPAWNED = {
     "case": ("case:c1", {"title": "A"}),
+    "import": ("case:c1", {"title": "A"}),
     "notification": ("user:u1", {"title": "A"}),
     "query": ("case:c1", {"question": "Who?"}),
     "upload": ("case:c1", {"filename": "a.pdf", "bytes": 3}),
@@ -52,6 +57,7 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "changed": {"part": st.sampled_from(["members", "pois"])},
     "close": {},
     "composed": {"answer": st.just({"mode": "extractive", "supported": True, "text": "A."})},
+    "counted": {"version": numbers, "tally": tallies, "bytes": numbers},
     "deadline": {},
     "embedded": {"chunks": numbers},
     "extracted": {"pages": numbers, "characters": numbers, "chunks": numbers},
@@ -66,9 +72,11 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "interrupted": {"reason": sentences, "received": numbers},
     "leg_found": {"found": orders},
     "linked": {"entities": numbers, "mentions": numbers},
+    "listed": {},
     "mark_read": {},
     "needs_password": {"reason": sentences},
     "not_yet": {"left": numbers},
+    "pause": {},
     "proceed": {},
     "ranked": {"hits": hits, "order": orders, "as_of": numbers, "nodes": numbers, "edges": numbers},
     "received": {"sha256": st.just("ab"), "bytes": numbers},
@@ -80,12 +88,14 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "reopen": {},
     "reranked": {"order": orders, "hits": hits, "as_of": numbers, "votes": votes},
     "restore": {},
+    "resume": {},
     "resumed": {},
     "retry": {},
+    "retry_failed": {"file": numbers},
     "silent": {},
     "started": {},
-    "swept": {},
     "summarised": {"sentences": numbers},
+    "swept": {},
     "tagged": {"tags": st.lists(sentences, max_size=2)},
     "unlock": {"secret": st.just("0123456789")},
     "unsupported": {"reason": sentences, "media_type": st.sampled_from(["", "image/png"])},
