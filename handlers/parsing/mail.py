@@ -20,6 +20,9 @@ MAX_DEPTH = 20
 """Levels of parts within parts."""
 MAX_ATTACHMENTS = 200
 MAX_ADDRESSES = 500
+MAX_REFERENCES = 200
+
+_IDS = re.compile(r"<[^<>\s]{1,990}>")
 
 _SHOWN = ("Subject", "From", "To", "Cc", "Bcc", "Date")
 _BODY_TYPES = ("text/plain", "text/html")
@@ -60,7 +63,7 @@ class _Reading:
         if not inner:
             self._attach(_filename(part, "message/rfc822", len(self.attachments)), _payload(part))
             return
-        subject = re.sub(r"[/\\]", " ", _header(inner[0], "subject"))[:100]
+        subject = re.sub(r"[/\\]", " ", header(inner[0], "subject"))[:100]
         name = _filename(part, "", len(self.attachments)) or f"{subject or 'message'}.eml"
         # Without refolding, its bytes are what stood in the mail.
         kept = email.policy.compat32.clone(max_line_length=None)
@@ -92,6 +95,13 @@ def read(source: Source, outlet: Outlet) -> Parsed:
         Unreadable: It is nested so deeply that it cannot be read.
     """
     content = source.path.read_bytes()
+    if content.startswith(b"From "):
+        content = content.partition(b"\n")[2]  # the line that separates mails in a mailbox
+    return parse(content, outlet)
+
+
+def parse(content: bytes, outlet: Outlet) -> Parsed:
+    """The same of a mail at hand."""
     reading = _Reading(outlet)
     try:
         # The old policy never fails on a malformed header; the new one parses each on access.
@@ -100,7 +110,7 @@ def read(source: Source, outlet: Outlet) -> Parsed:
     except RecursionError as error:
         raise Unreadable("the mail is nested too deeply to be read") from error
     meta = _meta(message)
-    shown = [f"{name}: {value}" for name in _SHOWN if (value := _header(message, name))]
+    shown = [f"{name}: {value}" for name in _SHOWN if (value := header(message, name))]
     body = "\n\n".join(b for b in reading.bodies if b.strip())
     if reading.attachments:
         meta["attachments"] = reading.attachments
@@ -108,7 +118,7 @@ def read(source: Source, outlet: Outlet) -> Parsed:
     if reading.left_out:
         meta["notice"] = f"{reading.left_out} parts of the mail were not read: too deep, too many or damaged"
     text = clean("\n".join(shown) + "\n\n" + body).strip()
-    return Parsed(text=text, title=_header(message, "subject"), meta=meta)
+    return Parsed(text=text, title=header(message, "subject"), meta=meta)
 
 
 def _parts(part: Message[str, str]) -> list[Message[str, str]]:
@@ -165,10 +175,15 @@ def _filename(part: Message[str, str], kind: str, count: int) -> str:
     return f"attachment-{count + 1}{mimetypes.guess_extension(kind) or ''}"
 
 
-def _header(message: Message[str, str], name: str) -> str:
+def header(message: Message[str, str], name: str) -> str:
     """A header's whole value in one line, encoded words read; "" if there is none."""
-    values = [_decoded(str(value)) for value in message.get_all(name, [])]
+    values = [_decoded(value) for value in _raw(message, name)]
     return re.sub(r"\s+", " ", clean(", ".join(values))).strip()[:20_000]
+
+
+def _raw(message: Message[str, str], name: str) -> list[str]:
+    """A header's values as they stand there; asked for by name, bytes beyond ASCII would be lost."""
+    return [str(value) for key, value in message.raw_items() if key.lower() == name.lower()]
 
 
 def _decoded(value: str) -> str:
@@ -185,7 +200,8 @@ def _decoded(value: str) -> str:
             parts.append(word)
             continue
         try:
-            parts.append(word.decode(encoding or "utf-8", "replace"))
+            # What stands beside encoded words comes as bytes, too, in an encoding of Python's own.
+            parts.append(word.decode(encoding or "raw-unicode-escape", "replace"))
         except LookupError:
             parts.append(word.decode("latin-1"))
     return "".join(parts)
@@ -193,7 +209,7 @@ def _decoded(value: str) -> str:
 
 def _addresses(message: Message[str, str], name: str) -> list[dict[str, str]]:
     # Encoded words are read after the split: a comma inside one separates nothing.
-    found = getaddresses([str(value)[:50_000] for value in message.get_all(name, [])])
+    found = getaddresses([value[:50_000] for value in _raw(message, name)])
     named = ((clean(_decoded(n)).strip("'\" "), clean(_decoded(a))) for n, a in found[:MAX_ADDRESSES])
     return [{"name": n, "address": a} for n, a in named if n or a]
 
@@ -204,11 +220,27 @@ def _meta(message: Message[str, str]) -> dict[str, Any]:
         if found := _addresses(message, name):
             meta[name.replace("-", "_")] = found
     for name in ("subject", "message-id", "in-reply-to", "references"):
-        if value := _header(message, name):
+        if value := header(message, name):
             meta[name.replace("-", "_")] = value
-    if date := _header(message, "date"):
+    if thread := _thread(message):
+        meta["thread"] = thread
+    if date := header(message, "date"):
         try:
             meta["date"] = parsedate_to_datetime(date).isoformat()
         except (ValueError, TypeError, IndexError, OverflowError):
             meta["date_as_written"] = date
     return meta
+
+
+def _thread(message: Message[str, str]) -> dict[str, Any]:
+    """Where the mail stands in its conversation: its id, what it answers, and all before that."""
+    own, answered, before = (
+        _IDS.findall(header(message, name)) for name in ("message-id", "in-reply-to", "references")
+    )
+    if not (own or answered or before):
+        return {}
+    return {
+        "id": own[0] if own else "",
+        "in_reply_to": answered[0] if answered else "",
+        "references": list(dict.fromkeys(before))[:MAX_REFERENCES],
+    }

@@ -171,7 +171,7 @@ def test_headers_in_any_encoding_are_read() -> None:
     )
     parsed = read_mail(raw)
     assert parsed.meta["from"] == [{"name": "Müller, Jörg", "address": "j@example.org"}]
-    assert parsed.title.startswith("Grüße und ")
+    assert parsed.title == "Grüße und x übrig"
     assert parsed.meta["date_as_written"] == "never"
     assert parsed.text.endswith("naïve")
 
