@@ -112,43 +112,43 @@ def _notices(found: Findings) -> list[str]:
     if found.redactions:
         pages = sorted({one["page"] for one in found.redactions})
         said.append(
-            f"text is hidden on {_pages(pages)} but can still be read in the file "
+            f"text is hidden on {pages_said(pages)} but can still be read in the file "
             f"({len(found.redactions)} places): redactions that do not redact"
         )
     if found.ocr_needed:
         said.append(
-            f"{_pages(found.ocr_needed)}: pictures, whose text was not recognised; {found.ocr_missing}"
+            f"{pages_said(found.ocr_needed)}: pictures, whose text was not recognised; {found.ocr_missing}"
         )
     if found.absent and found.ocr:
         said.append(f"there is no OCR data for {', '.join(found.absent)}; only {found.language} was used")
     doubtful = [page for page, confidence in found.ocr.items() if 0 < confidence < DOUBTFUL]
     if doubtful:
         said.append(
-            f"the text of {_pages(doubtful)} was recognised with low confidence: compare it with the page"
+            f"the text of {pages_said(doubtful)} was recognised with low confidence: compare it with the page"
         )
     if empty := [page for page, confidence in found.ocr.items() if not confidence]:
-        said.append(f"{_pages(empty)}: pictures in which no text was recognised")
+        said.append(f"{pages_said(empty)}: pictures in which no text was recognised")
     if found.replaced:
-        said.append(f"the text layer of {_pages(found.replaced)} was hardly text and was recognised anew")
+        said.append(f"the text layer of {pages_said(found.replaced)} was hardly text and was recognised anew")
     if found.timed_out:
-        said.append(f"recognising the text of {_pages(found.timed_out)} took too long and was given up")
+        said.append(f"recognising the text of {pages_said(found.timed_out)} took too long and was given up")
     if found.not_drawn:
         said.append(
-            f"{_pages(found.not_drawn)}: too large or too damaged to be drawn, so text was not recognised"
+            f"{pages_said(found.not_drawn)}: too large or too damaged to be drawn, so text was not recognised"
         )
     if found.broken:
         said.append(f"{len(found.broken)} of {found.total} pages are damaged and were left out")
     if found.unchecked:
-        said.append(f"{_pages(found.unchecked)} could not be searched for bad redactions")
+        said.append(f"{pages_said(found.unchecked)} could not be searched for bad redactions")
     if found.left_out:
         said.append(f"{found.left_out} more remarks, fields or redactions are not listed")
     return said
 
 
-def _pages(numbers: Sequence[int]) -> str:
+def pages_said(numbers: Sequence[int]) -> str:
     """Page numbers as people write them.
 
-    >>> _pages([1, 2, 3, 7])
+    >>> pages_said([1, 2, 3, 7])
     'pages 1–3, 7'
     """
     runs: list[list[int]] = []
