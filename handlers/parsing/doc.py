@@ -16,7 +16,7 @@ import olefile
 
 from handlers.parsing import doc_formatting as formatting
 from handlers.parsing import ole, properties
-from handlers.parsing.doc_formatting import Formatting, Piece
+from handlers.parsing.doc_formatting import Formatting, Piece, moment
 from handlers.parsing.facts import Facts
 from handlers.parsing.inside import Inside
 from handlers.parsing.opened import opened
@@ -222,8 +222,8 @@ class _Document:
             if properties.get(formatting.DELETED) == 1:
                 by, at = properties.get(formatting.DELETED_BY, -1), properties.get(formatting.DELETED_AT, 0)
                 author = self._revisers[by] if 0 <= by < len(self._revisers) else ""
-                before = gone.pop()[2] if adjacent and gone[-1][:2] == (author, _moment(at)) else ""
-                gone.append((author, _moment(at), before + text))
+                before = gone.pop()[2] if adjacent and gone[-1][:2] == (author, moment(at)) else ""
+                gone.append((author, moment(at), before + text))
                 adjacent = True
                 continue
             adjacent = False
@@ -294,13 +294,6 @@ class _Document:
 
 def _longs(content: bytes) -> tuple[int, ...]:
     return struct.unpack_from(f"<{len(content) // 4}I", content)
-
-
-def _moment(packed: int) -> str:
-    """A time as Word packs it, in the time of the place; "" for none."""
-    minute, hour, day, month = packed & 63, packed >> 6 & 31, packed >> 11 & 31, packed >> 16 & 15
-    year = 1900 + (packed >> 20 & 511)
-    return f"{year}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}" if month and day else ""
 
 
 def _people(content: bytes) -> list[str]:

@@ -161,3 +161,10 @@ def _properties(content: bytes) -> Iterator[tuple[int, int]]:
                 return
         yield code, int.from_bytes(content[at : at + min(size, 8)], "little")
         at += size
+
+
+def moment(packed: int) -> str:
+    """A time as Word packs it, in the time of the place; "" for none."""
+    minute, hour, day, month = packed & 63, packed >> 6 & 31, packed >> 11 & 31, packed >> 16 & 15
+    year = 1900 + (packed >> 20 & 511)
+    return f"{year}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}" if month and day else ""

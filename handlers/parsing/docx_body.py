@@ -15,7 +15,8 @@ from handlers.parsing.package import Relation
 _SKIPPED = frozenset(
     ("pPr", "rPr", "tblPr", "tblGrid", "trPr", "tcPr", "sdtPr", "sdtEndPr", "bookmarkStart", "bookmarkEnd",
      "proofErr", "Fallback", "sectPr", "softHyphen", "lastRenderedPageBreak", "annotationRef", "footnoteRef",
-     "endnoteRef", "separator", "continuationSeparator", "customXmlPr", "smartTagPr", "ctrlPr", "del", "moveFrom")
+     "endnoteRef", "separator", "continuationSeparator", "customXmlPr", "smartTagPr", "ctrlPr", "del",
+     "moveFrom")
 )  # fmt: skip
 _MARKS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _OUTSIDE = re.compile(
@@ -214,10 +215,10 @@ class Body:
                     chosen = child(box, "checked")
                     ticked = is_on(box, "checked") if chosen is not None else is_on(box, "default")
                     out.append("☒" if ticked else "☐")
-            case "separate" if self._fields:
-                self._field(self._fields[-1])
             case "end" if self._fields:
-                if link := _LINK.match(self._fields.pop()):
+                instruction = self._fields.pop()
+                self._field(instruction)
+                if link := _LINK.match(instruction):
                     out.append(_beside("".join(out), link[1]))
 
     def _field(self, instruction: str) -> None:

@@ -20,8 +20,9 @@ FEED_CHARACTERS = 1 << 20
 
 _UNREAD = frozenset(("script", "style", "template", "noscript", "svg", "math", "object", "iframe", "canvas"))
 _BLOCK_NAMES = (
-    "address article aside blockquote body center dd details dialog div dl dt fieldset figcaption figure footer form "
-    "h1 h2 h3 h4 h5 h6 header hr legend li main nav ol option p pre section summary table caption tr ul"
+    "address article aside blockquote body center dd details dialog div dl dt fieldset figcaption figure "
+    "footer form h1 h2 h3 h4 h5 h6 header hr legend li main"
+    " nav ol option p pre section summary table caption tr ul"
 )
 _BLOCK = frozenset(_BLOCK_NAMES.split())
 _PARAGRAPH = frozenset(
@@ -36,6 +37,10 @@ _INVISIBLE = re.compile(
 )
 _CHARSET = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
 _OUTSIDE = {"img": "src", "iframe": "src", "object": "data", "embed": "src", "link": "href", "frame": "src"}
+_META = {"author": "author", "description": "description", "keywords": "keywords", "generator": "producer",
+         "date": "created", "article:published_time": "created",
+         "article:modified_time": "modified"}  # fmt: skip
+_ELSEWHERE = re.compile(r"(?:https?:)?//|file:|\\\\")
 _SHOW, _HIDE = "\x0f", "\x0e"
 
 
@@ -57,11 +62,10 @@ class _Page:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
-        if tag in _OUTSIDE and re.match(
-            r"(?:https?:)?//|file:|\\\\", address := attributes.get(_OUTSIDE[tag], "")
-        ):
-            if tag != "link" or "stylesheet" in attributes.get("rel", "").lower():
-                self.facts.refer(f"{tag} {address}")
+        address = attributes.get(_OUTSIDE[tag], "") if tag in _OUTSIDE else ""
+        is_loaded = tag != "link" or "stylesheet" in attributes.get("rel", "").lower()
+        if is_loaded and _ELSEWHERE.match(address):
+            self.facts.refer(f"{tag} {address}")
         if tag == "meta":
             self._meta(attributes)
         if tag in _UNREAD:
@@ -153,10 +157,8 @@ class _Page:
 
     def _meta(self, attributes: Mapping[str, str]) -> None:
         name = (attributes.get("name") or attributes.get("property") or "").lower()
-        known = {"author": "author", "description": "description", "keywords": "keywords", "generator": "producer",
-                 "date": "created", "article:published_time": "created", "article:modified_time": "modified"}  # fmt: skip
-        if name in known:
-            self.facts.know(known[name], attributes.get("content", ""))
+        if name in _META:
+            self.facts.know(_META[name], attributes.get("content", ""))
         if (
             attributes.get("http-equiv", "").lower() == "refresh"
             and "url" in attributes.get("content", "").lower()
@@ -201,7 +203,7 @@ def shown(html: str, facts: Facts) -> tuple[str, str]:
 def encoding_of(content: bytes) -> str:
     """By the mark at its beginning, by what the page says if that can be, else by guess."""
     guessed = guess_encoding(content)
-    if guessed and (guessed.startswith("utf-16") or guessed.startswith("utf-32") or guessed == "utf-8-sig"):
+    if guessed and (guessed.startswith(("utf-16", "utf-32")) or guessed == "utf-8-sig"):
         return guessed
     if said := _CHARSET.search(content[:4096]):
         try:

@@ -97,7 +97,8 @@ def shown(value: float, code: str, *, from_1904: bool = False) -> str:
         case "fixed" if abs(value) < 1e15:
             number = f"{abs(value):{',' if form.grouped else ''}.{form.decimals}f}"
             if form.least > 1 and not form.grouped:
-                number = f"{abs(value):0{form.least + (form.decimals + 1 if form.decimals else 0)}.{form.decimals}f}"
+                width = form.least + (form.decimals + 1 if form.decimals else 0)
+                number = f"{abs(value):0{width}.{form.decimals}f}"
             sign = "-" if value < 0 and any(c in "123456789" for c in number) else ""
             return f"{sign}{form.before}{number}{form.after}"
     return general(value)

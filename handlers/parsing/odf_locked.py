@@ -1,6 +1,7 @@
 """Encrypted OpenDocument files: each part, or the whole package, under a key made from the password.
 
-Source: OASIS, Open Document Format 1.2 part 3, section 3.4; LibreOffice writes AES-GCM and Argon2id since 24.8.
+Source: OASIS, Open Document Format 1.2 part 3, section 3.4; AES-GCM and Argon2id are what LibreOffice
+writes since 24.8.
 """
 
 from __future__ import annotations

@@ -32,17 +32,13 @@ def read_sheets(package: Package, text: Text, facts: Facts, writing: Writing, ou
             name, number = attribute(sheet, "name"), 0
             names.append(name)
             hidden = attribute(sheet, "style-name") in hidden_styles
-            if hidden:
-                facts.hidden.append(f"sheet {name}")
-            table = Table(writing, f"{name} [hidden sheet]" if hidden else name, places)
+            table = Table(writing, facts, name, places, hidden=hidden)
         match local(element):
             case "table-row":
                 repeated = _count(element, "number-rows-repeated", MOST_ROWS)
                 cells = _cells(element, text)
                 if any(cells):
                     hidden = attribute(element, "visibility") in ("collapse", "filter")
-                    if hidden:
-                        facts.hidden.append(f"sheet {names[-1]} row {number + 1}")
                     for i in range(min(repeated, MOST_SAME_ROWS)):
                         table.row(number + i + 1, cells, hidden=hidden)
                     beyond += max(repeated - MOST_SAME_ROWS, 0)

@@ -19,7 +19,8 @@ _SKIPPED = frozenset(
     ("tracked-changes", "forms", "sequence-decls", "variable-decls", "user-field-decls", "table-column",
      "table-columns", "table-header-columns", "bookmark", "bookmark-start", "bookmark-end", "change-start",
      "change-end", "soft-page-break", "event-listeners", "image-map", "automatic-styles", "settings",
-     "date-time-decl", "footer-decl", "header-decl", "page-thumbnail", "annotation-end", "index-title-template")
+     "date-time-decl", "footer-decl", "header-decl", "page-thumbnail", "annotation-end",
+     "index-title-template")
 )  # fmt: skip
 
 

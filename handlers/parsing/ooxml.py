@@ -1,4 +1,4 @@
-"""Office documents that are ZIP archives (OOXML), also encrypted ones: which of them it is tells their content."""
+"""Word, Excel and PowerPoint files of 2007 and later (OOXML), also encrypted; their content tells which."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from handlers.parsing.opened import opened
 from handlers.parsing.package import Package
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
 
-_MODULES = (("wordprocessingml", "docx"), ("ms-word", "docx"), ("spreadsheetml", "xlsx"), ("ms-excel", "xlsx"),
-            ("presentationml", "pptx"), ("ms-powerpoint", "pptx"))  # fmt: skip
+_MODULES = (("wordprocessingml", "docx"), ("ms-word", "docx"), ("spreadsheetml", "xlsx"),
+            ("ms-excel", "xlsx"), ("presentationml", "pptx"), ("ms-powerpoint", "pptx"))  # fmt: skip
 _FOLDERS = (("word/document.xml", "docx"), ("xl/workbook.xml", "xlsx"), ("ppt/presentation.xml", "pptx"))
 
 _READERS = {"docx": docx.read, "xlsx": xlsx.read, "pptx": pptx.read}

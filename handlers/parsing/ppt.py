@@ -222,9 +222,9 @@ class _Presentation:
     def _all(self, root: Record, depth: int = 0) -> Iterator[Record]:
         for record in records(self._stream, root.start, root.end):
             yield record
-            if (record.is_container or record.kind == _TEXT_BOX) and depth < _MOST_DEPTH:
-                if record.kind not in (_TEXT_BOX, _COMMENT):
-                    yield from self._all(record, depth + 1)
+            is_read_whole = record.kind in (_TEXT_BOX, _COMMENT)
+            if record.is_container and not is_read_whole and depth < _MOST_DEPTH:
+                yield from self._all(record, depth + 1)
 
     def _text(self, record: Record) -> str:
         content = self._stream[record.start : record.end]

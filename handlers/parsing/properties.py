@@ -28,8 +28,8 @@ _APP = {"Application": "producer", "Company": "company", "Manager": "manager", "
 
 # Names that programs give to a document that has none.
 _NO_TITLE = re.compile(
-    r"(?:document|dokument|untitled|unbenannt|title|titel|presentation|powerpoint presentation|slide|sheet|folie"
-    r"|book|mappe|microsoft \w+ - .*|.*\.(?:docx?|dotx?|xlsx?|pptx?|odt|ods|odp|rtf|wpd))\s*\d*$",
+    r"(?:document|dokument|untitled|unbenannt|title|titel|presentation|powerpoint presentation|slide|sheet"
+    r"|folie|book|mappe|microsoft \w+ - .*|.*\.(?:docx?|dotx?|xlsx?|pptx?|odt|ods|odp|rtf|wpd))\s*\d*$",
     re.IGNORECASE,
 )
 

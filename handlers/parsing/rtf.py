@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import codecs
 import re
-import struct
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from handlers.parsing import blips, properties
+from handlers.parsing.doc_formatting import moment
 from handlers.parsing.facts import Facts
 from handlers.parsing.inside import Inside
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
+from handlers.parsing.rtf_groups import ENTERED, OPEN, SKIPPED, Place
+from handlers.parsing.rtf_objects import unwrapped
 from handlers.parsing.rtf_words import CHARSETS, SYMBOLS, Token, codec, tokens
 from handlers.parsing.writing import Writing
 
 MOST_BYTES = 512 << 20
 MOST_DEPTH = 2000
 
-_SKIPPED = frozenset(
-    ("colortbl", "stylesheet", "listtable", "listoverridetable", "rsidtbl", "generator", "filetbl", "themedata",
-     "colorschememapping", "latentstyles", "datastore", "xmlnstbl", "pgdsctbl", "nonshppict", "bkmkstart",
-     "bkmkend", "userprops", "pnseclvl", "ftnsep", "ftnsepc", "aftnsep", "aftnsepc", "ftncn", "mmathPr", "sp",
-     "shprslt", "wgrffmtfilter", "picprop", "defchp", "defpap", "private", "fchars", "lchars", "objclass",
-     "objname", "atnicn", "blipuid", "docvar", "fldtype", "ffname", "datafield", "falt", "panose", "formfield")
-)  # fmt: skip
 _INFO = {"author": "author", "operator": "last_modified_by", "company": "company", "manager": "manager",
-         "subject": "subject", "keywords": "keywords", "doccomm": "description", "category": "category"}  # fmt: skip
+         "subject": "subject", "keywords": "keywords", "doccomm": "description",
+         "category": "category"}  # fmt: skip
 _TIMES = {"creatim": "created", "revtim": "modified", "printim": "printed"}
 _PICTURES = {
     "pngblip": ".png",
@@ -39,9 +33,6 @@ _OUTSIDE = re.compile(
     r"\s*(?:INCLUDEPICTURE|INCLUDETEXT|DDE|DDEAUTO|LINK|IMPORT|RD|DATABASE)\b", re.IGNORECASE
 )
 _LINK = re.compile(r'\s*HYPERLINK\s+(?!\\)"?([^"\s]+)', re.IGNORECASE)
-
-Place = Literal["body", "skip", "fonts", "info", "time", "picture", "object", "instruction", "margin", "note",
-                "comment", "comment_fact", "revisers", "template"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -193,7 +184,7 @@ class _Reading:
     def _word(self, token: Token) -> None:
         word, number = token.word, token.number
         state = self._state
-        if self._starred and word in _OPEN:
+        if self._starred and word in OPEN:
             return
         if self._starred and not self._destination(word):
             # A starred word that is not known marks a group that may be passed over.
@@ -247,6 +238,8 @@ class _Reading:
                 self._time[word] = number or 0
             case _ if word in _PICTURES and state.place == "picture":
                 self._bitmap = _PICTURES[word]
+            case "line" | "softline" | "column":
+                self._text("\n")
             case _ if word in SYMBOLS:
                 self._symbol(SYMBOLS[word])
 
@@ -270,14 +263,14 @@ class _Reading:
             self._text(text)
 
     def _destination(self, word: str) -> bool:
-        return word in _SKIPPED or word in _ENTERED or word in _INFO or word in _TIMES
+        return word in SKIPPED or word in ENTERED or word in _INFO or word in _TIMES
 
     def _enter(self, word: str) -> None:
         """A word that gives the group it begins a meaning of its own."""
         state = self._state
         if state.place == "skip":
             return
-        if word in _SKIPPED:
+        if word in SKIPPED:
             self._set(place="skip", name=word)
         elif word in _TIMES:
             self._time = {}
@@ -286,7 +279,7 @@ class _Reading:
             if state.place == "info":
                 self._gather("info", word)
         else:
-            place = _ENTERED[word]
+            place = ENTERED[word]
             if place in ("picture", "object"):
                 self._hex, self._bitmap = [], ".bin"
                 self._set(place=place, name=word)
@@ -331,7 +324,7 @@ class _Reading:
                 self._comment[state.name] = text
             case "comment":
                 author = self._comment.get("atnauthor", "")
-                self._facts.annotate("comment", author, text, _moment(self._comment.get("atndate", "")))
+                self._facts.annotate("comment", author, text, self._comment_time())
                 self._comment = {}
             case "revisers":
                 self._revisers = [name.strip() for name in text.split(";")]
@@ -348,6 +341,10 @@ class _Reading:
                 beside = f" <{self._link}>" if self._link and self._link not in raw else ""
                 self._buffers[-1].append(raw + beside)
                 self._link = ""
+
+    def _comment_time(self) -> str:
+        said = self._comment.get("atndate", "").strip()
+        return moment(int(said) & 0xFFFFFFFF) if re.fullmatch(r"-?\d{1,10}", said) else ""
 
     def _mark_note(self) -> None:
         """The mark in the text, and the same at the beginning of the note itself."""
@@ -395,9 +392,9 @@ class _Reading:
         self._notes = []
 
     def _note_deleted(self, beside: str) -> None:
-        for reviser, moment, text in self._gone:
+        for reviser, at, text in self._gone:
             author = self._revisers[reviser] if 0 <= reviser < len(self._revisers) else ""
-            self._facts.delete(text, author, _moment(str(moment)), beside)
+            self._facts.delete(text, author, moment(at), beside)
         self._gone = []
 
     def _note_time(self, name: str) -> None:
@@ -417,58 +414,5 @@ class _Reading:
             if said:
                 self._text(f"[drawing: {' '.join(said.split())}]")
         else:
-            name, held = _unwrapped(content)
+            name, held = unwrapped(content)
             self._inside.held(name, held)
-
-
-_OPEN = frozenset(("shppict", "shpinst", "ud", "objemb", "object", "nesttableprops", "pn", "upr"))
-"""Groups that are read although they are starred: their text counts in what surrounds them."""
-
-_ENTERED: dict[str, Place] = {
-    "fonttbl": "fonts", "info": "info", "title": "info", "pict": "picture", "objdata": "object",
-    "fldinst": "instruction", "fldrslt": "body", "header": "margin", "headerl": "margin", "headerr": "margin",
-    "headerf": "margin", "footer": "margin", "footerl": "margin", "footerr": "margin", "footerf": "margin",
-    "footnote": "note", "annotation": "comment", "atnauthor": "comment_fact", "atndate": "comment_fact",
-    "atnid": "comment_fact", "revtbl": "revisers", "template": "template", "shptxt": "body",
-    "listtext": "body", "pntext": "body",
-}  # fmt: skip
-"""What the groups hold that begin with these words."""
-
-
-def _moment(said: str) -> str:
-    """A time as Word packs it in a number, in the time of the place."""
-    packed = int(said) if re.fullmatch(r"-?\d{1,10}", said.strip()) else 0
-    minute, hour, day, month = packed & 63, packed >> 6 & 31, packed >> 11 & 31, packed >> 16 & 15
-    year = 1900 + (packed >> 20 & 511)
-    return f"{year}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}" if month and day else ""
-
-
-def _unwrapped(content: bytes) -> tuple[str, bytes]:
-    """An embedded object of OLE 1 with the name of its class, or what there is."""
-    try:
-        at = 8
-        names = []
-        for _ in range(3):
-            (length,) = struct.unpack_from("<I", content, at)
-            names.append(content[at + 4 : at + 4 + length].rstrip(b"\0"))
-            at += 4 + length
-        (size,) = struct.unpack_from("<I", content, at)
-        held = content[at + 4 : at + 4 + size]
-    except struct.error:
-        return "object.bin", content
-    name = names[0].decode("ascii", "replace") or "object"
-    if name == "Package":
-        return _packaged(held)
-    return f"{name}.ole", held or content
-
-
-def _packaged(held: bytes) -> tuple[str, bytes]:
-    try:
-        label_end = held.index(b"\0", 2)
-        path_end = held.index(b"\0", label_end + 1)
-        (length,) = struct.unpack_from("<I", held, path_end + 5)
-        at = path_end + 9 + length
-        (size,) = struct.unpack_from("<I", held, at)
-    except (ValueError, struct.error):
-        return "object.bin", held
-    return codecs.decode(held[2:label_end], "cp1252", "replace"), held[at + 4 : at + 4 + size]

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 _WORD = re.compile(
-    rb"\\(?:(?P<word>[a-zA-Z]{1,40})(?P<number>-?\d{1,10})?[ ]?|'(?P<hex>[0-9a-fA-F]{2})|(?P<symbol>[^a-zA-Z]))"
+    rb"\\(?:(?P<word>[a-zA-Z]{1,40})(?P<number>-?\d{1,10})?[ ]?"
+    rb"|'(?P<hex>[0-9a-fA-F]{2})|(?P<symbol>[^a-zA-Z]))"
     rb"|(?P<brace>[{}])|(?P<text>[^\\{}\r\n]+)|[\r\n]+|\\",
     re.DOTALL,
 )
@@ -52,14 +53,14 @@ def tokens(content: bytes) -> Iterator[Token]:
 
 
 CHARSETS = {0: "cp1252", 1: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 130: "johab", 134: "gbk",
-            136: "big5", 161: "cp1253", 162: "cp1254", 163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257",
-            204: "cp1251", 222: "cp874", 238: "cp1250", 254: "cp437", 255: "cp850"}  # fmt: skip
+            136: "big5", 161: "cp1253", 162: "cp1254", 163: "cp1258", 177: "cp1255", 178: "cp1256", 186:
+            "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250", 254: "cp437", 255: "cp850"}  # fmt: skip
 """Code pages by the character set of a font."""
 
 SYMBOLS = {
-    "par": "\n", "sect": "\n", "page": "\n", "line": "\n", "tab": "\t", "~": "\u00a0", "_": "-", "-": "",
+    "par": "\n", "sect": "\n", "page": "\n", "tab": "\t", "~": "\u00a0", "_": "-", "-": "",
     "emdash": "—", "endash": "–", "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”",
-    "bullet": "•", "emspace": " ", "enspace": " ", "qmspace": " ", "column": "\n", "softline": "\n",
+    "bullet": "•", "emspace": " ", "enspace": " ", "qmspace": " ",
     "\\": "\\", "{": "{", "}": "}", "\n": "\n", "\r": "\n", "zwj": "\u200d", "zwnj": "\u200c",
 }  # fmt: skip
 """Words that stand for characters."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from handlers.parsing.facts import shorten
+from handlers.parsing.facts import Facts
 from handlers.parsing.writing import CELLS, Writing
 
 GROUP_CHARACTERS = 700
@@ -41,9 +41,18 @@ class Table:
 
     Args:
         name: Stands at the head of every group; "" for a file that is one table.
+        places: Gets the cells of each page, such as `Sheet1!A1:F40`.
+        hidden: Whether the whole sheet is not shown.
     """
 
-    def __init__(self, writing: Writing, name: str, places: list[str]) -> None:
+    def __init__(
+        self, writing: Writing, facts: Facts, name: str, places: list[str], *, hidden: bool = False
+    ) -> None:
+        self._facts = facts
+        self._hidden: list[tuple[int, int]] = []
+        self._heading = f"{name} [hidden sheet]" if hidden else name
+        if hidden:
+            facts.hidden.append(f"sheet {name}")
         self._writing = writing
         self._name = name
         self._places = places
@@ -61,6 +70,11 @@ class Table:
         if not shown:
             return
         self.rows += 1
+        if hidden:
+            if self._hidden and self._hidden[-1][1] == number - 1:
+                self._hidden[-1] = (self._hidden[-1][0], number)
+            else:
+                self._hidden.append((number, number))
         if self._waiting is None:
             self._write(number, shown, hidden)
             return
@@ -75,14 +89,16 @@ class Table:
             self._end()
             self._writing.page()
             self._place(self._name)
-            if self._name:
-                self._writing.line(self._name)
+            self._say(self._heading)
             self._writing.paragraph(text)
 
     def close(self) -> None:
         """Write what is still waiting."""
         self._begin()
         self._end()
+        for first, last in self._hidden:
+            rows = f"row {first}" if first == last else f"rows {first}–{last}"
+            self._facts.hidden.append(f"sheet {self._name} {rows}" if self._name else rows)
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, None
@@ -99,7 +115,7 @@ class Table:
             self._end()
             self._writing.page()
             self._size = 0
-            self._say(self._name)
+            self._say(self._heading)
             if self._header and number > self._header[0]:
                 self._say(self._header[1])
             self._group = (number, number, len(cells))
@@ -109,7 +125,7 @@ class Table:
 
     def _say(self, text: str) -> None:
         if text:
-            self._writing.line(text)
+            self._writing.line(text, "row")
             self._size += len(text) + 1
 
     def _end(self) -> None:
@@ -135,8 +151,3 @@ def _header(rows: list[tuple[int, list[str], bool]]) -> tuple[int, str] | None:
             fits = len(text) <= GROUP_CHARACTERS // 2 and len(set(labels)) == len(labels)
             return (number, text) if named and fits else None
     return None
-
-
-def summary(name: str, rows: int) -> str:
-    """A sheet and how many rows it has, for a list."""
-    return f"{shorten(name, 100)} ({rows:,} rows)"

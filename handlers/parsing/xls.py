@@ -39,7 +39,8 @@ def read(source: Source, outlet: Outlet) -> Parsed:
         if len(content) > MOST_BYTES:
             raise Unreadable(f"the workbook is larger than {MOST_BYTES >> 20} MiB")
         inside = Inside(outlet, facts)
-        title, drawn = "", []
+        title = ""
+        drawn: list[str] = []
         if content.startswith(b"\xd0\xcf\x11\xe0"):
             title, drawn = _around(io.BytesIO(content), facts, inside)
     try:
@@ -89,20 +90,14 @@ def _around(file: IO[bytes], facts: Facts, inside: Inside) -> tuple[str, list[st
 
 def _sheet(book: Any, number: int, writing: Writing, facts: Facts, places: list[str]) -> None:
     sheet = book.sheet_by_index(number)
-    hidden = sheet.visibility != 0
-    if hidden:
-        facts.hidden.append(f"sheet {sheet.name}{' (very hidden)' if sheet.visibility == 2 else ''}")
-    table = Table(writing, f"{sheet.name} [hidden sheet]" if hidden else sheet.name, places)
+    table = Table(writing, facts, sheet.name, places, hidden=sheet.visibility != 0)
     for column, info in sorted(sheet.colinfo_map.items()):
         if info.hidden and column < sheet.ncols:
             facts.hidden.append(f"sheet {sheet.name} column {column_name(column)}")
     for row in range(sheet.nrows):
         info = sheet.rowinfo_map.get(row)
         cells = [_value(book, cell) for cell in sheet.row(row)]
-        concealed = bool(info and info.hidden)
-        if concealed and any(cells):
-            facts.hidden.append(f"sheet {sheet.name} row {row + 1}")
-        table.row(row + 1, cells, hidden=concealed)
+        table.row(row + 1, cells, hidden=bool(info and info.hidden))
     said = []
     for (row, column), note in sorted(sheet.cell_note_map.items()):
         where = f"{column_name(column)}{row + 1}"

@@ -70,12 +70,10 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
         name = attribute(sheet, "name")
         names.append(name)
         state = attribute(sheet, "state")
-        if state in ("hidden", "veryHidden"):
-            facts.hidden.append(f"sheet {name}{' (very hidden)' if state == 'veryHidden' else ''}")
         relation = relations.get(attribute(sheet, "id"))
         if relation is not None and relation.target in package:
-            shown_name = f"{name} [hidden sheet]" if state in ("hidden", "veryHidden") else name
-            table = Table(writing, shown_name, places)
+            hidden = state in ("hidden", "veryHidden")
+            table = Table(writing, facts, name, places, hidden=hidden)
             _Sheet(package, relation.target, workbook, facts, name).read(table, outlet)
         outlet.progress(done + 1, len(sheets), "sheets")
     _outside(package, facts)
@@ -94,7 +92,6 @@ class _Sheet:
         self._workbook = workbook
         self._facts = facts
         self._name = name
-        self._hidden: list[tuple[int, int]] = []
 
     def read(self, table: Table, outlet: Outlet) -> None:
         number = 0
@@ -106,14 +103,10 @@ class _Sheet:
             number = int(said) if said.isdecimal() else number + 1
             hidden = element.get("hidden") in ("1", "true")
             cells = self._cells(element)
-            if hidden and any(cells):
-                self._hide(number)
             table.row(number, cells, hidden=hidden)
             if number % _EVERY == 0:
                 outlet.progress(number, 0, "rows")
             forget(element)
-        for first, last in self._hidden:
-            self._facts.hidden.append(f"sheet {self._name} rows {first}–{last}")
         self._beside(table)
         table.close()
 
@@ -121,12 +114,6 @@ class _Sheet:
         if column.get("hidden") in ("1", "true"):
             first, last = (int(column.get(k, "1")) - 1 for k in ("min", "max"))
             self._facts.hidden.append(f"sheet {self._name} columns {column_name(first)}–{column_name(last)}")
-
-    def _hide(self, number: int) -> None:
-        if self._hidden and self._hidden[-1][1] == number - 1:
-            self._hidden[-1] = (self._hidden[-1][0], number)
-        else:
-            self._hidden.append((number, number))
 
     def _cells(self, row: Element) -> list[str]:
         cells: list[str] = []
