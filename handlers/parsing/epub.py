@@ -10,7 +10,7 @@ from handlers.parsing import html
 from handlers.parsing.facts import Facts
 from handlers.parsing.inside import Inside
 from handlers.parsing.markup import attribute, descendants, local, text_of
-from handlers.parsing.package import DAMAGED, Package
+from handlers.parsing.package import Damaged, Package
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
 from handlers.parsing.writing import Writing
 
@@ -49,7 +49,7 @@ def read(source: Source, outlet: Outlet) -> Parsed:
         if name in package:
             try:
                 content = package.content(name)
-            except DAMAGED:
+            except Damaged:
                 package.damaged.append(name)
                 continue
             text, _ = html.shown(content.decode(html.encoding_of(content), "replace"), facts)

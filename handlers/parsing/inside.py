@@ -17,6 +17,7 @@ from PIL import Image
 
 from handlers.parsing.facts import Facts
 from handlers.parsing.metafile import text_of as text_of_metafile
+from handlers.parsing.package import Damaged
 from handlers.parsing.parsed import Outlet, TooMuch, clean
 
 LEAST_WIDTH, LEAST_HEIGHT = 100, 50
@@ -44,6 +45,13 @@ class Inside:
 
     def picture(self, name: str, open_: Open) -> str:
         """Send a picture unless it is tiny; of a drawing (EMF, WMF) return the text that it draws."""
+        try:
+            return self._picture(name, open_)
+        except Damaged as error:
+            self._facts.notice(str(error))
+            return ""
+
+    def _picture(self, name: str, open_: Open) -> str:
         with open_() as file:
             start = file.read(64)
         if _is_metafile(start):
@@ -74,6 +82,12 @@ class Inside:
 
     def embedded(self, name: str, open_: Open) -> None:
         """Send what an embedded object holds, or the object as it is."""
+        try:
+            self._embedded(name, open_)
+        except Damaged as error:
+            self._facts.notice(str(error))
+
+    def _embedded(self, name: str, open_: Open) -> None:
         with open_() as file:
             start = file.read(8)
             content = start + file.read(MOST_OBJECT_BYTES) if start == _OLE else b""

@@ -66,7 +66,11 @@ def parse(content: bytes) -> tuple[Element | None, bool]:
     try:
         return etree.fromstring(content, etree.XMLParser(**_SAFE)), False
     except etree.XMLSyntaxError:
+        pass
+    try:
         return etree.fromstring(content, etree.XMLParser(recover=True, **_SAFE)), True
+    except etree.XMLSyntaxError:
+        return None, True
 
 
 def stream(file: IO[bytes], *names: str) -> Iterator[Element]:

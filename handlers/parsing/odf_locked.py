@@ -17,7 +17,7 @@ from typing import IO
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import Blowfish
-from cryptography.hazmat.decrepit.ciphers.modes import CFB8
+from cryptography.hazmat.decrepit.ciphers.modes import CFB
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -163,7 +163,7 @@ def _decrypted(sealed: bytes, lock: _Lock, key: bytes) -> bytes:
         # The vector stands before the content.
         return AESGCM(key).decrypt(sealed[:12], sealed[12:], None)
     if "blowfish" in name:
-        reading = Cipher(Blowfish(key), CFB8(lock.vector)).decryptor()
+        reading = Cipher(Blowfish(key), CFB(lock.vector)).decryptor()
         return reading.update(sealed) + reading.finalize()
     if "aes" in name and "cbc" in name:
         reading = Cipher(AES(key), CBC(lock.vector)).decryptor()

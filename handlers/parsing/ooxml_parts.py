@@ -48,7 +48,7 @@ def send_inside(package: Package, inside: Inside, writing: Writing) -> None:
 def finish(package: Package, writing: Writing, facts: Facts, title: str) -> Parsed:
     """What has been read, with notices about what could not be."""
     if package.damaged:
-        named = ", ".join(dict.fromkeys(package.damaged[:5]))
+        named = ", ".join(package.damaged[:5])
         facts.notice(f"the document is damaged in {named}; what could be read of it was read")
     facts.note_left_out(writing)
     text, pages = writing.finish()

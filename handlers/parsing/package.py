@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import posixpath
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -24,8 +28,55 @@ SUSPECT_RATIO = 600
 """A part of more than `SUSPECT_BYTES` that is so many times its packed size is no document."""
 MOST_PARTS = 50_000
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, etree.XMLSyntaxError)
-"""What reading a damaged part raises."""
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, OSError,
+           ValueError)  # fmt: skip
+"""What the ZIP module raises on a damaged archive."""
+
+
+class Damaged(Unreadable):
+    """A part cannot be opened; others may be read."""
+
+
+class _Part(io.RawIOBase):
+    """A part that ends where it is damaged, after telling `on_damage`."""
+
+    def __init__(self, file: IO[bytes], checksum: int, on_damage: Callable[[], None]) -> None:
+        self._file = file
+        self._expected = checksum
+        self._checksum = 0
+        self._whole = True
+        self._on_damage = on_damage
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        # What is not read from end to end is not checked.
+        self._whole = False
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            block = self._file.read(len(buffer))
+        except _BROKEN:
+            block, self._whole = b"", False
+            self._on_damage()
+        buffer[: len(block)] = block
+        self._checksum = zlib.crc32(block, self._checksum)
+        if not block and self._whole and self._checksum != self._expected:
+            self._whole = False
+            self._on_damage()
+        return len(block)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class Relation(NamedTuple):
@@ -77,7 +128,7 @@ class Package:
         """
         entry = self._entries.get(name.lower())
         if entry is None:
-            raise Unreadable(f"the document is damaged: its part {name[:100]} is missing")
+            raise Damaged(f"the document is damaged: its part {name[:100]} is missing")
         if entry.flag_bits & 1:
             raise Unreadable(
                 "parts of the document are encrypted as a ZIP archive; unpack and upload it again"
@@ -92,9 +143,13 @@ class Package:
                 f"the document unfolds to far more than its size ({entry.file_size >> 20} MiB in one part)"
             )
         try:
-            return self._zip.open(entry)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise Unreadable(f"the document is damaged: its part {name[:100]} cannot be read") from error
+            # Without the checksum the last block of a damaged part can be read, too.
+            unchecked = copy.copy(entry)
+            del unchecked.CRC
+            file = self._zip.open(unchecked)
+        except _BROKEN as error:
+            raise Damaged(f"the document is damaged: its part {name[:100]} cannot be read") from error
+        return io.BufferedReader(_Part(file, entry.CRC, partial(self._note, name)), 1 << 16)
 
     def content(self, name: str) -> bytes:
         """A part as it is, up to `MOST_TREE_BYTES`.
@@ -121,19 +176,19 @@ class Package:
             return None
         try:
             root, damaged = markup.parse(self.content(name))
-        except DAMAGED:
+        except Damaged:
             root, damaged = None, True
         if damaged:
-            self.damaged.append(name)
+            self._note(name)
         return root
 
     def stream(self, name: str, *names: str) -> Iterator[Element]:
         """The elements of a part with these names as they end; damage is noted in `damaged`."""
-        with self.open(name) as file:
-            try:
+        try:
+            with self.open(name) as file:
                 yield from markup.stream(file, *names)
-            except DAMAGED:
-                self.damaged.append(name)
+        except (Damaged, etree.XMLSyntaxError):
+            self._note(name)
 
     def relations(self, part: str) -> dict[str, Relation]:
         """What a part of an OOXML document refers to, by id; "" stands for the package."""
@@ -154,3 +209,7 @@ class Package:
         """The parts inside that a part refers to by one of these kinds."""
         relations = self.relations(part).values()
         return [r.target for r in relations if r.kind in kinds and not r.external and r.target in self]
+
+    def _note(self, name: str) -> None:
+        if name not in self.damaged:
+            self.damaged.append(name)

@@ -42,7 +42,7 @@ def read(source: Source, outlet: Outlet) -> Parsed:
         title = ""
         drawn: list[str] = []
         if content.startswith(b"\xd0\xcf\x11\xe0"):
-            title, drawn = _around(io.BytesIO(content), facts, inside)
+            title, drawn, content = _around(io.BytesIO(content), facts, inside)
     try:
         book = xlrd.open_workbook(
             file_contents=content,
@@ -72,20 +72,19 @@ def read(source: Source, outlet: Outlet) -> Parsed:
     return Parsed(text=text, pages=pages, title=title, meta=facts.meta())
 
 
-def _around(file: IO[bytes], facts: Facts, inside: Inside) -> tuple[str, list[str]]:
-    """Properties, macros, pictures and objects; returns the title and the text of drawings."""
+def _around(file: IO[bytes], facts: Facts, inside: Inside) -> tuple[str, list[str], bytes]:
+    """Properties, macros, pictures and objects; returns the title, the text of drawings and the sheets."""
     with ole.opened(file) as container:
         title = properties.of_ole(container, facts)
         ole.note_macros(container, facts)
         drawn = ole.send_inside(container, inside, ())
         name = "Workbook" if container.exists("Workbook") else "Book"
-        if container.exists(name):
-            records = b"".join(_drawings(ole.stream(container, name)))
-            for suffix, content in blips.found_in(records):
-                said = inside.held(f"picture{suffix}", content, picture=True)
-                if said and said not in drawn:
-                    drawn.append(said)
-    return title, drawn
+        stream = ole.stream(container, name)
+        for suffix, content in blips.found_in(b"".join(_drawings(stream))):
+            said = inside.held(f"picture{suffix}", content, picture=True)
+            if said and said not in drawn:
+                drawn.append(said)
+    return title, drawn, stream
 
 
 def _sheet(book: Any, number: int, writing: Writing, facts: Facts, places: list[str]) -> None:

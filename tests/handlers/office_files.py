@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zipfile
 from xml.sax.saxutils import escape
 
 import pymupdf
+from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
+from cryptography.hazmat.primitives.ciphers import Cipher
 
 from handlers.parsing.compound import pack
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 _R = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 _MEDIA = "application/vnd.openxmlformats-officedocument"
 _TYPES = {
     "word/document.xml": f"{_MEDIA}.wordprocessingml.document.main+xml",
@@ -48,7 +52,10 @@ def relations(*targets: tuple[str, str] | tuple[str, str, str]) -> str:
 
 def ooxml(main: str, parts: dict[str, str | bytes]) -> bytes:
     """A package whose main part this is."""
-    types = f'<Types xmlns="t"><Override PartName="/{main}" ContentType="{_TYPES[main]}"/></Types>'
+    types = (
+        f'<Types xmlns="{_PACKAGE}/content-types"><Override'
+        f' PartName="/{main}" ContentType="{_TYPES[main]}"/></Types>'
+    )
     start: dict[str, str | bytes] = {
         "[Content_Types].xml": types,
         "_rels/.rels": relations(("officeDocument", main), ("metadata/core-properties", "docProps/core.xml")),
@@ -198,7 +205,14 @@ def packaged(filename: str, content: bytes) -> bytes:
     return pack({("\x01Ole10Native",): struct.pack("<I", len(inner)) + inner})
 
 
-def doc(text: str, *, parts: dict[str, int] | None = None, deleted: str = "", hidden: str = "") -> bytes:
+def doc(
+    text: str,
+    *,
+    parts: dict[str, int] | None = None,
+    deleted: str = "",
+    hidden: str = "",
+    password: str = "",
+) -> bytes:
     """A Word 97-2003 document.
 
     Args:
@@ -206,13 +220,15 @@ def doc(text: str, *, parts: dict[str, int] | None = None, deleted: str = "", hi
         parts: Characters of parts after the body, such as `{"comments": 20}`.
         deleted: A stretch of the text that a tracked change has deleted.
         hidden: A stretch of it that is hidden.
+        password: It is encrypted with this one.
     """
     encoded = text.encode("utf-16-le")
     begin = 2048
     names = ("footnotes", "margins", "macros", "comments", "endnotes", "boxes", "margin_boxes")
     counts = [(parts or {}).get(name, 0) for name in names]
     counts = [len(text) - sum(counts), *counts]
-    table = bytearray()
+    lock = _Rc4(password)
+    table = bytearray(lock.head if password else b"")
     pairs = [(0, 0)] * 93
 
     def put(index: int, content: bytes) -> None:
@@ -246,7 +262,33 @@ def doc(text: str, *, parts: dict[str, int] | None = None, deleted: str = "", hi
     for i, pair in enumerate(pairs):
         struct.pack_into("<II", head, 0x9A + 8 * i, *pair)
     head[1024:1536] = page
-    return pack({("WordDocument",): bytes(head) + encoded, ("1Table",): bytes(table).ljust(4096, b"\0")})
+    stream, listed = bytes(head) + encoded, bytes(table).ljust(4096, b"\0")
+    if password:
+        struct.pack_into("<HHI", head, 0x0A, 0x0300, 0, len(lock.head))
+        stream = bytes(head[:68]) + lock.crypt(bytes(head) + encoded, 512)[68:]
+        listed = lock.head + lock.crypt(listed, 512)[len(lock.head) :]
+    return pack({("WordDocument",): stream, ("1Table",): listed})
+
+
+class _Rc4:
+    """The encryption of Office 97: RC4 of 40 bits, a new key for every block."""
+
+    def __init__(self, password: str) -> None:
+        salt = bytes(range(16))
+        word = hashlib.md5(password.encode("utf-16-le")).digest()[:5]
+        self._key = hashlib.md5((word + salt) * 16).digest()[:5]
+        verifier = bytes(range(16, 32))
+        sealed = self._rc4(0, verifier + hashlib.md5(verifier).digest())
+        self.head = struct.pack("<HH", 1, 1) + salt + sealed
+
+    def crypt(self, content: bytes, block_bytes: int) -> bytes:
+        """Encrypt by the place in the stream."""
+        blocks = range(0, len(content), block_bytes)
+        return b"".join(self._rc4(i, content[at : at + block_bytes]) for i, at in enumerate(blocks))
+
+    def _rc4(self, block: int, content: bytes) -> bytes:
+        key = hashlib.md5(self._key + struct.pack("<I", block)).digest()
+        return Cipher(ARC4(key), None).encryptor().update(content)
 
 
 def record(kind: int, content: bytes, *, instance: int = 0, container: bool = False) -> bytes:
@@ -301,7 +343,9 @@ def ppt(slides: list[tuple[str, str, str]], *, hidden: tuple[int, ...] = ()) -> 
     return pack({("PowerPoint Document",): bytes(stream).ljust(4096, b"\0"), ("Current User",): user})
 
 
-def xls(sheets: dict[str, list[list[str | float]]], *, hidden: str = "", note: str = "") -> bytes:
+def xls(
+    sheets: dict[str, list[list[str | float]]], *, hidden: str = "", note: str = "", password: str = ""
+) -> bytes:
     """An Excel 97-2003 workbook; `hidden` names a sheet, `note` is on the first cell of the first."""
 
     def rec(kind: int, content: bytes) -> bytes:
@@ -335,11 +379,33 @@ def xls(sheets: dict[str, list[list[str | float]]], *, hidden: str = "", note: s
             body += rec(0x001C, struct.pack("<HHHH", 0, 0, 0, 1) + string("Ada", "H") + b"\0")
         bodies.append(body + rec(0x000A, b""))
     heads = [rec(0x0085, struct.pack("<IBB", 0, name == hidden, 0) + string(name)) for name in sheets]
-    start = rec(0x0809, bof) + rec(0x0042, struct.pack("<H", 1200)) + fonts + formats + styles
+    lock = _Rc4(password)
+    locked = rec(0x002F, struct.pack("<H", 1) + lock.head) if password else b""
+    start = rec(0x0809, bof) + locked + rec(0x0042, struct.pack("<H", 1200)) + fonts + formats + styles
     at = len(start) + sum(map(len, heads)) + 4
     heads = []
     for name, body in zip(sheets, bodies, strict=True):
         heads.append(rec(0x0085, struct.pack("<IBB", at, name == hidden, 0) + string(name)))
         at += len(body)
     stream = start + b"".join(heads) + rec(0x000A, b"") + b"".join(bodies)
+    if password:
+        sealed, at = bytearray(lock.crypt(stream, 1024)), 0
+        while at + 4 <= len(stream):
+            kind, size = struct.unpack_from("<HH", stream, at)
+            # The heads of records stay readable, and so do these records and the places of the sheets.
+            plain = 4 + (size if kind in (0x0809, 0x002F) else 4 if kind == 0x0085 else 0)
+            sealed[at : at + plain] = stream[at : at + plain]
+            at += 4 + size
+        stream = bytes(sealed)
     return pack({("Workbook",): stream.ljust(4096, b"\0")})
+
+
+def parts_of(content: bytes) -> dict[str, bytes]:
+    """The parts of a ZIP archive."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def unzipped(content: bytes, name: str) -> bytes:
+    """One part of a ZIP archive."""
+    return parts_of(content)[name]
