@@ -17,8 +17,8 @@ import olefile
 from handlers.parsing import doc_formatting as formatting
 from handlers.parsing import ole, properties
 from handlers.parsing.doc_formatting import Formatting, Piece, moment
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts
-from handlers.parsing.inside import Inside
 from handlers.parsing.opened import opened
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
 from handlers.parsing.writing import Writing
@@ -67,15 +67,15 @@ def read(source: Source, outlet: Outlet) -> Parsed:
         facts, writing = Facts(), Writing()
         title = properties.of_ole(container, facts)
         ole.note_macros(container, facts)
-        inside = Inside(outlet, facts)
+        enclosed = Enclosed(outlet, facts)
         try:
             first = _Document(container, facts).write(writing)
         except (struct.error, IndexError, OverflowError) as error:
             raise Unreadable("the Word document is damaged: its text cannot be found") from error
         facts.write(writing)
-        for said in ole.send_inside(container, inside, ("Data", "WordDocument")):
+        for said in ole.send_inside(container, enclosed, ("Data", "WordDocument")):
             writing.paragraph(f"[drawing: {' '.join(said.split())}]")
-        inside.close()
+        enclosed.close()
     facts.note_left_out(writing)
     text, _ = writing.finish()
     return Parsed(text=text, title=title or (first if len(first) <= 200 else ""), meta=facts.meta())

@@ -8,8 +8,8 @@ from handlers.parsing import graphics, markup, ooxml_parts
 from handlers.parsing.blocks import Block, write
 from handlers.parsing.docx_body import Body
 from handlers.parsing.docx_numbering import Numbering
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts
-from handlers.parsing.inside import Inside
 from handlers.parsing.markup import Element, attribute, descendants, local
 from handlers.parsing.package import Package
 from handlers.parsing.parsed import Outlet, Parsed
@@ -47,9 +47,9 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
         _margin(package, part, numbering, facts, writing, margins)
     _comments(package, main, body, numbering, facts)
     facts.write(writing)
-    inside = Inside(outlet, facts)
-    ooxml_parts.send_inside(package, inside, writing)
-    inside.close()
+    enclosed = Enclosed(outlet, facts)
+    ooxml_parts.send_inside(package, enclosed, writing)
+    enclosed.close()
     return ooxml_parts.finish(package, writing, facts, title or (first if len(first) <= 200 else ""))
 
 

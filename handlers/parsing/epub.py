@@ -7,8 +7,8 @@ from functools import partial
 from urllib.parse import unquote
 
 from handlers.parsing import html
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts
-from handlers.parsing.inside import Inside
 from handlers.parsing.markup import attribute, descendants, local, text_of
 from handlers.parsing.package import Damaged, Package
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
@@ -55,11 +55,11 @@ def read(source: Source, outlet: Outlet) -> Parsed:
             text, _ = html.shown(content.decode(html.encoding_of(content), "replace"), facts)
             writing.paragraph(text)
         outlet.progress(done, len(spine), "chapters")
-    inside = Inside(outlet, facts)
+    enclosed = Enclosed(outlet, facts)
     for name in sorted(package.names):
         if name.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".webp")):
-            inside.picture(name, partial(package.open, name))
-    inside.close()
+            enclosed.picture(name, partial(package.open, name))
+    enclosed.close()
     if package.damaged:
         facts.notice("the book is damaged; what could be read of it was read")
     facts.note_left_out(writing)

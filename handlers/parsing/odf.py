@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from handlers.parsing.blocks import write
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts
-from handlers.parsing.inside import Inside
 from handlers.parsing.markup import Element, attribute, descendants, forget, local, text_of
 from handlers.parsing.odf_locked import Unlocked
 from handlers.parsing.odf_sheets import read_sheets
@@ -62,9 +62,9 @@ def _read(package: Package, outlet: Outlet) -> Parsed:
             write([block for element in styles.margins("footer") for block in text.blocks(element)], writing)
             title = title or (first if len(first) <= 200 else "")
             facts.write(writing)
-    inside = Inside(outlet, facts)
-    _send_inside(package, inside, writing)
-    inside.close()
+    enclosed = Enclosed(outlet, facts)
+    _send_inside(package, enclosed, writing)
+    enclosed.close()
     if package.damaged:
         facts.notice("the document is damaged; what could be read of it was read")
     facts.note_left_out(writing)
@@ -126,15 +126,15 @@ def _slides(package: Package, text: Text, facts: Facts, writing: Writing, outlet
         outlet.progress(number, 0, "slides")
 
 
-def _send_inside(package: Package, inside: Inside, writing: Writing) -> None:
+def _send_inside(package: Package, enclosed: Enclosed, writing: Writing) -> None:
     drawn = []
     for name in sorted(package.names):
         low = name.lower()
         if low.startswith(("pictures/", "media/")) or "/pictures/" in low:
-            if said := inside.picture(name, partial(package.open, name)):
+            if said := enclosed.picture(name, partial(package.open, name)):
                 drawn.append(said)
         elif low.startswith("object ") and "/" not in low:
-            inside.embedded(name, partial(package.open, name))
+            enclosed.embedded(name, partial(package.open, name))
         elif low.startswith("object ") and low.endswith("/content.xml"):
             said = _object_text(package.xml(name))
             if said:

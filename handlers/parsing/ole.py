@@ -13,8 +13,8 @@ import olefile
 
 from handlers.parsing import blips
 from handlers.parsing.compound import pack
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts
-from handlers.parsing.inside import Inside
 from handlers.parsing.parsed import Unreadable
 
 MOST_STREAM_BYTES = 512 << 20
@@ -64,22 +64,22 @@ def note_macros(container: olefile.OleFileIO, facts: Facts) -> None:
         facts.known["macros"] = True
 
 
-def send_inside(container: olefile.OleFileIO, inside: Inside, pictures: tuple[str, ...]) -> list[str]:
+def send_inside(container: olefile.OleFileIO, enclosed: Enclosed, pictures: tuple[str, ...]) -> list[str]:
     """Send the pictures that lie in these streams and embedded objects; returns the text of drawings."""
     drawn: list[str] = []
     for name in pictures:
         if container.exists(name):
             for suffix, content in blips.found_in(stream(container, name)):
-                said = inside.held(f"picture{suffix}", content, picture=True)
+                said = enclosed.held(f"picture{suffix}", content, picture=True)
                 if said and said not in drawn:
                     drawn.append(said)
     for path in container.listdir(streams=False, storages=True):
         if (len(path) >= 2 and path[0] == "ObjectPool") or (len(path) == 1 and path[0].startswith("MBD")):
-            _send_object(container, path, inside)
+            _send_object(container, path, enclosed)
     return drawn
 
 
-def _send_object(container: olefile.OleFileIO, path: list[str], inside: Inside) -> None:
+def _send_object(container: olefile.OleFileIO, path: list[str], enclosed: Enclosed) -> None:
     """An object is an OLE file within the file: it goes out as one of its own."""
     depth = len(path)
     if depth > 2:
@@ -89,4 +89,4 @@ def _send_object(container: olefile.OleFileIO, path: list[str], inside: Inside) 
         if found[:depth] == path and len(found) > depth:
             streams[tuple(found[depth:])] = stream(container, *found)
     if streams:
-        inside.embedded(f"object{path[-1]}.ole", partial(io.BytesIO, pack(streams)))
+        enclosed.embedded(f"object{path[-1]}.ole", partial(io.BytesIO, pack(streams)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from handlers.parsing import docx, pptx, xlsx
-from handlers.parsing.opened import opened
+from handlers.parsing.opened import OLE, opened
 from handlers.parsing.package import Package
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
 
@@ -19,9 +19,11 @@ def read(source: Source, outlet: Outlet) -> Parsed:
 
     Raises:
         PasswordNeeded: It is encrypted, and there is no password or it is wrong.
-        Unreadable: It is damaged, of another kind, or unfolds to too much.
+        Unreadable: It is damaged, neither of them, or unfolds to too much.
     """
     with opened(source) as file:
+        if file.read(8) == OLE:
+            raise Unreadable("this is an old Office document of an unknown kind, which cannot be read")
         package = Package(file)
         module, main = _kind(package)
         return _READERS[module](package, main, outlet)

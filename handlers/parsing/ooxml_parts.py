@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from handlers.parsing import properties
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts
-from handlers.parsing.inside import Inside
 from handlers.parsing.package import Package
 from handlers.parsing.parsed import Parsed, Unreadable
 from handlers.parsing.writing import Writing
@@ -30,17 +30,17 @@ def describe(package: Package, facts: Facts) -> str:
     return title
 
 
-def send_inside(package: Package, inside: Inside, writing: Writing) -> None:
+def send_inside(package: Package, enclosed: Enclosed, writing: Writing) -> None:
     """Send pictures and embedded objects; the text of drawings is added to the text."""
     drawn = []
     for name in sorted(package.names):
         low = f"/{name.lower()}"
         if "/media/" in low:
-            said = inside.picture(name, partial(package.open, name))
+            said = enclosed.picture(name, partial(package.open, name))
             if said and said not in drawn:
                 drawn.append(said)
         elif "/embeddings/" in low or "/afchunk" in low:
-            inside.embedded(name, partial(package.open, name))
+            enclosed.embedded(name, partial(package.open, name))
     for said in drawn:
         writing.paragraph(f"[drawing: {' '.join(said.split())}]")
 

@@ -7,16 +7,14 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 import msoffcrypto
-import olefile
 from msoffcrypto.exceptions import DecryptionError, FileFormatError, InvalidKeyError, ParseError
 
 from handlers.parsing.parsed import PasswordNeeded, Source, Unreadable
 
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 # Excel opens a file that is only protected against writing with this password of its own.
 _BUILT_IN = "VelvetSweatshop"
@@ -38,7 +36,7 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
         Unreadable: It is encrypted in a way that cannot be read.
     """
     with open(source.path, "rb") as file:
-        if file.read(8) != _OLE:
+        if file.read(8) != OLE:
             file.seek(0)
             yield file
             return
@@ -86,13 +84,4 @@ def _is_document(content: IO[bytes]) -> bool:
         whole = zipfile.is_zipfile(content)
         content.seek(0)
         return whole
-    return start == _OLE
-
-
-def is_encrypted_package(path: Path) -> bool:
-    """Whether an OLE file holds an encrypted OOXML document."""
-    try:
-        with olefile.OleFileIO(path) as ole:
-            return bool(ole.exists("EncryptedPackage"))
-    except (OSError, ValueError, struct.error, IndexError):
-        return False
+    return start == OLE

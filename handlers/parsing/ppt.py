@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from handlers.parsing import ole, properties
+from handlers.parsing.enclosed import MOST_OBJECT_BYTES, Enclosed
 from handlers.parsing.facts import Facts, comment
-from handlers.parsing.inside import MOST_OBJECT_BYTES, Inside
 from handlers.parsing.opened import opened
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
 from handlers.parsing.writing import Writing
@@ -61,12 +61,12 @@ def read(source: Source, outlet: Outlet) -> Parsed:
             first = presentation.write(writing, facts, outlet)
         except (struct.error, IndexError, KeyError) as error:
             raise Unreadable("the PowerPoint presentation is damaged: its slides cannot be found") from error
-        inside = Inside(outlet, facts)
-        for said in ole.send_inside(container, inside, ("Pictures",)):
+        enclosed = Enclosed(outlet, facts)
+        for said in ole.send_inside(container, enclosed, ("Pictures",)):
             writing.paragraph(f"[drawing: {' '.join(said.split())}]")
         for number, held in enumerate(_objects(stream), 1):
-            inside.held(f"object{number}.ole", held)
-        inside.close()
+            enclosed.held(f"object{number}.ole", held)
+        enclosed.close()
     facts.note_left_out(writing)
     text, pages = writing.finish()
     return Parsed(

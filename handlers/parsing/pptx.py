@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from handlers.parsing import graphics, ooxml_parts
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts, comment
-from handlers.parsing.inside import Inside
 from handlers.parsing.markup import Element, attribute, child, children, descendants, local, text_of
 from handlers.parsing.package import Package, Relation
 from handlers.parsing.parsed import Outlet, Parsed
@@ -35,9 +35,9 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
         heading = _Slide(package, part, facts, writing, number).read(people)
         first = first or heading
         outlet.progress(number, len(parts), "slides")
-    inside = Inside(outlet, facts)
-    ooxml_parts.send_inside(package, inside, writing)
-    inside.close()
+    enclosed = Enclosed(outlet, facts)
+    ooxml_parts.send_inside(package, enclosed, writing)
+    enclosed.close()
     return ooxml_parts.finish(package, writing, facts, title or (first if len(first) <= 200 else ""))
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from handlers.parsing import blips, properties
 from handlers.parsing.doc_formatting import moment
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts
-from handlers.parsing.inside import Inside
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
 from handlers.parsing.rtf_groups import ENTERED, OPEN, SKIPPED, Place
 from handlers.parsing.rtf_objects import unwrapped
@@ -61,23 +61,23 @@ def read(source: Source, outlet: Outlet) -> Parsed:
     if not content[:64].lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{\\rtf"):
         raise Unreadable("this is no rich text document (RTF), or it is damaged at its beginning")
     facts, writing = Facts(), Writing()
-    inside = Inside(outlet, facts)
-    reading = _Reading(facts, writing, inside)
+    enclosed = Enclosed(outlet, facts)
+    reading = _Reading(facts, writing, enclosed)
     for token in tokens(content):
         reading.take(token)
     title = reading.end()
     facts.write(writing)
-    inside.close()
+    enclosed.close()
     facts.note_left_out(writing)
     text, _ = writing.finish()
     return Parsed(text=text, title=title, meta=facts.meta())
 
 
 class _Reading:
-    def __init__(self, facts: Facts, writing: Writing, inside: Inside) -> None:
+    def __init__(self, facts: Facts, writing: Writing, enclosed: Enclosed) -> None:
         self._facts = facts
         self._writing = writing
-        self._inside = inside
+        self._enclosed = enclosed
         self._states = [_State()]
         self._buffers: list[list[str]] = [[]]
         """Of the body, and of each group that gathers text for itself."""
@@ -410,9 +410,9 @@ class _Reading:
             return
         if state.place == "picture":
             held = blips.with_head(content) if self._bitmap == ".bmp" else content
-            said = self._inside.held(f"picture{self._bitmap}", held, picture=True) if held else ""
+            said = self._enclosed.held(f"picture{self._bitmap}", held, picture=True) if held else ""
             if said:
                 self._text(f"[drawing: {' '.join(said.split())}]")
         else:
             name, held = unwrapped(content)
-            self._inside.held(name, held)
+            self._enclosed.held(name, held)

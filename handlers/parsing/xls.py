@@ -10,8 +10,8 @@ from typing import IO, Any
 import xlrd
 
 from handlers.parsing import blips, ole, properties
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts, comment
-from handlers.parsing.inside import Inside
 from handlers.parsing.number_format import general, shown
 from handlers.parsing.opened import opened
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
@@ -38,11 +38,11 @@ def read(source: Source, outlet: Outlet) -> Parsed:
         content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise Unreadable(f"the workbook is larger than {MOST_BYTES >> 20} MiB")
-        inside = Inside(outlet, facts)
+        enclosed = Enclosed(outlet, facts)
         title = ""
         drawn: list[str] = []
         if content.startswith(b"\xd0\xcf\x11\xe0"):
-            title, drawn, content = _around(io.BytesIO(content), facts, inside)
+            title, drawn, content = _around(io.BytesIO(content), facts, enclosed)
     try:
         book = xlrd.open_workbook(
             file_contents=content,
@@ -66,22 +66,22 @@ def read(source: Source, outlet: Outlet) -> Parsed:
     facts.known["places"] = places
     for said in drawn:
         writing.paragraph(f"[drawing: {' '.join(said.split())}]")
-    inside.close()
+    enclosed.close()
     facts.note_left_out(writing)
     text, pages = writing.finish()
     return Parsed(text=text, pages=pages, title=title, meta=facts.meta())
 
 
-def _around(file: IO[bytes], facts: Facts, inside: Inside) -> tuple[str, list[str], bytes]:
+def _around(file: IO[bytes], facts: Facts, enclosed: Enclosed) -> tuple[str, list[str], bytes]:
     """Properties, macros, pictures and objects; returns the title, the text of drawings and the sheets."""
     with ole.opened(file) as container:
         title = properties.of_ole(container, facts)
         ole.note_macros(container, facts)
-        drawn = ole.send_inside(container, inside, ())
+        drawn = ole.send_inside(container, enclosed, ())
         name = "Workbook" if container.exists("Workbook") else "Book"
         stream = ole.stream(container, name)
         for suffix, content in blips.found_in(b"".join(_drawings(stream))):
-            said = inside.held(f"picture{suffix}", content, picture=True)
+            said = enclosed.held(f"picture{suffix}", content, picture=True)
             if said and said not in drawn:
                 drawn.append(said)
     return title, drawn, stream

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from handlers.parsing import graphics, ooxml_parts
+from handlers.parsing.enclosed import Enclosed
 from handlers.parsing.facts import Facts
-from handlers.parsing.inside import Inside
 from handlers.parsing.markup import Element, attribute, child, children, descendants, forget, local, text_of
 from handlers.parsing.number_format import BUILT_IN, general, shown
 from handlers.parsing.package import Package
@@ -79,9 +79,9 @@ def read(package: Package, main: str, outlet: Outlet) -> Parsed:
     _outside(package, facts)
     facts.known["sheets"] = names
     facts.known["places"] = places
-    inside = Inside(outlet, facts)
-    ooxml_parts.send_inside(package, inside, writing)
-    inside.close()
+    enclosed = Enclosed(outlet, facts)
+    ooxml_parts.send_inside(package, enclosed, writing)
+    enclosed.close()
     return ooxml_parts.finish(package, writing, facts, title)
 
 

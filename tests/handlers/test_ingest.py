@@ -142,7 +142,7 @@ async def test_a_damaged_file_fails_for_good_with_a_reason(place: Place) -> None
 async def test_attachments_become_uploads_of_their_own_once(place: Place, tmp_path: Path) -> None:
     message = files.mail()
     message.add_attachment("Plain words.", filename="note.txt")
-    message.add_attachment(files.mail(subject="Inside"))
+    message.add_attachment(files.mail(subject="Enclosed"))
     one = await place.put(message.as_bytes(), "message/rfc822", "a.eml")
     found = await place.extract(one)
     assert isinstance(found, Extracted)
@@ -150,7 +150,7 @@ async def test_attachments_become_uploads_of_their_own_once(place: Place, tmp_pa
     again = await place.extract(one, job=QuietJob(id="upload-0-a:9:0"))
     assert again == found.model_copy(update={"effect": "upload-0-a:9:0"})
     uploads = await place.store.machines("upload")
-    assert sorted(u.context["filename"] for u in uploads) == ["Inside.eml", "note.txt"]
+    assert sorted(u.context["filename"] for u in uploads) == ["Enclosed.eml", "note.txt"]
     for upload in uploads:
         assert upload.configuration == ["verifying"]
         assert (upload.topic, upload.context["parent"], upload.context["owner"]) == ("case:case1", one, "u1")

@@ -138,7 +138,7 @@ def test_a_broken_pdf_is_unreadable(tmp_path: Path) -> None:
 def test_a_mail_is_headers_body_and_attachments() -> None:
     message = files.mail(body="Where is the red folder?")
     message.add_attachment(b"%PDF-1.7 x", maintype="application", subtype="pdf", filename="../a/plan.pdf")
-    inner = files.mail(subject="Inside", body="Deep words.")
+    inner = files.mail(subject="Enclosed", body="Deep words.")
     message.add_attachment(inner)
     parsed, kept = read_with(mail.read, message.as_bytes(), "message/rfc822")
     assert parsed.title == "A question"
@@ -149,9 +149,9 @@ def test_a_mail_is_headers_body_and_attachments() -> None:
     assert [a["address"] for a in parsed.meta["to"]] == ["ben@example.org", "cy@example.org"]
     assert parsed.meta["date"] == "2019-06-04T10:00:00+02:00"
     assert parsed.meta["message_id"] == "<1@example.org>"
-    assert [name for name, _ in kept.attached] == ["plan.pdf", "Inside.eml"]
+    assert [name for name, _ in kept.attached] == ["plan.pdf", "Enclosed.eml"]
     assert kept.attached[0][1] == b"%PDF-1.7 x"
-    assert read_mail(kept.attached[1][1]).title == "Inside"
+    assert read_mail(kept.attached[1][1]).title == "Enclosed"
 
 
 def test_plain_text_is_preferred_to_html_unless_it_is_empty() -> None:

@@ -33,7 +33,7 @@ _SIGNS = ((b"%PDF-", ".pdf"), (b"PK\x03\x04", ".zip"), (b"\x89PNG", ".png"), (b"
 Open = Callable[[], IO[bytes]]
 
 
-class Inside:
+class Enclosed:
     """Sends each different file once."""
 
     def __init__(self, outlet: Outlet, facts: Facts) -> None:
