@@ -17,6 +17,7 @@ import uvloop
 from machines.draw import FORMATS, draw
 from machines.errors import UnknownKind
 from machines.step import CHARTS
+from server.cli_upload import add_uploading, upload
 from server.cli_wire import WIRE_COMMANDS, CommandFailed, Misused, add_login, add_watching, login, watch
 from server.client import Behind, Client, Refused
 from server.settings import Settings, SettingsError, load_settings
@@ -105,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     add_watching(watching)
     for name, run, text, arguments in WIRE_COMMANDS:
         arguments(add(name, run, text))
+
+    add_uploading(add("upload", upload, "Send files to a case; what broke off is gone on with."))
 
     importing = add("import", _import, "Upload every file of a folder into a case.")
     importing.add_argument("folder", type=Path)

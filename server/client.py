@@ -13,11 +13,11 @@ import httpx
 import orjson
 
 from server.client_topics import Behind, Message, Refused, Topic
+from server.client_upload import Progress, upload_file
 from server.client_wire import Wire
 
 __all__ = ["Behind", "Client", "Message", "Refused", "Topic"]
 
-UPLOAD_BLOCK_BYTES = 1 << 20
 _LEAVE_S = 2.0
 
 
@@ -95,7 +95,7 @@ class Client:
         return self._logged_in(answer)
 
     def _logged_in(self, answer: Message) -> Message:
-        self._csrf = answer["csrf"]
+        self._csrf = self.http.headers["X-CSRF-Token"] = answer["csrf"]
         self.user = answer["user"]
         return self.user
 
@@ -107,15 +107,13 @@ class Client:
         await self.request("PUT", f"/api/uploads/{machine}/content", content=content, headers=headers)
         return machine
 
-    async def upload_file(self, case: str, path: Path) -> str:
-        """Upload a file from the disk in constant memory and return its machine's id."""
+    async def upload_file(self, case: str, path: Path, progress: Progress | None = None) -> str:
+        """Upload a file from the disk, resumed where it broke off; returns its machine's id.
 
-        async def blocks() -> AsyncIterator[bytes]:
-            with path.open("rb") as file:
-                while block := await asyncio.to_thread(file.read, UPLOAD_BLOCK_BYTES):
-                    yield block
-
-        return await self.upload(case, path.name, blocks(), path.stat().st_size)
+        Raises:
+            Refused, FileChanged, ConnectionError, OSError: See `client_upload.upload_file`.
+        """
+        return await upload_file(self.http, case, path, progress=progress)
 
     async def connect(self) -> None:
         """Open the websocket; topics known from before are resumed from where they stood.
