@@ -30,6 +30,7 @@ from server import (
     routes_import_files,
     routes_imports,
     routes_machines,
+    routes_multipart,
     routes_near,
     routes_openapi,
     routes_pois,
@@ -44,7 +45,7 @@ from server import (
     tracing,
 )
 from server.admission import Admission
-from server.blob_store import blobs_of
+from server.blob_store import blobs_of, multiparts_of, with_s3
 from server.ending import end
 from server.engine import Engine
 from server.errors import Close
@@ -57,6 +58,7 @@ from server.inspect_journal import Journals
 from server.inspect_search import Inspector
 from server.inspect_usual import UsualTimes
 from server.logs import configure_logging
+from server.multipart import DirectUploads
 from server.parts import Parts
 from server.parts_sweeper import PartsSweeper
 from server.passwords import Passwords
@@ -129,6 +131,7 @@ ROUTES: list[BaseRoute] = [
     *routes_tus.routes,
     *routes_imports.routes,
     *routes_import_files.routes,
+    *routes_multipart.routes,
     *routes_machines.routes,
     *routes_topics.routes,
     *routes_openapi.routes,
@@ -196,6 +199,10 @@ async def build(
         await asyncio.to_thread(blobs.clear_abandoned)
         incoming = DiskParts(settings.data_dir / "parts")
         transfers = Transfers(database, Quotas(settings.quota_user_bytes, settings.quota_case_bytes))
+        multiparts = multiparts_of(blobs, database)
+        direct = None
+        if multiparts is not None:
+            direct = DirectUploads(engine, multiparts, max_bytes=settings.max_upload_bytes)
         cases = Cases(database)
         rights = Rights(cases, redis)
         sessions = Sessions(redis, idle_s=settings.session_hours * 3600)
@@ -214,17 +221,22 @@ async def build(
                 engine=engine,
                 redis=redis,
                 database=database,
-                inline=inline_handlers(
-                    settings=settings,
-                    engine=engine,
-                    hub=hub,
-                    redis=redis,
-                    database=database,
-                    transfers=transfers,
-                    parts=incoming,
+                inline=with_s3(
+                    inline_handlers(
+                        settings=settings,
+                        engine=engine,
+                        hub=hub,
+                        redis=redis,
+                        database=database,
+                        transfers=transfers,
+                        parts=incoming,
+                    ),
+                    blobs,
+                    database,
                 ),
                 beside={"parts": PartsSweeper(engine, transfers, incoming, holder=name).run}
-                | ({"webhooks": deliverer.run} if settings.webhook_hosts else {}),
+                | ({"webhooks": deliverer.run} if settings.webhook_hosts else {})
+                | ({"multiparts": direct.run} if direct else {}),
                 name=name,
                 alone=alone,
             )
@@ -275,6 +287,7 @@ async def build(
             ),
             imports=Imports(database),
             import_files=ImportFiles(database),
+            direct=direct if multiparts is not None and multiparts.direct else None,
             secrets=Secrets(redis),
             partials=Partials(redis),
             journal=running.journal,

@@ -39,7 +39,7 @@ from machines.upload_events import (
     TagEvidence,
     VerifyUpload,
 )
-from server.blob_store import blobs_of
+from server.blob_store import blobs_of, with_s3
 from server.settings import Settings
 from server.worker import WorkerSetup
 from storage.entities import Entities
@@ -91,7 +91,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
         return snapshot is None or "cancelled" in snapshot.configuration
 
     try:
-        yield {
+        handlers: Handlers = {
             AssembleUpload: partial(
                 assemble_upload,
                 transfers=Transfers(database, Quotas()),
@@ -142,5 +142,6 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 read_topic=setup.store.read_topic,
             ),
         }
+        yield with_s3(handlers, blobs, database)
     finally:
         await sandbox.aclose()

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handlers.assemble_s3 import after, assemble_from_s3, beside, drop_multipart
+from handlers.job import Handlers
+from machines.upload_events import AssembleUpload, DropParts
 from server.services import ServiceHealth
 from server.settings import Settings
 from storage.blobs import Blobs, BlobsUnavailable
 from storage.blobs_disk import DiskBlobs
 from storage.file_cache import FileCache
+
+if TYPE_CHECKING:
+    from storage.parts_s3 import Multiparts
 
 
 def blobs_folder(settings: Settings) -> Path:
@@ -29,6 +39,33 @@ def blobs_of(settings: Settings) -> Blobs:
     limit_bytes = settings.cache_bytes - pictures_bytes(settings)
     cache = FileCache(settings.data_dir / "cache" / "blobs", limit_bytes)
     return S3Blobs(S3Bucket(settings.s3_place), cache)
+
+
+def multiparts_of(blobs: Blobs, database: AsyncEngine) -> Multiparts | None:
+    """The uploads that clients send straight to the store; None where contents are in a folder."""
+    if isinstance(blobs, DiskBlobs):
+        return None
+    from storage.blobs_s3 import S3Blobs
+    from storage.parts_s3 import Multiparts
+
+    assert isinstance(blobs, S3Blobs)
+    return Multiparts(blobs.bucket, database)
+
+
+def with_s3(handlers: Handlers, blobs: Blobs, database: AsyncEngine) -> Handlers:
+    """Handlers that also take what clients have sent straight to the store; the same where there is none."""
+    multiparts = multiparts_of(blobs, database)
+    if multiparts is None:
+        return handlers
+    from storage.blobs_s3 import S3Blobs
+
+    assert isinstance(blobs, S3Blobs)
+    assemble = partial(assemble_from_s3, multiparts=multiparts, blobs=blobs)
+    drop = partial(drop_multipart, multiparts=multiparts)
+    return handlers | {
+        AssembleUpload: beside(handlers.get(AssembleUpload), assemble),
+        DropParts: after(handlers.get(DropParts), drop),
+    }
 
 
 def pictures_bytes(settings: Settings) -> int:

@@ -320,8 +320,10 @@ SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
         "import.paused",
         "upload.busy",
         "upload.complete",
+        "upload.incomplete",
         "upload.not_receiving",
         "upload.offset",
+        "upload.other_file",
     ),
 }
 """Codes that are given where an error is raised, by its family."""

@@ -11,13 +11,15 @@ from server.settings import Settings
 def content_security_policy(settings: Settings) -> str:
     """The policy of the client's page: nothing from elsewhere, no inline script, no plug-ins."""
     sockets = " ".join(sorted("ws" + origin.removeprefix("http") for origin in settings.origins))
+    # Where a browser sends files that go straight to the store.
+    direct = settings.s3_public_endpoint
     return "; ".join(
         (
             "default-src 'self'",
             "script-src 'self' 'wasm-unsafe-eval'",
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
-            f"connect-src 'self' {sockets}",
+            f"connect-src 'self' {sockets}" + (f" {direct}" if direct else ""),
             "worker-src 'self' blob:",
             "object-src 'none'",
             "base-uri 'none'",

@@ -13,6 +13,7 @@ from server.engine import Engine
 from server.hub import Hub
 from server.inspect_journal import Journals
 from server.inspect_search import Inspector
+from server.multipart import DirectUploads
 from server.passwords import Passwords
 from server.presence import Presence
 from server.reporter import Reporter
@@ -82,6 +83,7 @@ class Parts:
     uploading: Uploading
     imports: Imports
     import_files: ImportFiles
+    direct: DirectUploads | None
     secrets: Secrets
     partials: Partials
     journal: CustodyJournal

@@ -40,9 +40,13 @@ class Password(Body):
 
 
 class Announced(TypedDict):
-    """The machine of an upload, which waits for its content."""
+    """The machine of an upload, which waits for its content.
+
+    `direct` tells that the content may go straight to the store, by `/api/uploads/{machine}/multipart`.
+    """
 
     machine: str
+    direct: bool
 
 
 class Received(TypedDict):
@@ -86,13 +90,13 @@ async def announce(request: Request) -> Response:
         role=role,
         event_id=None if once is None else f"http:{once.user}:{once.fingerprint}:{once.key}",
     )
-    return Json({"machine": outcome.machine}, 201)
+    return Json({"machine": outcome.machine, "direct": parts.direct is not None}, 201)
 
 
 @operation("editor", answer=Received, raw="application/octet-stream", errors=(400, 409, 410, 413, 422, 507))
 async def put_content(request: Request) -> Response:
     """Receive the content."""
-    visitor, upload = await _upload(request)
+    visitor, upload = await upload_of(request)
     length = request.headers.get("content-length", "")
     parts = parts_of(request)
 
@@ -113,7 +117,7 @@ async def put_content(request: Request) -> Response:
 @operation("editor", answer=Moved, body=Password, errors=(409,))
 async def unlock(request: Request) -> Response:
     """Keep a password where only the worker finds it, and have it tried."""
-    visitor, upload = await _upload(request)
+    visitor, upload = await upload_of(request)
     parts = parts_of(request)
     body = await read(request, Password)
     secret = token_urlsafe(24)
@@ -125,7 +129,7 @@ async def unlock(request: Request) -> Response:
     return Json({"machine": outcome.machine, "revision": outcome.revision, "to": outcome.configuration})
 
 
-async def _upload(request: Request) -> tuple[Visitor, Snapshot]:
+async def upload_of(request: Request) -> tuple[Visitor, Snapshot]:
     """The upload machine that is asked for, and who asks, an editor of its case."""
     await require_visitor(request)
     upload = await parts_of(request).engine.load(request.path_params["machine"])

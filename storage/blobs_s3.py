@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -18,7 +18,8 @@ from storage.blobs import BLOCK_BYTES, BlobDamaged, BlobMissing, BlobsUnavailabl
 from storage.blobs_disk import copy_in
 from storage.file_cache import FileCache
 from storage.hashing import Hashing, hash_of, held_back
-from storage.s3_bucket import KeyMissing, Part, S3Bucket
+from storage.s3_bucket import S3Bucket
+from storage.s3_place import KeyMissing, Part
 
 logger = logging.getLogger(__name__)
 
@@ -203,8 +204,11 @@ class S3Blobs:
             self._found_wrong(sha256)
         return found == size
 
-    def take_over(self, key: str) -> tuple[str, int]:
-        """Make a content of an object that is in the bucket already: hash it, have it copied, remove it.
+    def take_over(self, key: str, *, told: Callable[[int], None]) -> tuple[str, int]:
+        """Make a content of an object that is in the bucket already: hash it, and have it copied.
+
+        Args:
+            told: Called with the bytes hashed so far; what it raises is passed on.
 
         Returns:
             Hex SHA-256 and size in bytes.
@@ -212,11 +216,13 @@ class S3Blobs:
         Raises:
             KeyMissing: There is no such object.
         """
-        sha256, size = hash_of(self.bucket.read(key))
-        if not self.holds(sha256, size):
-            self.bucket.copy(key, key_of(sha256))
-        self.bucket.delete(key)
-        return sha256, size
+        hashing = Hashing()
+        for block in self.bucket.read(key):
+            hashing.add(block)
+            told(hashing.bytes)
+        if not self.holds(hashing.sha256, hashing.bytes):
+            self.bucket.copy(key, key_of(hashing.sha256))
+        return hashing.sha256, hashing.bytes
 
     def _fetch(self, sha256: str, file: BinaryIO) -> None:
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
 from storage.blobs import BLOCK_BYTES, BlobsUnavailable
-from storage.s3_place import S3Place
+from storage.s3_place import KeyMissing, Part, S3Place
 
 CONNECT_S, READ_S = 5.0, 60.0
 TRIES = 3
@@ -26,23 +25,6 @@ TRIES = 3
 COPY_BYTES = 5 << 30
 """Most that a store copies in one request; what is larger is copied in parts."""
 COPY_PART_BYTES = 1 << 30
-
-MOST_PARTS = 10_000
-LEAST_PART_BYTES = 5 << 20
-"""Of all parts but the last."""
-
-
-class KeyMissing(Exception):
-    """The bucket has no object, or no upload, of that name."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of an upload that the store has."""
-
-    number: int
-    etag: str
-    bytes: int
 
 
 class S3Bucket:

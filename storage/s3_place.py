@@ -1,8 +1,12 @@
-"""Where a bucket is, and who asks for it."""
+"""Where a bucket is and who asks for it, and what is said of the objects in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+MOST_PARTS = 10_000
+LEAST_PART_BYTES = 5 << 20
+"""Of all parts but the last."""
 
 
 @dataclass(frozen=True)
@@ -22,3 +26,16 @@ class S3Place:
 
     def __repr__(self) -> str:
         return f"S3Place({self.endpoint}, {self.bucket})"
+
+
+class KeyMissing(Exception):
+    """The bucket has no object, or no upload, of that name."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an upload that the store has."""
+
+    number: int
+    etag: str
+    bytes: int

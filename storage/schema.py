@@ -11,6 +11,7 @@ from storage.schema_evidence import DIMENSIONS, Chunk, Evidence, Posting, Simila
 from storage.schema_graph import Attention, Entity, Mention, Poi, Vote
 from storage.schema_imports import Import, ImportCount, ImportFile
 from storage.schema_machines import ArchivedMachine, Journal, Marker
+from storage.schema_multiparts import MultipartRecord
 from storage.schema_near import NearDuplicate, PictureHash, TextSignature
 from storage.schema_people import ApiToken, Case, Member, RequestKey, User
 from storage.schema_transfers import TransferRecord
@@ -33,6 +34,7 @@ __all__ = [
     "Marker",
     "Member",
     "Mention",
+    "MultipartRecord",
     "NearDuplicate",
     "PictureHash",
     "Poi",

@@ -101,7 +101,12 @@ async def _evidence(live: Live, case: str, upload: str, user: str) -> int:
     address, size = still.commit()
     made = {"name": "still.png", "media_type": "image/png", "sha256": address, "bytes": size}
     await parts.evidence.store_text(
-        evidence, title="a.txt", text=words, pages=[(0, len(words))], meta={"lines": 1, "derived": [made]}, chunks=[chunk]
+        evidence,
+        title="a.txt",
+        text=words,
+        pages=[(0, len(words))],
+        meta={"lines": 1, "derived": [made]},
+        chunks=[chunk],
     )
     await parts.evidence.set_summary(evidence, [{"text": words, "start": 0, "end": len(words), "page": 0}])
     return evidence

@@ -93,7 +93,7 @@ async def test_going_through_all_contents_names_what_is_damaged_and_what_is_miss
         f"damaged {loose}: no evidence needs it",
     ]
     assert "2 damaged, 1 missing" in lines[3]
-    assert await verify_blobs(settings) == (False, lines[:3] + [lines[3].replace(" 26 ", " 5 ")])
+    assert await verify_blobs(settings) == (False, [*lines[:3], lines[3].replace(" 26 ", " 5 ")])
 
 
 async def test_contents_of_the_folder_are_moved_to_the_store_when_it_is_configured(

@@ -111,7 +111,8 @@ async def test_ranges_come_singly_and_several_at_once(live: Live) -> None:
 
 
 @pytest.mark.parametrize(
-    "media_type", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", "application/javascript"]
+    "media_type",
+    ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", "application/javascript"],
 )
 async def test_what_a_browser_could_run_is_only_downloaded(live: Live, media_type: str) -> None:
     async with live.person() as ann:
@@ -186,7 +187,9 @@ async def test_who_leaves_in_the_middle_leaves_no_file_open(live: Live) -> None:
             if not any(str(live.parts.settings.data_dir / "blobs") in name for name in open_files):
                 return
             await asyncio.sleep(0.05)
-            open_files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _exists(fd)]
+            open_files = [
+                os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _exists(fd)
+            ]
         raise AssertionError("a content is still open")
 
 

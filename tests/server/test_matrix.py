@@ -101,6 +101,10 @@ ASKS: dict[str, Ask] = {
     "POST /api/cases/{case}/attention": Ask({"what": "view", "node": "{evidence}"}),
     "POST /api/cases/{case}/uploads": Ask({"filename": "c.txt"}),
     "PUT /api/uploads/{machine}/content": Ask(content=b"Something else.", prepare=_new_upload),
+    # Here files come through the server, which is said to those alone who might send any.
+    "POST /api/uploads/{machine}/multipart": Ask({"bytes": 5}, refused=(404, "not_found")),
+    "DELETE /api/uploads/{machine}/multipart": Ask(refused=(404, "not_found")),
+    "POST /api/uploads/{machine}/multipart/complete": Ask(refused=(404, "not_found")),
     # There is nothing to unlock, which is said to those alone who might.
     "POST /api/uploads/{machine}/unlock": Ask({"password": "sesame"}, refused=(409, "event.not_allowed")),
     "POST /api/webhooks": Ask({"topic": "{topic}", "url": HOOK_URL}),
