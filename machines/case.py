@@ -55,7 +55,7 @@ class Changed(Event, name="changed", source="handler"):
 
     part: Part
     poi: int = 0
-    """The person of interest that was added, changed or removed; evidence is searched for it."""
+    """Told by servers of version 1; what they ask for by it, `poi_search` does."""
 
 
 class Remove(Event, name="remove", source="client", role="owner"):
@@ -96,7 +96,10 @@ class Erased(Result, name="erased"):
 
 @dataclass(frozen=True)
 class RelinkPoi(Effect, queue="inline"):
-    """Look for a person of interest in the evidence that is there. Nobody awaits it."""
+    """Look for a person of interest in the evidence that is there. Nobody awaits it.
+
+    What version 1 asked for; it may still wait in an outbox. Now `poi_search` does it.
+    """
 
     case: str
     poi: int
@@ -208,8 +211,6 @@ class CaseChart(WorkChart):
     def note_change(self, data: Changed) -> None:
         """Count it."""
         self.context.versions[data.part] = self.context.versions.get(data.part, 0) + 1
-        if data.poi:
-            self.emit(RelinkPoi(self._case(), data.poi))
 
     def note_removal(self, data: Remove, source: State) -> None:
         """Where it was, who removed it and why."""

@@ -26,6 +26,7 @@ from machines.event import Event, Result, Role, Source, at_least
 from machines.importing import ImportChart
 from machines.interpret import apply, begin
 from machines.notification import NotificationChart
+from machines.poi_search import PoiSearchChart
 from machines.query import QueryChart
 from machines.releases import brought_up
 from machines.snapshot import Snapshot
@@ -34,7 +35,8 @@ from machines.upload import UploadChart
 from machines.work import Started
 
 CHARTS: dict[str, type[Chart]] = {
-    chart.kind: chart for chart in (CaseChart, ImportChart, NotificationChart, QueryChart, UploadChart)
+    chart.kind: chart
+    for chart in (CaseChart, ImportChart, NotificationChart, PoiSearchChart, QueryChart, UploadChart)
 }
 for _chart in CHARTS.values():
     tables_of(_chart)  # a chart that its tables cannot express is found here, not by its first machine

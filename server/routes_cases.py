@@ -203,10 +203,10 @@ def _view(row: CaseRow, title: str, state: str) -> CaseView:
     }
 
 
-async def tell_changed(parts: Parts, case: str, part: Part, actor: str, poi: int = 0) -> None:
-    """Have the open pages of a case read a part of it again, and a changed `poi` be looked for."""
+async def tell_changed(parts: Parts, case: str, part: Part, actor: str) -> None:
+    """Have the open pages of a case read a part of it again."""
     machine = await parts.cases.machine(case)
-    await parts.engine.send(machine, "changed", {"part": part, "poi": poi}, source="handler", actor=actor)
+    await parts.engine.send(machine, "changed", {"part": part}, source="handler", actor=actor)
 
 
 def _user(person: Person) -> UserView:

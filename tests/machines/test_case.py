@@ -43,14 +43,6 @@ def test_changes_around_the_case_are_counted_by_part() -> None:
     assert walk.context["versions"] == {"pois": 2, "members": 1}
 
 
-def test_a_changed_person_of_interest_is_looked_for_in_the_evidence() -> None:
-    walk = opened().send("changed", part="pois", poi=12)
-    assert [(e.name, e.args()) for e in walk.last.effects.values()] == [
-        ("RelinkPoi", {"case": "c1", "poi": 12})
-    ]
-    assert walk.last.snapshot.awaiting == {}
-
-
 def test_a_removed_case_waits_a_week_and_comes_back_as_it_was() -> None:
     for state, events in [("open", []), ("pending", ["hold"]), ("closed", ["close"])]:
         walk = opened()

@@ -358,8 +358,8 @@ def case_whole(life: Life) -> None:
     life.client("hold", role="viewer")
     life.client("close")
     life.client("rename", title="Too late")
-    life.handler("changed", part="pois", poi=4)
-    life.handler("changed", part="pois", poi=5)
+    life.handler("changed", part="pois")
+    life.handler("changed", part="evidence")
     life.client("reopen", role="editor")
     life.client("reopen")
     life.handler("changed", part="standing")
@@ -436,6 +436,68 @@ def notification_read_early(life: Life) -> None:
     life.result("DeliverToast", "went_out", pages=1)
 
 
+PLACE = {
+    "evidence": 7, "title": "The report", "mentions": 2, "slips": 1, "node": 9, "page": 2, "start": 40,
+    "end": 51, "snippet": "… so Ada Example said …", "marked": [5, 16], "slip": False,
+}  # fmt: skip
+
+
+def _found(life: Life, **data: Any) -> None:
+    counts = {"mentions": 3, "slips": 1, "evidence": 1, "added": 3, "removed": 0, "places": [PLACE]}
+    life.done("SearchPoi", "searched", **(counts | data))
+
+
+def search_found(life: Life) -> None:
+    life.begin(poi=4, called="Ada Example", aliases=["A. Example"])
+    life.done("SizePoiSearch", "sized", chunks=900, seconds=0.2, large=False)
+    _found(life)
+    life.client("seen", role="viewer")
+    life.client("seen", role="viewer")
+    life.handler("renamed", called="Ada Example", aliases=["A. Example"])
+    life.handler("renamed", called="Ada Sample", aliases=[])
+    life.done("SizePoiSearch", "sized", chunks=900, seconds=0.2, large=False)
+    _found(life, mentions=1, slips=0, added=0, removed=2)
+    life.handler("swept")
+    life.client("retry")
+
+
+def search_asked(life: Life) -> None:
+    life.begin(poi=4, called="Ada Example")
+    life.done("SizePoiSearch", "sized", chunks=900_000, seconds=100.0, large=True)
+    life.client("confirm", role="viewer")
+    life.client("decline", role="editor")
+    life.client("confirm", role="editor")
+    life.start("SearchPoi")
+    life.client("cancel", role="editor")
+    life.result("SearchPoi", "searched", mentions=0, slips=0, evidence=0, added=0, removed=0, places=[])
+    life.client("confirm")
+    _found(life, mentions=0, slips=0, evidence=0, added=0, places=[])
+
+
+def search_superseded(life: Life) -> None:
+    life.begin(poi=4, called="Ada Example")
+    life.done("SizePoiSearch", "sized", chunks=900, seconds=0.2, large=False)
+    life.start("SearchPoi")
+    life.handler("renamed", called="Ada Sample", aliases=[])
+    life.result("SearchPoi", "searched", mentions=3, slips=0, evidence=1, added=3, removed=0, places=[])
+    life.done("SizePoiSearch", "sized", chunks=0, seconds=0.0, large=False)
+    _found(life, mentions=0, slips=0, evidence=0, added=0, places=[])
+
+
+def search_breaks(life: Life) -> None:
+    life.begin(poi=4, called="Ada Example")
+    life.broke("SizePoiSearch", "the database is away", temporary=True)
+    life.timer("again", stage="sizing")
+    life.done("SizePoiSearch", "sized", chunks=900, seconds=0.2, large=False)
+    life.start("SearchPoi")
+    life.timer("deadline", stage="searching")
+    life.timer("again", stage="searching")
+    life.broke("SearchPoi", "the person of interest does not exist any more")
+    life.client("retry", role="editor")
+    life.client("cancel", role="editor")
+    life.handler("swept")
+
+
 def _scenes(topic: str, *lives: Callable[[Life], None]) -> dict[str, Scene]:
     return {life.__name__.partition("_")[2].replace("_", "-"): Scene(topic, life) for life in lives}
 
@@ -444,6 +506,7 @@ LIVES: dict[str, dict[str, Scene]] = {
     "case": _scenes("case:c1", case_whole, case_refused, case_removed, case_erased_at_once),
     "import": _scenes("case:c1", *import_lives.LIVES),
     "notification": _scenes("user:ann", notification_read, notification_fails, notification_read_early),
+    "poi_search": _scenes("case:c1", search_found, search_asked, search_superseded, search_breaks),
     "query": _scenes(
         "case:c1",
         query_answered,
