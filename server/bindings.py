@@ -20,6 +20,7 @@ from handlers.language_model_ollama import OllamaModel
 from handlers.link import link_entities
 from handlers.minilm import MiniLM
 from handlers.near import NearLinks
+from handlers.poi_search import search_poi, size_poi_search
 from handlers.rank import rank_hits
 from handlers.reading import Room
 from handlers.sandbox import Sandbox
@@ -28,6 +29,7 @@ from handlers.summarise import summarise_evidence
 from handlers.tag import tag_evidence
 from handlers.verify import verify_upload
 from handlers.warm import warm_ranking
+from machines.poi_search import SearchPoi, SizePoiSearch
 from machines.query import ComposeAnswer, RankHits, SearchLinks, SearchMeaning, SearchWords
 from machines.upload_events import (
     AssembleUpload,
@@ -42,11 +44,13 @@ from machines.upload_events import (
 from server.blob_store import blobs_of, with_s3
 from server.settings import Settings
 from server.worker import WorkerSetup
+from storage.cases import Cases
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
 from storage.near_copies import NearCopies
 from storage.parts_disk import DiskParts
+from storage.poi_mentions import PoiMentions
 from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
@@ -85,6 +89,10 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
 
     async def password(secret: str) -> str:
         return await secrets.get(secret) or ""
+
+    async def entities_changed(case: str) -> None:
+        machine = await Cases(database).machine(case)
+        await setup.engine.send(machine, "changed", {"part": "entities"}, source="handler")
 
     async def abandoned(machine: str) -> bool:
         snapshot = await setup.engine.load(machine)
@@ -129,6 +137,13 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
             ),
             TagEvidence: partial(tag_evidence, evidence=evidence, words=words),
             SummariseEvidence: partial(summarise_evidence, evidence=evidence),
+            SizePoiSearch: partial(size_poi_search, mentions=PoiMentions(database)),
+            SearchPoi: partial(
+                search_poi,
+                mentions=PoiMentions(database),
+                pois=Pois(database),
+                tell_changed=entities_changed,
+            ),
             SearchMeaning: partial(search_meaning, vectors=vectors, encoder=encoder),
             SearchWords: partial(search_words, words=words),
             SearchLinks: partial(search_links, graph=graph),

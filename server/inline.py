@@ -1,4 +1,4 @@
-"""What the dispatcher does itself: toasts, votes, and a person of interest looked for anew."""
+"""What the dispatcher does itself: toasts, votes, and searches that version 1 of a case asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handlers.assemble import drop_parts
 from handlers.feedback import record_vote
 from handlers.job import Handlers, Job
-from handlers.link import relink
 from handlers.notify import deliver_toast, notify
 from handlers.retry_files import retry_files
 from machines.case import RelinkPoi
@@ -22,9 +21,9 @@ from machines.query import RecordVote
 from machines.upload_events import DropParts
 from server.engine import Engine, MachineMissing, Outcome
 from server.hub import Hub
+from server.poi_searches import look_for
 from server.settings import Settings
 from storage.cases import Cases
-from storage.entities import Entities
 from storage.graph_postgres import GraphPostgres
 from storage.import_files import ImportFiles
 from storage.parts import PartStore
@@ -45,7 +44,7 @@ def inline_handlers(
     parts: PartStore,
 ) -> Handlers:
     """The handlers of the queue `inline`."""
-    cases = Cases(database)
+    cases, pois = Cases(database), Pois(database)
 
     async def spawn(kind: str, topic: str, data: dict[str, Any], *, event_id: str) -> Outcome:
         return await engine.spawn(kind, topic, data, source="handler", event_id=event_id)
@@ -57,9 +56,7 @@ def inline_handlers(
             return None
 
     async def relink_poi(effect: RelinkPoi, job: Job) -> None:
-        await relink(effect.case, effect.poi, entities=Entities(database), pois=Pois(database))
-        data = {"part": "entities"}
-        await send(await cases.machine(effect.case), "changed", data, event_id=f"{job.id}:entities")
+        await look_for(engine, pois, effect.case, effect.poi, actor="system", shards=settings.shards)
 
     async def waits(upload: str) -> bool:
         snapshot = await engine.load(upload)

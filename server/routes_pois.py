@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.auth import require_role
+from server.auth import Visitor, require_role
 from server.bodies import Body, Json, nothing, number, read, repeatable
 from server.operations import operation
-from server.parts import parts_of
+from server.parts import Parts, parts_of
+from server.poi_searches import end_search, look_for, new_search
 from server.routes_cases import tell_changed
 from storage.pois import PoiRow
 
@@ -43,10 +44,16 @@ async def add_poi(request: Request) -> Response:
     body = await read(request, PoiBody)
     parts = parts_of(request)
     poi = await parts.pois.add(
-        case, body.name, body.aliases, body.note, request=repeatable(request, visitor.person.id, body)
+        case,
+        body.name,
+        body.aliases,
+        body.note,
+        machine=new_search(case, parts.settings.shards),
+        request=repeatable(request, visitor.person.id, body),
     )
     # Told for a repeat too: the first request may have ended before it came so far.
-    await tell_changed(parts, case, "pois", visitor.person.id, poi=poi.id)
+    await tell_changed(parts, case, "pois", visitor.person.id)
+    await _look_for(parts, case, poi.id, visitor)
     return Json(poi, 201)
 
 
@@ -58,7 +65,8 @@ async def change_poi(request: Request) -> Response:
     body = await read(request, PoiBody)
     parts = parts_of(request)
     poi = await parts.pois.change(case, number(request, "poi"), body.name, body.aliases, body.note)
-    await tell_changed(parts, case, "pois", visitor.person.id, poi=poi.id)
+    await tell_changed(parts, case, "pois", visitor.person.id)
+    await _look_for(parts, case, poi.id, visitor)
     return Json(poi)
 
 
@@ -68,10 +76,15 @@ async def remove_poi(request: Request) -> Response:
     case = request.path_params["case"]
     visitor, _ = await require_role(request, f"case:{case}", "editor", "case")
     parts = parts_of(request)
-    poi = number(request, "poi")
-    await parts.pois.remove(case, poi)
-    await tell_changed(parts, case, "pois", visitor.person.id, poi=poi)
+    machine = await parts.pois.remove(case, number(request, "poi"))
+    await end_search(parts.engine, machine, actor=visitor.person.id)
+    for part in ("pois", "entities"):
+        await tell_changed(parts, case, part, visitor.person.id)
     return nothing()
+
+
+async def _look_for(parts: Parts, case: str, poi: int, visitor: Visitor) -> None:
+    await look_for(parts.engine, parts.pois, case, poi, actor=visitor.person.id, shards=parts.settings.shards)
 
 
 routes = [

@@ -7,15 +7,18 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy import Table, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage.locks import lock_mentions
 from storage.request_keys import Once, once
 from storage.schema import Poi
 
-POIS: Table = Poi.metadata.tables["pois"]
+_tables = Poi.metadata.tables
+POIS: Table = _tables["pois"]
+ENTITIES: Table = _tables["entities"]
 
-_COLUMNS = (POIS.c.id, POIS.c.name, POIS.c.aliases, POIS.c.note, POIS.c.created_at)
+_COLUMNS = (POIS.c.id, POIS.c.name, POIS.c.aliases, POIS.c.note, POIS.c.machine, POIS.c.created_at)
 
 
 class UnknownPoi(Exception):
@@ -27,12 +30,17 @@ class UnknownPoi(Exception):
 
 @dataclass(frozen=True)
 class PoiRow:
-    """A person of interest of one case; `id` names a node of its graph."""
+    """A person of interest of one case; `id` names a node of its graph.
+
+    Attributes:
+        machine: Id of the machine that looks for the person; "" until it was looked for.
+    """
 
     id: int
     name: str
     aliases: list[str]
     note: str
+    machine: str
     created_at: datetime
 
 
@@ -49,7 +57,14 @@ class Pois:
             return [PoiRow(*row) for row in await connection.execute(query)]
 
     async def add(
-        self, case: str, name: str, aliases: Sequence[str], note: str, *, request: Once | None = None
+        self,
+        case: str,
+        name: str,
+        aliases: Sequence[str],
+        note: str,
+        *,
+        machine: str = "",
+        request: Once | None = None,
     ) -> PoiRow:
         """Enter a person; a repeated `request` enters none and gets the row of the first one.
 
@@ -57,6 +72,7 @@ class Pois:
             KeyReused: The key of `request` stands for another one.
         """
         values = {"case_id": case, "name": name, "aliases": list(aliases), "note": note}
+        values["machine"] = machine
         async with self._database.begin() as connection:
 
             async def make() -> dict[str, Any]:
@@ -64,7 +80,7 @@ class Pois:
                 return asdict(PoiRow(*row)) | {"created_at": row.created_at.isoformat()}
 
             made, _ = await once(connection, request, make)
-        return PoiRow(**made | {"created_at": datetime.fromisoformat(made["created_at"])})
+        return PoiRow(**{"machine": ""} | made | {"created_at": datetime.fromisoformat(made["created_at"])})
 
     async def change(self, case: str, poi: int, name: str, aliases: Sequence[str], note: str) -> PoiRow:
         """Replace what is known of a person.
@@ -84,13 +100,34 @@ class Pois:
             raise UnknownPoi
         return PoiRow(*row)
 
-    async def remove(self, case: str, poi: int) -> None:
-        """Forget a person.
+    async def assign(self, case: str, poi: int, machine: str) -> str:
+        """Note the machine that looks for a person, unless there is one; returns which one it is.
 
         Raises:
             UnknownPoi: The case has no such person.
         """
+        mine = and_(POIS.c.id == poi, POIS.c.case_id == case)
         async with self._database.begin() as connection:
-            result = await connection.execute(delete(POIS).where(POIS.c.id == poi, POIS.c.case_id == case))
-        if not result.rowcount:
+            await connection.execute(update(POIS).where(mine, POIS.c.machine == "").values(machine=machine))
+            assigned: str | None = await connection.scalar(select(POIS.c.machine).where(mine))
+        if assigned is None:
             raise UnknownPoi
+        return assigned
+
+    async def remove(self, case: str, poi: int) -> str:
+        """Forget a person and where it is named; returns the id of the machine that looked for it.
+
+        Raises:
+            UnknownPoi: The case has no such person.
+        """
+        entity = and_(ENTITIES.c.case_id == case, ENTITIES.c.kind == "poi", ENTITIES.c.key == str(poi))
+        async with self._database.begin() as connection:
+            await lock_mentions(connection, case)
+            gone = await connection.execute(
+                delete(POIS).where(POIS.c.id == poi, POIS.c.case_id == case).returning(POIS.c.machine)
+            )
+            machine: str | None = gone.scalar_one_or_none()
+            if machine is None:
+                raise UnknownPoi
+            await connection.execute(delete(ENTITIES).where(entity))
+        return machine

@@ -8,11 +8,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Cancelled, Permanent
-from handlers.link import link_entities, relink
+from handlers.link import link_entities
+from handlers.poi_search import search_poi
+from machines.poi_search import SearchPoi
 from machines.upload_events import Linked, LinkEntities
 from storage.database import create_engine
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
+from storage.poi_mentions import PoiMentions
 from storage.pois import Pois
 from tests.case_rows import QuietJob, new_case, store
 
@@ -43,8 +46,20 @@ class Place:
             pois=self.pois,
         )
 
-    async def relink(self, poi: int) -> int:
-        return await relink(self.case, poi, entities=self.entities, pois=self.pois)
+    async def search(self, poi: int) -> int:
+        """Look for a person in the whole case; returns how often it is named."""
+
+        async def tell_changed(case: str) -> None:
+            assert case == self.case
+
+        searched = await search_poi(
+            SearchPoi(self.case, poi),
+            QuietJob(),
+            mentions=PoiMentions(self.engine),
+            pois=self.pois,
+            tell_changed=tell_changed,
+        )
+        return searched.mentions
 
     async def rows(self) -> list[tuple[str, str, str, str]]:
         """Kind, name, status and text of every mention."""
@@ -118,11 +133,11 @@ async def test_a_poi_added_later_is_found_and_takes_the_persons_place(place: Pla
     for evidence in (first, second):
         await place.link(evidence)
     poi = await place.pois.add(place.case, "Quill, Martha", [], "")
-    assert await place.relink(poi.id) == 2
+    assert await place.search(poi.id) == 2
     rows = await place.rows()
     assert [row[3] for row in rows if row[0] == "poi"] == ["Martha Quill", "Mr. Quill"]
     assert not [row for row in rows if row[0] == "person" and "Quill" in row[1] and row[3] != "Marta Quills"]
-    assert await place.relink(poi.id) == 2
+    assert await place.search(poi.id) == 2
     assert await place.rows() == rows
 
 
@@ -131,7 +146,7 @@ async def test_a_renamed_poi_is_found_under_its_new_name_only(place: Place) -> N
     poi = await place.pois.add(place.case, "Ellen Wharton", [], "")
     await place.link(evidence)
     await place.pois.change(place.case, poi.id, "Martha Quill", ["Marty"], "")
-    await place.relink(poi.id)
+    await place.search(poi.id)
     assert [row[1:] for row in await place.rows() if row[0] == "poi"] == [
         ("Martha Quill", "accepted", "Martha Quill"),
         ("Martha Quill", "accepted", "Mr. Quill"),
@@ -143,7 +158,8 @@ async def test_a_poi_that_is_gone_leaves_the_graph(place: Place) -> None:
     poi = await place.pois.add(place.case, "Ellen Wharton", [], "")
     await place.link(evidence)
     await place.pois.remove(place.case, poi.id)
-    assert await place.relink(poi.id) == 0
+    with pytest.raises(Permanent, match="does not exist any more"):
+        await place.search(poi.id)
     assert "poi" not in {row[0] for row in await place.rows()}
 
 
@@ -154,7 +170,7 @@ async def test_a_nearly_right_spelling_is_the_poi(place: Place) -> None:
     poi = await place.pois.add(place.case, "Martha Quillinng", [], "")
     await place.link(evidence)
     assert [row[0] for row in await place.rows()] == ["poi", "email"]
-    await place.relink(poi.id)
+    await place.search(poi.id)
     assert [row[0] for row in await place.rows()] == ["poi", "email"]
 
 
