@@ -112,10 +112,12 @@ class PoiNames:
     def find_addresses(self, text: str) -> Iterator[Found]:
         """Mail addresses that are theirs: given as alias, or made of first and last name."""
         for match in _ADDRESS.finditer(text):
-            address = match.group().lower().strip(".'-")
+            shown = match.group().strip(".'-")
+            start = match.start() + match.group().index(shown)
+            address = shown.lower()
             person = self._addresses.get(address) or self._addresses.get(address.partition("@")[0])
             if person is not None:
-                yield self._found(person, *match.span())
+                yield self._found(person, start, start + len(shown))
 
     def near(self, name: str) -> Person | None:
         """Whose name is so nearly this one that it must be a slip of the pen; None for nobody's or two's."""
