@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from secrets import token_hex
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -17,9 +16,10 @@ import uvloop
 from machines.draw import FORMATS, draw
 from machines.errors import UnknownKind
 from machines.step import CHARTS
+from server.cli_import import add_importing, import_folder
 from server.cli_upload import add_uploading, upload
 from server.cli_wire import WIRE_COMMANDS, CommandFailed, Misused, add_login, add_watching, login, watch
-from server.client import Behind, Client, Refused
+from server.client import Behind, Refused
 from server.settings import Settings, SettingsError, load_settings
 
 PROBLEM = 1
@@ -108,11 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         arguments(add(name, run, text))
 
     add_uploading(add("upload", upload, "Send files to a case; what broke off is gone on with."))
-
-    importing = add("import", _import, "Upload every file of a folder into a case.")
-    importing.add_argument("folder", type=Path)
-    importing.add_argument("--case", required=True, help="id of the case")
-    add_login(importing)
+    add_importing(add("import", import_folder, "Bring every file of a folder into a case."))
 
     describing = add("describe", _describe, "Print what the server says on websocket, streams and webhooks.")
     describing.add_argument("form", choices=("asyncapi",))
@@ -213,59 +209,6 @@ async def _list(options: argparse.Namespace, settings: Settings) -> int:
                 )
             after = page["next"]
     return 0
-
-
-async def _import(options: argparse.Namespace, settings: Settings) -> int:
-    folder: Path = options.folder
-    if not folder.is_dir():
-        raise CommandFailed(f"{folder} is not a folder; name the one that holds the evidence")
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    async with await login(options, settings) as client:
-        await client.connect()
-        await client.subscribe(f"case:{options.case}")
-        failed = await import_files(client, options.case, folder, files)
-    print(f"{len(files) - failed} of {len(files)} files ready, {failed} not")
-    return PROBLEM if failed else 0
-
-
-async def import_files(client: Client, case: str, folder: Path, files: list[Path]) -> int:
-    """Upload files one after another, then wait; print how each ended and count those not ready."""
-    ended = {"ready", "failed", "duplicate", "cancelled", "locked"}
-    machines: dict[str, Path] = {}
-    refused = 0
-    for path in files:
-        try:
-            machine = await client.upload_file(case, path)
-        except Refused as error:
-            refused += 1
-            print(f"refused    {path.relative_to(folder)}: {error.message}")
-            continue
-        machines[machine] = path
-
-    def all_ended() -> bool:
-        known = (client.machine(machine) for machine in machines)
-        return all(m is not None and ended & set(m["configuration"]) for m in known)
-
-    await client.wait_for(all_ended, timeout_s=86_400)
-    for machine, path in machines.items():
-        known = client.machine(machine) or {}
-        state = known["configuration"][0]
-        if state not in ("ready", "duplicate"):
-            refused += 1
-        print(f"{state:<10} {path.relative_to(folder)}: {known['context']['reason']}".rstrip(": "))
-    return refused
-
-
-async def _verify_blobs(_: argparse.Namespace, settings: Settings) -> int:
-    from server.blobs_commands import verify_blobs
-
-    return _told(*await verify_blobs(settings))
-
-
-async def _move_blobs(_: argparse.Namespace, settings: Settings) -> int:
-    from server.blobs_commands import move_blobs
-
-    return _told(*await move_blobs(settings))
 
 
 async def _verify(_: argparse.Namespace, settings: Settings) -> int:

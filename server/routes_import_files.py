@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, get_args
 
@@ -13,29 +14,32 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
+from machines.errors import NotAllowed
 from machines.event import at_least
-from machines.import_files import FileState
+from machines.import_files import UNSENT, FileState
 from server.bodies import Body, Json, nothing, number, query, read
 from server.errors import Clash, Missing
 from server.import_batches import Batches
 from server.import_machines import shortened, spawning_id
 from server.operations import operation
-from server.pages import cursor_of, next_page, page_of, values_of
+from server.pages import next_page, page_of
 from server.parts import Parts, parts_of
 from server.routes_imports import import_of, require_open
 from storage.import_files import FileRow
 from storage.imports import ImportRow
+
+logger = logging.getLogger(__name__)
 
 STATES: tuple[FileState, ...] = get_args(FileState)
 _CSV_PAGE = 1000
 
 
 class FilePage(BaseModel):
-    """Which files: of which states (separated by commas, all unless given), how many after a cursor."""
+    """Which files: of which states (separated by commas, all unless given), how many after which number."""
 
     model_config = ConfigDict(extra="forbid")
     state: Annotated[str, Field(pattern="^[a-z]+(,[a-z]+)*$", max_length=200)] | None = None
-    after: Annotated[str, Field(max_length=400)] | None = None
+    after: Annotated[int, Field(ge=0, le=2**62)] = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
@@ -92,10 +96,11 @@ async def list_files(request: Request) -> Response:
     states = tuple(s for s in STATES if s in (wanted.state or "").split(","))
     if wanted.state is not None and not states:
         return Json([])
-    after = 0 if wanted.after is None else values_of(wanted.after, int)[0]
-    files = await parts_of(request).import_files.files(row.id, states, after=after, limit=wanted.limit + 1)
+    files = await parts_of(request).import_files.files(
+        row.id, states, after=wanted.after, limit=wanted.limit + 1
+    )
     page, more = page_of(files, wanted.limit)
-    cursor = cursor_of(page[-1].id) if more else None
+    cursor = str(page[-1].id) if more else None
     return Json([_view(file) for file in page], headers=next_page(request, "after", cursor))
 
 
@@ -167,11 +172,22 @@ async def expect_file(request: Request) -> Response:
 @operation("editor", status=204, body=GivenUpFiles)
 async def give_up(request: Request) -> Response:
     """Note files that cannot be sent, with the reason; they can be tried again like all that failed."""
-    row, _ = await import_of(request, "editor")
+    row, visitor = await import_of(request, "editor")
+    parts = parts_of(request)
     body = await read(request, GivenUpFiles)
     failed = {each.file: each.reason for each in body.files}
-    await parts_of(request).import_files.fail(row.id, sorted(failed.items()))
+    await parts.import_files.fail(row.id, sorted(failed.items()))
+    for file in (await parts.import_files.some(row.id, sorted(failed))).values():
+        if file.machine and file.state in UNSENT:
+            await _refuse(parts, file, failed[file.id], visitor.person.id)
     return nothing()
+
+
+async def _refuse(parts: Parts, file: FileRow, reason: str, actor: str) -> None:
+    try:
+        await parts.engine.send(file.machine, "refused", {"reason": reason}, source="handler", actor=actor)
+    except NotAllowed:  # its content has come after all
+        logger.info("A file came after all.", extra={"action": "import.came", "machine": file.machine})
 
 
 def _view(file: FileRow) -> FileView:

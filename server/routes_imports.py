@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from machines.event import BIGGEST, Role
 from machines.import_files import FileState
+from machines.importing_events import Pace
 from machines.topics import import_topic
 from server.auth import Visitor, require_role, require_visitor
 from server.bodies import Body, Json, read, repeatable
@@ -101,6 +102,7 @@ class ImportView(TypedDict):
     bytes_done: int
     pages: int
     found: int
+    pace: Pace
 
 
 @operation("editor", answer=Begun, status=201, body=NewImport, repeatable=True)
@@ -225,6 +227,7 @@ async def _view(parts: Parts, row: ImportRow) -> ImportView:
         "created_at": row.created_at,
         "tally": tally_of(counts).model_dump(),
         **sums_of(counts),
+        "pace": Pace().model_dump() if snapshot is None else snapshot.context["pace"],
     }
     return cast(ImportView, view)
 

@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, case, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from machines.import_files import FileState, standing
 from machines.snapshot import Snapshot
 from storage.evidence import EVIDENCE
-from storage.import_listing import Listing, path_key, same_as, standing_of
+from storage.import_listing import Listing, kind_of_name, path_key, same_as, standing_of
 from storage.imports import FILES, IMPORTS, ImportRow
 
 
@@ -73,25 +72,22 @@ class ImportFiles:
                 select(IMPORTS.c.id).where(IMPORTS.c.id == imported.id).with_for_update()
             )
             there = await self._there(connection, imported.case_id, {e.sha256 for e in listed if e.sha256})
-            values = [
-                {"import_id": imported.id, "path": each.path, "path_key": key, "found": False}
-                | standing_of(each, there, most_bytes)
-                for key, each in sorted(keys.items())
-            ]
-            new = upsert(FILES).values(values)
-            untouched = and_(
-                FILES.c.machine == "",
-                or_(FILES.c.state == "waiting", and_(FILES.c.state == "failed", FILES.c.retryable)),
-            )
-            differs = or_(
-                *(FILES.c[name] != new.excluded[name] for name in ("bytes", "modified", "sha256", "state"))
-            )
+            given = [(key, each, standing_of(each, there, most_bytes)) for key, each in sorted(keys.items())]
             await connection.execute(
-                new.on_conflict_do_update(
-                    index_elements=["import_id", "path_key"],
-                    set_={name: new.excluded[name] for name in _LISTED} | {"changed_at": func.now()},
-                    where=and_(untouched, differs),
-                )
+                _LIST,
+                {
+                    "import": imported.id,
+                    "paths": [each.path for _, each, _ in given],
+                    "keys": [key for key, _, _ in given],
+                    "sizes": [each.bytes for _, each, _ in given],
+                    "times": [each.modified for _, each, _ in given],
+                    "kinds": [kind_of_name(each.path) for _, each, _ in given],
+                    "hashes": [each.sha256 for _, each, _ in given],
+                    "states": [stands.state for *_, stands in given],
+                    "evidence": [stands.evidence for *_, stands in given],
+                    "reasons": [stands.reason for *_, stands in given],
+                    "retryable": [stands.retryable for *_, stands in given],
+                },
             )
             rows = await connection.execute(
                 select(FILES.c.path_key, *_ROW).where(
@@ -308,8 +304,23 @@ class ImportFiles:
             await connection.execute(query)
 
 
-_LISTED = ("bytes", "modified", "kind", "sha256", "state", "evidence", "reason", "retryable")
-
+# By arrays: a statement takes no more than 32,767 parameters.
+_LIST = text(
+    "INSERT INTO import_files AS f (import_id, path, path_key, bytes, modified, kind, found, sha256, state, "
+    "machine, attempt, revision, machine_at, evidence, reason, pages, busy_s, retryable, asker) "
+    "SELECT :import, path, path_key, bytes, modified, kind, false, sha256, state, '', 1, 0, 0, evidence, "
+    "reason, 0, 0, retryable, '' FROM unnest(CAST(:paths AS text[]), CAST(:keys AS text[]), "
+    "CAST(:sizes AS bigint[]), CAST(:times AS float8[]), CAST(:kinds AS text[]), CAST(:hashes AS text[]), "
+    "CAST(:states AS text[]), CAST(:evidence AS bigint[]), CAST(:reasons AS text[]), "
+    "CAST(:retryable AS bool[])) "
+    "AS l(path, path_key, bytes, modified, kind, sha256, state, evidence, reason, retryable) "
+    "ON CONFLICT (import_id, path_key) DO UPDATE SET bytes = excluded.bytes, modified = excluded.modified, "
+    "sha256 = excluded.sha256, state = excluded.state, evidence = excluded.evidence, "
+    "reason = excluded.reason, retryable = excluded.retryable, changed_at = now() "
+    "WHERE f.machine = '' AND (f.state = 'waiting' OR f.state = 'failed' AND f.retryable) "
+    "AND (f.bytes, f.modified, f.sha256, f.state, f.reason) IS DISTINCT FROM "
+    "(excluded.bytes, excluded.modified, excluded.sha256, excluded.state, excluded.reason)"
+)
 _RECEIVE = text(
     "UPDATE import_files AS f SET sha256 = a.sha256, bytes = a.bytes, machine = a.machine, "
     "evidence = a.evidence, reason = a.reason, asker = '', changed_at = now(), "

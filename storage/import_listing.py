@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import NamedTuple
+
+from machines.import_files import FileState
 
 KINDS = frozenset(
     {
@@ -55,26 +57,35 @@ def path_key(path: str) -> str:
     return hashlib.sha256(path.encode()).hexdigest()
 
 
-def standing_of(listed: Listing, there: Mapping[str, tuple[int, str]], most_bytes: int) -> dict[str, Any]:
+class Stands(NamedTuple):
     """Where a listed file stands that has not been received."""
-    state, reason, evidence, retryable = "waiting", "", 0, False
+
+    state: FileState
+    evidence: int = 0
+    reason: str = ""
+    retryable: bool = False
+
+
+def standing_of(listed: Listing, there: Mapping[str, tuple[int, str]], most_bytes: int) -> Stands:
+    """Where a listed file stands that has not been received.
+
+    Args:
+        there: SHA-256 of evidence of the case → its number and title.
+        most_bytes: Largest file that is accepted.
+    """
     if listed.failed:
-        state, reason, retryable = "failed", listed.failed, True
-    elif listed.sha256 in there:
+        return Stands("failed", reason=listed.failed, retryable=True)
+    if listed.sha256 in there:
         evidence, title = there[listed.sha256]
-        state, reason = "duplicate", same_as(title)
-    elif listed.bytes == 0:
-        state, reason, retryable = "failed", EMPTY, True
-    elif listed.bytes > most_bytes:
-        state, retryable = "failed", True
+        return Stands("duplicate", evidence, same_as(title))
+    if listed.bytes == 0:
+        return Stands("failed", reason=EMPTY, retryable=True)
+    if listed.bytes > most_bytes:
         reason = f"the file is larger than {most_bytes} bytes, the most that is accepted"
-    return {
-        "bytes": listed.bytes, "modified": listed.modified, "kind": kind_of_name(listed.path),
-        "sha256": listed.sha256, "state": state, "evidence": evidence, "reason": reason,
-        "retryable": retryable, "machine": "", "attempt": 1, "revision": 0, "machine_at": 0.0, "pages": 0,
-        "busy_s": 0.0, "asker": "",
-    }  # fmt: skip
+        return Stands("failed", reason=reason, retryable=True)
+    return Stands("waiting")
 
 
 def same_as(title: str) -> str:
+    """Why bytes that the case holds were not taken."""
     return f"the case already holds this file as “{title}”"

@@ -15,18 +15,18 @@ BEGIN
   UPDATE imports SET version = version + 1 WHERE id IN (SELECT import_id FROM after);
   IF TG_OP = 'INSERT' THEN
     INSERT INTO import_counts AS c
-      SELECT import_id, state, kind, count(*), count(*) FILTER (WHERE found), sum(bytes), sum(pages),
-             sum(busy_s), sum(busy_s * busy_s)
-      FROM after GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+      SELECT a.import_id, a.state, a.kind, count(*), sum(a.found::int), sum(a.bytes), sum(a.pages),
+             sum(a.busy_s), sum(a.busy_s * a.busy_s)
+      FROM after AS a GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     ON CONFLICT (import_id, state, kind) DO UPDATE SET
       files = c.files + excluded.files, found = c.found + excluded.found, bytes = c.bytes + excluded.bytes,
       pages = c.pages + excluded.pages, busy_s = c.busy_s + excluded.busy_s,
       busy_s2 = c.busy_s2 + excluded.busy_s2;
   ELSE
     INSERT INTO import_counts AS c
-      SELECT import_id, state, kind, sum(n), sum(n * found::int), sum(n * bytes), sum(n * pages),
-             sum(n * busy_s), sum(n * busy_s * busy_s)
-      FROM (SELECT 1 AS n, a.* FROM after a UNION ALL SELECT -1, b.* FROM before b) AS changed
+      SELECT d.import_id, d.state, d.kind, sum(d.n), sum(d.n * d.found::int), sum(d.n * d.bytes),
+             sum(d.n * d.pages), sum(d.n * d.busy_s), sum(d.n * d.busy_s * d.busy_s)
+      FROM (SELECT 1 AS n, a.* FROM after AS a UNION ALL SELECT -1, b.* FROM before AS b) AS d
       GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     ON CONFLICT (import_id, state, kind) DO UPDATE SET
       files = c.files + excluded.files, found = c.found + excluded.found, bytes = c.bytes + excluded.bytes,
