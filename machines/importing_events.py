@@ -54,7 +54,7 @@ class Tally(BaseModel):
         return sum(self.model_dump().values())
 
 
-class Left(BaseModel):
+class TimeLeft(BaseModel):
     """Seconds that something will take yet: at least `low`, probably `likely`, at most `high`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,8 +77,8 @@ class Pace(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     bytes_s: float | None = None
     files_s: float | None = None
-    transfer: Left | None = None
-    work: Left | None = None
+    transfer: TimeLeft | None = None
+    work: TimeLeft | None = None
     ahead: int = 0
 
 

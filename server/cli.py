@@ -211,6 +211,18 @@ async def _list(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+async def _verify_blobs(_: argparse.Namespace, settings: Settings) -> int:
+    from server.blobs_commands import verify_blobs
+
+    return _told(*await verify_blobs(settings))
+
+
+async def _move_blobs(_: argparse.Namespace, settings: Settings) -> int:
+    from server.blobs_commands import move_blobs
+
+    return _told(*await move_blobs(settings))
+
+
 async def _verify(_: argparse.Namespace, settings: Settings) -> int:
     from server.custody import verify_all
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from machines.import_files import UNSENT, UNSETTLED
-from machines.importing_events import Left, Pace
+from machines.importing_events import TimeLeft, Pace
 from storage.imports import Counted
 
 WINDOW_S = 60.0
@@ -76,7 +76,7 @@ def pace_of(counts: Sequence[Counted], samples: Sequence[Sample], *, ahead: int 
     work = _work_left(counts, (last.busy_s - first.busy_s) / seen_s)
     if work is not None and transfer is not None:
         # They go side by side: the last file begins when it is here.
-        work = Left(
+        work = TimeLeft(
             low=max(work.low, transfer.low),
             likely=max(work.likely, transfer.likely),
             high=max(work.high, transfer.high) if work.high else transfer.high,
@@ -91,12 +91,12 @@ def pace_of(counts: Sequence[Counted], samples: Sequence[Sample], *, ahead: int 
     )
 
 
-def _transfer_left(counts: Sequence[Counted], first: Sample, last: Sample, seen_s: float) -> Left | None:
+def _transfer_left(counts: Sequence[Counted], first: Sample, last: Sample, seen_s: float) -> TimeLeft | None:
     """By bytes and by files; small files are slow by number, large ones by size."""
     unsent = [c for c in counts if c.state in UNSENT]
     files = sum(c.files for c in unsent)
     if not files:
-        return Left(low=0.0, likely=0.0, high=0.0)
+        return TimeLeft(low=0.0, likely=0.0, high=0.0)
     sent = last.files_here - first.files_here
     if last.bytes_here <= first.bytes_here:
         return None
@@ -107,7 +107,7 @@ def _transfer_left(counts: Sequence[Counted], first: Sample, last: Sample, seen_
     return _rounded(low * (1 - _SPREAD), (low + high) / 2, high * (1 + _SPREAD))
 
 
-def _work_left(counts: Sequence[Counted], work_s: float) -> Left | None:
+def _work_left(counts: Sequence[Counted], work_s: float) -> TimeLeft | None:
     """Seconds until all work is done, where `work_s` seconds of it get done in a second."""
     kinds: dict[str, _Kind] = defaultdict(_Kind)
     for c in counts:
@@ -122,7 +122,7 @@ def _work_left(counts: Sequence[Counted], work_s: float) -> Left | None:
             kind.left_bytes += c.bytes
     left = [kind for kind in kinds.values() if kind.left]
     if not left:
-        return Left(low=0.0, likely=0.0, high=0.0)
+        return TimeLeft(low=0.0, likely=0.0, high=0.0)
     seen = sum(kind.seen for kind in kinds.values())
     if seen < LEAST_FILES or work_s <= 0:
         return None
@@ -153,5 +153,5 @@ def _need(kind: _Kind, mean: float) -> float:
     return 0.5 * by_files + 0.5 * kind.busy_s / kind.seen_bytes * kind.left_bytes
 
 
-def _rounded(low: float, likely: float, high: float) -> Left:
-    return Left(low=round(low, 1), likely=round(likely, 1), high=round(high, 1))
+def _rounded(low: float, likely: float, high: float) -> TimeLeft:
+    return TimeLeft(low=round(low, 1), likely=round(likely, 1), high=round(high, 1))

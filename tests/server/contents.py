@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 from re import findall
+from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import text
 
+from server.import_machines import begin_import
 from server.settings import Settings
 from storage.evidence import ChunkDraft, NewEvidence
+from storage.import_listing import Listing
+from storage.machine_store import new_machine_id
 from tests.server.live import Live, Person
 
 HOOK_HOST = "127.0.0.1:9"
@@ -53,6 +57,7 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
     ):
         made = await live.parts.engine.spawn(kind, topic, data, actor=owner.id)
         machines[kind] = made.machine
+    machines["import"], file = await _import(live, case["id"], owner.id)
     evidence = await _evidence(live, case["id"], machines["upload"], owner.id)
     topic = f"case:{case['id']}"
     webhook = (await owner.call("POST", "/api/webhooks", {"topic": topic, "url": HOOK_URL})).json()["id"]
@@ -64,6 +69,8 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         "evidence": evidence,
         "entity": await _entity(live, case["id"], evidence),
         "machine": machines["upload"],
+        "import": machines["import"],
+        "file": file,
         "topic": topic,
         "webhook": webhook,
         "letter": await dead_letter(live, webhook),
@@ -71,6 +78,16 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         "picture": "still.png",
     }
     return Contents(ids, machines, "Everything")
+
+
+async def _import(live: Live, case: str, owner: str) -> tuple[str, int]:
+    """A folder with a file that waits to be sent; the machine and the file's number."""
+    parts, topic = live.parts, f"case:{case}"
+    machine = new_machine_id("import", topic, parts.settings.shards)
+    row = await parts.imports.create(machine, case, owner, "Boxes", f"import:{case}-{token_hex(4)}")
+    await begin_import(parts.engine, row)
+    [file] = await parts.import_files.add(row, [Listing("a/b.txt", 5)], most_bytes=100)
+    return machine, file.id
 
 
 async def dead_letter(live: Live, webhook: str) -> int:

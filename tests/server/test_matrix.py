@@ -107,6 +107,10 @@ ASKS: dict[str, Ask] = {
     "POST /api/uploads/{machine}/multipart/complete": Ask(refused=(404, "not_found")),
     # There is nothing to unlock, which is said to those alone who might.
     "POST /api/uploads/{machine}/unlock": Ask({"password": "sesame"}, refused=(409, "event.not_allowed")),
+    "POST /api/cases/{case}/imports": Ask({"title": "Another folder"}),
+    "POST /api/imports/{import}/manifest": Ask({"files": []}),
+    "POST /api/imports/{import}/batch": Ask(content=b"{}\n", refused=(422, "batch.invalid")),
+    "POST /api/imports/{import}/failed": Ask({"files": [{"file": 1, "reason": "gone"}]}),
     "POST /api/webhooks": Ask({"topic": "{topic}", "url": HOOK_URL}),
     "DELETE /api/webhooks/{webhook}": Ask(prepare=_new_webhook),
     "POST /api/webhooks/{webhook}/replay": Ask({"offset": 0}),
@@ -226,7 +230,7 @@ PLACES = ("case", "user", "system")
 HOMES = {kind: chart.spawn_topics[0] for kind, chart in CHARTS.items()}
 """By kind: the place where the world has a machine of it."""
 
-DATA = {"query": {"question": "Who signed?"}, "upload": {"filename": "d.txt"}}
+DATA = {"import": {"title": "Boxes"}, "query": {"question": "Who signed?"}, "upload": {"filename": "d.txt"}}
 SOCKETS = {name: kind for name, kind in KINDS.items() if kind.person}
 
 

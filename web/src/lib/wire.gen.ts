@@ -95,6 +95,21 @@ export interface Found {
   score: number;
 }
 
+/** Evidence that names the person, with the first place where it does. `start` and `end` are characters of the evidence's text, `page` counts from 1 (0: no pages), `node` is the chunk. `marked` is where the name stands in the snippet. `slips` counts misspelt names among the `mentions`; `slip` tells of the place shown. */
+export interface FoundPlace {
+  evidence: number;
+  title: string;
+  mentions: number;
+  slips: number;
+  node: number;
+  page: number;
+  start: number;
+  end: number;
+  snippet: string;
+  marked: [number, number];
+  slip: boolean;
+}
+
 /** A chunk in the result. `legs` holds each leg's score where that leg found it. */
 export interface Hit {
   node: number;
@@ -105,6 +120,29 @@ export interface Hit {
   highlights: [number, number][];
   legs: Record<string, number>;
   path: PathStep[];
+}
+
+/** What every page of the case shows of it; the files are listed elsewhere, by page. Attributes: files_topic: Topic of its uploads. listed: Whether the folder's list is complete. version: Of the count that stands here. paused_s: Seconds that it has been paused for, until the last resumption. outcome: How it ended, in a sentence. */
+export interface ImportContext {
+  title: string;
+  owner: string;
+  files_topic: string;
+  listed: boolean;
+  version: number;
+  tally: Tally;
+  bytes: number;
+  bytes_here: number;
+  bytes_done: number;
+  pages: number;
+  found: number;
+  last_arrival: number;
+  pace: Pace;
+  began: number;
+  paused_at: number;
+  paused_s: number;
+  ended: number;
+  outcome: string;
+  canceller: string;
 }
 
 /** A topic is not followed any more. */
@@ -162,6 +200,15 @@ export interface Outcome {
   repeated: boolean;
 }
 
+/** How fast an import goes, as of its last count; None while too little has been seen to tell. Attributes: bytes_s: Bytes received in a second. files_s: Files that came to rest in a second. transfer: Until all is here. work: Until all that is listed has come to rest, transfer included. ahead: Jobs of others that wait in the queues before the files of this import. */
+export interface Pace {
+  bytes_s: number | null;
+  files_s: number | null;
+  transfer: TimeLeft | null;
+  work: TimeLeft | null;
+  ahead: number;
+}
+
 /** Progress, a piece of an answer, a toast: shown now or never, without an offset. */
 export interface Passing {
   type: "passing";
@@ -191,6 +238,26 @@ export interface Place {
   start: number;
   end: number;
   boxes: [number, number, number, number][];
+}
+
+/** Who is looked for, and what was found. */
+export interface PoiSearchContext {
+  work: Record<string, Work>;
+  reason: string;
+  poi: number;
+  name: string;
+  aliases: string[];
+  asker: string;
+  chunks: number;
+  seconds: number;
+  mentions: number;
+  slips: number;
+  evidence: number;
+  added: number;
+  removed: number;
+  places: FoundPlace[];
+  found_at: number;
+  seen: string[];
 }
 
 /** The answer to a ping. */
@@ -291,6 +358,27 @@ export interface Subscribe {
   since?: Since | null;
 }
 
+/** How many of an import's files are in which state; every file is in exactly one. Attributes: waiting: Listed, and to be sent yet. sending: Some of its bytes are here. queued: All its bytes are here; no work on it has begun. working: Work on it has begun and not ended. ready: Evidence. duplicate: The case held the same bytes already. locked: Waits for a password. failed: Ended badly, for the reason in the list of files. cancelled: Ended by somebody. removed: Was evidence, and has been removed again. */
+export interface Tally {
+  waiting: number;
+  sending: number;
+  queued: number;
+  working: number;
+  ready: number;
+  duplicate: number;
+  locked: number;
+  failed: number;
+  cancelled: number;
+  removed: number;
+}
+
+/** Seconds that something will take yet: at least `low`, probably `likely`, at most `high`. */
+export interface TimeLeft {
+  low: number;
+  likely: number;
+  high: number;
+}
+
 /** Follow a topic no more. */
 export interface Unsubscribe {
   trace?: string;
@@ -350,7 +438,9 @@ export type ServerMessage = Recovered | Begun | Left | Outcome | Pong | Refusal 
 /** Chart → its context. */
 export interface Contexts {
   case: CaseContext;
+  import: ImportContext;
   notification: NotificationContext;
+  poi_search: PoiSearchContext;
   query: QueryContext;
   upload: UploadContext;
 }
