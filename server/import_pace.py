@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from machines.import_files import UNSENT, UNSETTLED
-from machines.importing_events import TimeLeft, Pace
+from machines.importing_events import Pace, TimeLeft
 from storage.imports import Counted
 
 WINDOW_S = 60.0
