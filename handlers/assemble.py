@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from handlers.job import Job, Permanent, Temporary
+from machines.topics import case_of
 from machines.upload_events import Assembled, AssembleUpload, DropParts, Mismatched
+from storage.arrivals import Arrivals, Arriving
 from storage.blobs import Blobs
+from storage.departed import Departed
 from storage.parts import NoRoom, PartBusy, PartStore, PartWriter
 from storage.transfers import Transfer, Transfers, UnknownTransfer
 
@@ -21,7 +24,13 @@ Waits = Callable[[str], Awaitable[bool]]
 
 
 async def assemble_upload(
-    effect: AssembleUpload, job: Job, *, transfers: Transfers, parts: PartStore, blobs: Blobs
+    effect: AssembleUpload,
+    job: Job,
+    *,
+    transfers: Transfers,
+    parts: PartStore,
+    blobs: Blobs,
+    arrivals: Arrivals,
 ) -> Assembled | Mismatched:
     """Append all parts to the first one, hash them on the way, and rename the file to its address.
 
@@ -48,9 +57,12 @@ async def assemble_upload(
                     reason=f"the file that arrived is not the one announced: {reason}; send it again",
                 )
             await transfers.note_stored(transfer.id, sha256)
+            await arrivals.expect(Arriving(job.machine, case_of(job.topic)), sha256)
             await asyncio.to_thread(blobs.take, parts.path(pieces[0].place), sha256)
         except NoRoom as error:
             raise Temporary(str(error)) from error
+        except Departed as error:
+            raise Permanent(str(error)) from error
         finally:
             await asyncio.shield(asyncio.to_thread(writer.close))
     for piece in pieces:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from handlers.job import Handler, Job, Permanent
 from machines.event import Event
+from machines.topics import case_of
 from machines.upload_events import Assembled, AssembleUpload, DropParts, Mismatched
+from storage.arrivals import Arrivals, Arriving
+from storage.blobs import BlobMissing
+from storage.departed import Departed
 from storage.parts_s3 import PREFIX, Multiparts
 from storage.s3_place import KeyMissing
 
@@ -23,7 +27,7 @@ class _Ended(Exception):
 
 
 async def assemble_from_s3(
-    effect: AssembleUpload, job: Job, *, multiparts: Multiparts, blobs: S3Blobs
+    effect: AssembleUpload, job: Job, *, multiparts: Multiparts, blobs: S3Blobs, arrivals: Arrivals
 ) -> Assembled | Mismatched:
     """Store what the parts of an upload were completed to.
 
@@ -46,8 +50,11 @@ async def assemble_from_s3(
         while not (await asyncio.wait({storing}, timeout=LOOK_EVERY_S))[0]:
             await job.progress(hashed[0], effect.bytes, "bytes")
         sha256, size = await storing
-    except KeyMissing as error:
+        await arrivals.arrive(Arriving(job.machine, case_of(job.topic)), sha256)
+    except (KeyMissing, BlobMissing) as error:
         raise Permanent("what was sent is not in the store any more; upload the file again") from error
+    except Departed as error:
+        raise Permanent(str(error)) from error
     finally:
         ended.set()
         await asyncio.wait({storing})

@@ -10,14 +10,16 @@ from typing import Any, Protocol
 from handlers.adopt import Finding
 from handlers.chunking import cut
 from handlers.inside import Inside
-from handlers.job import Job, Permanent
+from handlers.job import Job, Permanent, Temporary
 from handlers.kinds import CONTAINERS
 from handlers.near import NearLinks
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Source, Unreadable
 from handlers.reading import Check, Progress, Room, Sink
 from handlers.sandbox import NOTHING_INSIDE
 from machines.upload_events import Extracted, ExtractText, NeedsPassword
+from storage.arrivals import Arrivals, Arriving
 from storage.blobs import BlobMissing, Blobs
+from storage.departed import Departed
 from storage.evidence import EvidenceRow, EvidenceStore, UnknownEvidence
 
 MAX_NESTING = 8
@@ -49,6 +51,7 @@ async def extract_text(
     *,
     evidence: EvidenceStore,
     blobs: Blobs,
+    arrivals: Arrivals,
     reader: Reader,
     password: Password,
     adopt: Adopt,
@@ -72,11 +75,19 @@ async def extract_text(
     secret = await password(effect.secret) if effect.secret else ""
     source = Source(path, row.media_type, secret, row.filename)
     room = await _room(row, evidence, room)
-    inside = Inside(blobs)
+
+    async def need(sha256: str) -> None:
+        await arrivals.arrive(Arriving(job.machine, row.case_id, row.id), sha256)
+
+    inside = Inside(blobs, need)
     try:
         parsed = await reader.read(source, progress=job.progress, check=job.check, sink=inside, room=room)
     except Unreadable as error:
         raise Permanent(str(error)) from error
+    except Departed as error:
+        raise Permanent(str(error)) from error
+    except BlobMissing as error:
+        raise Temporary("what was found inside was just being deleted elsewhere") from error
     except PasswordNeeded as error:
         expired = effect.secret and not secret
         return NeedsPassword(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from storage.blobs import Blobs, BlobWriter
@@ -25,6 +26,10 @@ class Derived(NamedTuple):
     bytes: int
 
 
+Need = Callable[[str], Awaitable[None]]
+"""Told of every content that was stored, by its hash, so that it is not cleared as needed by nobody."""
+
+
 class Inside:
     """The sink of one reading; `close` it afterwards.
 
@@ -34,11 +39,12 @@ class Inside:
         refused: How many files there are for which there was no room at all.
     """
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, need: Need) -> None:
         self.stored: list[Stored] = []
         self.derived: list[Derived] = []
         self.refused = 0
         self._blobs = blobs
+        self._need = need
         self._filename = ""
         self._first = b""
         self._writer: BlobWriter | None = None
@@ -54,6 +60,7 @@ class Inside:
 
     async def end(self) -> None:
         sha256, size = await asyncio.to_thread(self._commit)
+        await self._need(sha256)
         self.stored.append(Stored(self._filename, sha256, size))
 
     async def drop(self) -> None:
@@ -65,7 +72,9 @@ class Inside:
     async def derive(self, name: str, media_type: str, content: bytes) -> None:
         await self.begin(name)
         await self.write(content)
-        self.derived.append(Derived(name, media_type, *await asyncio.to_thread(self._commit)))
+        sha256, size = await asyncio.to_thread(self._commit)
+        await self._need(sha256)
+        self.derived.append(Derived(name, media_type, sha256, size))
 
     async def close(self) -> None:
         """Forget a file that has not come to its end."""

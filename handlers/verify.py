@@ -6,35 +6,47 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import PurePath
 
-from handlers.job import Job, Permanent
+from handlers.job import Job, Permanent, Temporary
 from handlers.kinds import look
 from machines.topics import case_of
 from machines.upload_events import Recognised, Unsupported, Verified, VerifyUpload
+from storage.arrivals import Arrivals, Arriving
 from storage.blobs import BlobMissing, Blobs
-from storage.evidence import EvidenceStore, NewEvidence, UnknownEvidence
+from storage.departed import Departed
+from storage.evidence import EvidenceStore, NewEvidence, Registered, UnknownEvidence
 
 Abandoned = Callable[[str], Awaitable[bool]]
-"""Tells of an upload machine whether it was cancelled."""
+"""Tells of an upload machine whether it was cancelled, or removed."""
 
 
 async def verify_upload(
-    effect: VerifyUpload, job: Job, *, evidence: EvidenceStore, blobs: Blobs, abandoned: Abandoned
+    effect: VerifyUpload,
+    job: Job,
+    *,
+    evidence: EvidenceStore,
+    blobs: Blobs,
+    arrivals: Arrivals,
+    abandoned: Abandoned,
 ) -> Verified | Recognised | Unsupported:
     """Make a file evidence of its case, unless it is unreadable in kind or there already.
 
-    A machine that comes again finds its own evidence. Evidence of a cancelled upload passes to the
-    one that brings the bytes anew.
+    A machine that comes again finds its own evidence. Evidence of an upload that was cancelled or
+    removed passes to the one that brings the bytes anew.
 
     Raises:
         Permanent: The bytes are gone, the topic is no case's, or the parent is of another case.
+        Temporary: The same bytes are just being deleted.
     """
     case = case_of(effect.topic)
     if not case:
         raise Permanent(f"evidence belongs to a case, and “{effect.topic}” is none")
     try:
+        await arrivals.arrive(Arriving(job.machine, case, effect.parent, effect.filename), effect.sha256)
         path = await asyncio.to_thread(blobs.path, effect.sha256)
     except BlobMissing as error:
         raise Permanent("the uploaded bytes are gone; upload the file again") from error
+    except Departed as error:
+        raise Permanent(str(error)) from error
     kind = await asyncio.to_thread(look, path, effect.filename)
     if kind.reason:
         return Unsupported(effect=job.id, reason=kind.reason, media_type=kind.media_type)
@@ -52,13 +64,24 @@ async def verify_upload(
         uploaded_by=effect.actor,
         parent_id=effect.parent or None,
     )
-    there = await evidence.register(new)
-    if there.upload != job.machine and await abandoned(there.upload):
-        await evidence.take_over(there.id, job.machine, instead_of=there.upload)
-        there = await evidence.register(new)
+    there = await _registered(new, evidence, abandoned)
     if there.upload != job.machine:
+        await arrivals.spare(job.machine, effect.sha256)
         return Recognised(effect=job.id, evidence=there.id, title=there.title)
     return Verified(effect=job.id, evidence=there.id, media_type=kind.media_type, title=there.title)
+
+
+async def _registered(new: NewEvidence, evidence: EvidenceStore, abandoned: Abandoned) -> Registered:
+    try:
+        there = await evidence.register(new)
+        if there.upload != new.upload and await abandoned(there.upload):
+            await evidence.take_over(there.id, new.upload, instead_of=there.upload)
+            there = await evidence.register(new)
+    except Departed as error:
+        if error.upload == new.upload:
+            raise Permanent(str(error)) from error
+        raise Temporary("the same file is just being deleted from the case") from error
+    return there
 
 
 async def _is_of_case(evidence: EvidenceStore, parent: int, case: str) -> bool:

@@ -3,99 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from statemachine import State
 
 from machines.chart import from_each, on_each
 from machines.effect import Effect
 from machines.event import BIGGEST, Event, Result
+from machines.query_parts import Answer as Answer
+from machines.query_parts import Citation as Citation
+from machines.query_parts import Claim as Claim
+from machines.query_parts import Found as Found
+from machines.query_parts import Hit as Hit
+from machines.query_parts import LegName as LegName
+from machines.query_parts import Ordered as Ordered
+from machines.query_parts import PathStep as PathStep
+from machines.query_parts import Place as Place
+from machines.query_parts import answer_without, hits_without
 from machines.work import WORK_EVENTS, WorkChart, WorkContext, broken_to, overrun_to
-
-LegName = Literal["meaning", "words", "links"]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Found(_Part):
-    """A node that a leg found, with the leg's own score (higher is better)."""
-
-    node: int
-    score: float
-
-
-class Place(_Part):
-    """Where a chunk stands in its source.
-
-    `page` counts from 1, 0 where the source has none; `start` and `end` are character offsets
-    into the evidence's whole text; `boxes` are `[x0, y0, x1, y1]` in points on that page.
-    """
-
-    page: int
-    start: int
-    end: int
-    boxes: list[tuple[float, float, float, float]] = []
-
-
-class PathStep(_Part):
-    """One edge of the path that explains a hit: from a seed of the question to the chunk."""
-
-    source: str
-    kind: str
-    target: str
-
-
-class Hit(_Part):
-    """A chunk in the result. `legs` holds each leg's score where that leg found it."""
-
-    node: int
-    evidence: int
-    title: str
-    place: Place
-    snippet: str
-    highlights: list[tuple[int, int]] = []
-    legs: dict[LegName, float] = {}
-    path: list[PathStep] = []
-
-
-class Ordered(_Part):
-    """A node's place in the order on screen."""
-
-    node: int
-    score: float
-
-
-class Citation(_Part):
-    """Characters `start`..`end` of the whole text of `evidence`, on `page`."""
-
-    node: int
-    evidence: int
-    title: str
-    page: int
-    start: int
-    end: int
-
-
-class Claim(_Part):
-    """A sentence of the answer and what it rests on."""
-
-    text: str
-    citations: list[Citation]
-
-
-class Answer(_Part):
-    """What the evidence says; `supported` is false where it does not answer the question."""
-
-    mode: Literal["extractive", "generated"]
-    supported: bool
-    text: str
-    claims: list[Claim] = []
-    model: str = ""
-    dropped: list[str] = []
-    """What did not fit the model's context, in words."""
 
 
 class QuerySpawned(Event, name="spawn", source="client", role="viewer"):
@@ -143,6 +69,23 @@ class Reranked(Event, name="reranked", source="handler"):
     hits: list[Hit] = []
     as_of: int
     votes: dict[str, int]
+
+
+class Withheld(Event, name="withheld", source="handler"):
+    """Evidence waits to be deleted, or does so no longer: what rests on it is not to be shown meanwhile."""
+
+    evidence: int
+    hidden: bool
+
+
+class Redacted(Event, name="redacted", source="handler"):
+    """Evidence is gone: nothing of it stays, here or in what comes later.
+
+    `retold` are the nodes of other hits whose path leads through something that went with it.
+    """
+
+    evidence: int
+    retold: list[int] = []
 
 
 class Retry(Event, name="retry", source="client"):
@@ -230,17 +173,23 @@ class QueryContext(WorkContext):
     nodes: int = 0
     edges: int = 0
     answer: Answer | None = None
+    withheld: list[int] = []
+    """Evidence that waits to be deleted."""
+    gone: list[int] = []
+    """Evidence that was deleted since the question was asked."""
 
 
 class QueryChart(WorkChart):
     """Three legs at once, then rank, then answer; votes move the order from `ranking` on."""
 
     kind: ClassVar[str] = "query"
-    version = 2
+    version = 3
     context_type = QueryContext
     spawn_event = QuerySpawned
     spawn_topics = ("case",)
-    event_types = (LegFound, Ranked, Composed, Vote, Reranked, Retry, Cancel, *WORK_EVENTS)
+    event_types = (
+        LegFound, Ranked, Composed, Vote, Reranked, Withheld, Redacted, Retry, Cancel, *WORK_EVENTS,
+    )  # fmt: skip
 
     context: QueryContext
 
@@ -284,6 +233,8 @@ class QueryChart(WorkChart):
     reranked = on_each(ranking, answering, answered, cond="is_newer", on="note_order") | on_each(
         ranking, answering, answered
     )
+    withheld = on_each(cast(State, retrieving), ranking, answering, answered, failed, on="note_withheld")
+    redacted = on_each(cast(State, retrieving), ranking, answering, answered, failed, on="note_redacted")
     retry = failed.to(retrieving)
     cancel = from_each(received, retrieving, ranking, answering, failed, to=cancelled)
 
@@ -342,7 +293,7 @@ class QueryChart(WorkChart):
     def note_ranked(self, data: Ranked, source: State) -> None:
         """The first order. A vote that arrived meanwhile may have brought a newer one."""
         c = self.context
-        c.hits = {str(hit.node): hit for hit in data.hits} | c.hits
+        c.hits = hits_without({str(hit.node): hit for hit in data.hits}, c.gone) | c.hits
         if data.as_of >= c.as_of or not c.order:
             c.order, c.as_of, c.votes = data.order, data.as_of, data.votes
         c.nodes, c.edges = data.nodes, data.edges
@@ -350,7 +301,7 @@ class QueryChart(WorkChart):
 
     def note_answer(self, data: Composed, source: State) -> None:
         """The finished text."""
-        self.context.answer = data.answer
+        self.context.answer = answer_without(data.answer, self.context.gone)
         self.finish(source, done=len(data.answer.claims), unit="claims")
 
     def has_found(self, data: Vote) -> bool:
@@ -379,5 +330,19 @@ class QueryChart(WorkChart):
     def note_order(self, data: Reranked) -> None:
         """The order as of the latest vote."""
         c = self.context
-        c.hits.update({str(hit.node): hit for hit in data.hits})
+        c.hits.update(hits_without({str(hit.node): hit for hit in data.hits}, c.gone))
         c.order, c.as_of, c.votes = data.order, data.as_of, data.votes
+
+    def note_withheld(self, data: Withheld) -> None:
+        """Whoever shows it leaves out what rests on that evidence."""
+        others = [evidence for evidence in self.context.withheld if evidence != data.evidence]
+        self.context.withheld = [*others, data.evidence] if data.hidden else others
+
+    def note_redacted(self, data: Redacted) -> None:
+        """Only a mark stays where something of it stood."""
+        c = self.context
+        c.gone = [*(evidence for evidence in c.gone if evidence != data.evidence), data.evidence]
+        c.withheld = [evidence for evidence in c.withheld if evidence != data.evidence]
+        c.hits = hits_without(c.hits, c.gone, {str(node) for node in data.retold})
+        if c.answer is not None:
+            c.answer = answer_without(c.answer, c.gone)

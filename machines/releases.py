@@ -60,6 +60,8 @@ def with_states_renamed(snapshot: Snapshot, names: Mapping[str, str]) -> Snapsho
 MIGRATIONS: dict[tuple[str, str], Migration] = {
     # Version 2 refuses votes on nodes that the query has not found.
     ("query", "75b29a2c07e8baf2"): Migration("b19dbf638c38837a", 2, as_it_is),
+    # Version 3 forgets what rests on evidence that was deleted.
+    ("query", "b19dbf638c38837a"): Migration("94d578c69f14a275", 3, as_it_is),
     # Version 2 can be removed, with a time of grace.
     ("case", "83bf63b43d45f8f4"): Migration("10cf8c01471068f4", 2, as_it_is),
     # Version 2 assembles what came in parts, deletes with a time of grace, and expects anew what never came.

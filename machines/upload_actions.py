@@ -131,9 +131,11 @@ class UploadActions(WorkChart):
         self.emit(HideEvidence(self.context.evidence, False))
 
     def note_forgotten(self) -> None:
-        """Nothing is left."""
+        """Nothing is left, nor what was read in it; name and hash are known to custody, too."""
         self.finish_stage("forgetting")
-        self.context.reason = ""
+        c = self.context
+        c.title = c.reason = c.notice = c.secret = ""
+        c.tags = []
 
     def forget_reason(self) -> None:
         """Another try."""

@@ -79,6 +79,7 @@ from server.webhooks import deliverer_of
 from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
 from server.ws import websocket_endpoint
+from storage.arrivals import Arrivals
 from storage.cases import Cases
 from storage.census import Census
 from storage.database import create_engine
@@ -203,6 +204,7 @@ async def build(
         direct = None
         if multiparts is not None:
             direct = DirectUploads(engine, multiparts, max_bytes=settings.max_upload_bytes)
+        arrivals = Arrivals(database, blobs)
         cases = Cases(database)
         rights = Rights(cases, redis)
         sessions = Sessions(redis, idle_s=settings.session_hours * 3600)
@@ -276,10 +278,12 @@ async def build(
             graph=GraphPostgres(database),
             query_graphs=QueryGraphs(redis, shards=settings.shards),
             blobs=blobs,
+            arrivals=arrivals,
             uploading=Uploading(
                 engine,
                 incoming,
                 blobs,
+                arrivals,
                 transfers,
                 redis,
                 max_bytes=settings.max_upload_bytes,

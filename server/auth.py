@@ -9,8 +9,9 @@ from starlette.requests import HTTPConnection, Request
 from machines.event import Role, at_least
 from server.admission import Visitor as Visitor
 from server.bodies import refuse_nul
-from server.errors import Denied, Missing, Unauthenticated
+from server.errors import Clash, Denied, Missing, Unauthenticated
 from server.parts import Parts, parts_of
+from server.rights import Rights
 from server.tokens import limits_of
 
 COOKIE = "casewire_session"
@@ -143,7 +144,19 @@ async def require_role(request: Request, topic: str, needed: Role, what: str) ->
         raise Missing(f"there is no such {what}")
     if not at_least(role, needed):
         raise Denied(f"this needs the role {needed}; yours is {role}", code="role.too_small")
+    if request.method not in SAFE_METHODS:
+        await require_staying(parts_of(request).rights, topic)
     return visitor, role
+
+
+async def require_staying(rights: Rights, topic: str) -> None:
+    """Refuse to change anything in a case that waits to be deleted.
+
+    Raises:
+        Clash: It does.
+    """
+    if await rights.leaving(topic):
+        raise Clash("this case waits to be deleted; its owner can restore it", code="case.leaving")
 
 
 def _bearer(connection: HTTPConnection) -> str | None:

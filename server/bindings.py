@@ -12,7 +12,9 @@ from handlers.adopt import Adoption
 from handlers.answer import compose_answer
 from handlers.assemble import assemble_upload
 from handlers.embed import embed_chunks
+from handlers.erase_case import erase_case
 from handlers.extract import extract_text
+from handlers.forget import forget_evidence
 from handlers.index import index_chunks
 from handlers.job import Handlers
 from handlers.language_model import LanguageModel
@@ -29,12 +31,14 @@ from handlers.summarise import summarise_evidence
 from handlers.tag import tag_evidence
 from handlers.verify import verify_upload
 from handlers.warm import warm_ranking
+from machines.case import EraseCase
 from machines.poi_search import SearchPoi, SizePoiSearch
 from machines.query import ComposeAnswer, RankHits, SearchLinks, SearchMeaning, SearchWords
 from machines.upload_events import (
     AssembleUpload,
     EmbedChunks,
     ExtractText,
+    ForgetEvidence,
     IndexChunks,
     LinkEntities,
     SummariseEvidence,
@@ -42,12 +46,15 @@ from machines.upload_events import (
     VerifyUpload,
 )
 from server.blob_store import blobs_of, with_s3
+from server.leaving import GOING, case_stores, leaving_stores
 from server.settings import Settings
 from server.worker import WorkerSetup
+from storage.arrivals import Arrivals
 from storage.cases import Cases
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
+from storage.journal import CustodyJournal
 from storage.near_copies import NearCopies
 from storage.parts_disk import DiskParts
 from storage.poi_mentions import PoiMentions
@@ -79,6 +86,10 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     encoder = await asyncio.to_thread(MiniLM, device="auto" if setup.queue == "gpu" else "cpu")
     await asyncio.to_thread(warm_ranking if setup.queue == "cpu" else partial(encoder.encode, ["ready"]))
     near = NearLinks(evidence, NearCopies(database))
+    journal = CustodyJournal(database)
+    arrivals = Arrivals(database, blobs)
+    leaving = leaving_stores(setup.engine, setup.redis, database, journal, arrivals, settings.shards)
+    ending = case_stores(setup.engine, setup.redis, database, journal, arrivals, settings.shards)
     secrets = Secrets(setup.redis)
     sandbox = Sandbox(
         memory_bytes=settings.parse_memory_bytes,
@@ -96,7 +107,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
 
     async def abandoned(machine: str) -> bool:
         snapshot = await setup.engine.load(machine)
-        return snapshot is None or "cancelled" in snapshot.configuration
+        return snapshot is None or not GOING.isdisjoint(snapshot.configuration)
 
     try:
         handlers: Handlers = {
@@ -105,12 +116,18 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 transfers=Transfers(database, Quotas()),
                 parts=DiskParts(settings.data_dir / "parts"),
                 blobs=blobs,
+                arrivals=arrivals,
             ),
-            VerifyUpload: partial(verify_upload, evidence=evidence, blobs=blobs, abandoned=abandoned),
+            VerifyUpload: partial(
+                verify_upload, evidence=evidence, blobs=blobs, arrivals=arrivals, abandoned=abandoned
+            ),
+            ForgetEvidence: partial(forget_evidence, stores=leaving),
+            EraseCase: partial(erase_case, stores=ending),
             ExtractText: partial(
                 extract_text,
                 evidence=evidence,
                 blobs=blobs,
+                arrivals=arrivals,
                 reader=sandbox,
                 password=password,
                 adopt=Adoption(setup.engine),

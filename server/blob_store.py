@@ -15,6 +15,7 @@ from handlers.job import Handlers
 from machines.upload_events import AssembleUpload, DropParts
 from server.services import ServiceHealth
 from server.settings import Settings
+from storage.arrivals import Arrivals
 from storage.blobs import Blobs, BlobsUnavailable
 from storage.blobs_disk import DiskBlobs
 from storage.file_cache import FileCache
@@ -60,7 +61,8 @@ def with_s3(handlers: Handlers, blobs: Blobs, database: AsyncEngine) -> Handlers
     from storage.blobs_s3 import S3Blobs
 
     assert isinstance(blobs, S3Blobs)
-    assemble = partial(assemble_from_s3, multiparts=multiparts, blobs=blobs)
+    arrivals = Arrivals(database, blobs)
+    assemble = partial(assemble_from_s3, multiparts=multiparts, blobs=blobs, arrivals=arrivals)
     drop = partial(drop_multipart, multiparts=multiparts)
     return handlers | {
         AssembleUpload: beside(handlers.get(AssembleUpload), assemble),

@@ -10,7 +10,9 @@ from typing import Any
 from machines.errors import NotAllowed
 from server.errors import Gone, Invalid
 from server.expecting import Expecting
+from storage.arrivals import Arrivals, Arriving
 from storage.blobs import Blobs
+from storage.departed import Departed
 from storage.parts import PartStore, PartWriter
 from storage.transfers import Transfer, Transfers
 
@@ -22,9 +24,17 @@ class HandingOver:
     bytes move there, and the machine is told under an event id that counts once.
     """
 
-    def __init__(self, parts: PartStore, blobs: Blobs, transfers: Transfers, expecting: Expecting) -> None:
+    def __init__(
+        self,
+        parts: PartStore,
+        blobs: Blobs,
+        arrivals: Arrivals,
+        transfers: Transfers,
+        expecting: Expecting,
+    ) -> None:
         self._parts = parts
         self._blobs = blobs
+        self._arrivals = arrivals
         self._transfers = transfers
         self._expecting = expecting
 
@@ -66,6 +76,10 @@ class HandingOver:
             await self._expecting.refused(transfer, reason, actor)
             raise Invalid(reason, code="upload.mismatch")
         await self._transfers.note_stored(transfer.id, sha256)
+        try:
+            await self._arrivals.expect(Arriving(transfer.machine, transfer.case_id), sha256)
+        except Departed:
+            raise ended() from None
         path = await asyncio.to_thread(self._parts.path, transfer.place)
         try:
             size = (await asyncio.to_thread(path.stat)).st_size

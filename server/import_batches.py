@@ -19,6 +19,7 @@ from server.bodies import Body
 from server.engine import Engine
 from server.errors import Denied, Invalid, TooLarge
 from server.import_machines import spawning_id
+from storage.arrivals import Arrivals, Arriving
 from storage.blobs import Blobs
 from storage.import_files import FileRow, ImportFiles
 from storage.import_listing import EMPTY
@@ -53,9 +54,10 @@ class Header(Body):
 class Batches:
     """Receives batches for one import after the other."""
 
-    def __init__(self, engine: Engine, blobs: Blobs, files: ImportFiles) -> None:
+    def __init__(self, engine: Engine, blobs: Blobs, arrivals: Arrivals, files: ImportFiles) -> None:
         self._engine = engine
         self._blobs = blobs
+        self._arrivals = arrivals
         self._files = files
 
     async def receive(
@@ -118,13 +120,17 @@ class Batches:
         """Store a group, then note that it is here."""
         if not group:
             return
+        hashes = [hashlib.sha256(content).hexdigest() for _, content in group if content]
+        machines = [file.machine or self._machine(row, file) for file, content in group if content]
+        arriving = [Arriving(machine, row.case_id) for machine in machines]
+        await self._arrivals.expect_all(list(zip(arriving, hashes, strict=True)))
         stored = await asyncio.gather(
             *(asyncio.to_thread(self._store, content) for _, content in group if content)
         )
         if not await may():
             raise Denied("your right to add to this case has ended", code="access.ended")
-        hashes = iter(stored)
-        arrived = [(file, next(hashes), len(content)) for file, content in group if content]
+        found = iter(stored)
+        arrived = [(file, next(found), len(content)) for file, content in group if content]
         await self._files.fail(row.id, [(file.id, EMPTY) for file, content in group if not content])
         fresh = [each for each in arrived if not each[0].machine]
         await self._files.receive(

@@ -1,4 +1,4 @@
-"""What the dispatcher does itself: toasts, votes, and searches that version 1 of a case asked for."""
+"""What the dispatcher does itself: toasts, votes, what is taken out of sight, what version 1 asked for."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.assemble import drop_parts
 from handlers.feedback import record_vote
+from handlers.hide import hide_evidence
 from handlers.job import Handlers, Job
 from handlers.notify import deliver_toast, notify
 from handlers.retry_files import retry_files
-from machines.case import RelinkPoi
-from machines.errors import StepError
+from machines.case import HideCase, RelinkPoi
 from machines.importing_events import RetryFiles
 from machines.notification import DeliverToast, Notify
 from machines.query import RecordVote
-from machines.upload_events import DropParts
-from server.engine import Engine, MachineMissing, Outcome
+from machines.upload_events import DropParts, HideEvidence
+from server.engine import Engine, Outcome
 from server.hub import Hub
+from server.leaving import sender_of
 from server.poi_searches import look_for
+from server.rights import announce
 from server.settings import Settings
 from storage.cases import Cases
+from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
 from storage.import_files import ImportFiles
 from storage.parts import PartStore
@@ -49,11 +52,7 @@ def inline_handlers(
     async def spawn(kind: str, topic: str, data: dict[str, Any], *, event_id: str) -> Outcome:
         return await engine.spawn(kind, topic, data, source="handler", event_id=event_id)
 
-    async def send(machine: str, event: str, data: dict[str, Any], *, event_id: str) -> Outcome | None:
-        try:
-            return await engine.send(machine, event, data, source="handler", event_id=event_id)
-        except (StepError, MachineMissing):
-            return None
+    send = sender_of(engine)
 
     async def relink_poi(effect: RelinkPoi, job: Job) -> None:
         await look_for(engine, pois, effect.case, effect.poi, actor="system", shards=settings.shards)
@@ -61,6 +60,11 @@ def inline_handlers(
     async def waits(upload: str) -> bool:
         snapshot = await engine.load(upload)
         return snapshot is not None and bool({"receiving", "paused"} & set(snapshot.configuration))
+
+    async def hide_case(effect: HideCase, job: Job) -> None:
+        await cases.hide(effect.case, hidden=effect.hidden)
+        for member in await cases.members(effect.case):
+            await announce(redis, member.user.id)
 
     def open_pages(topic: str) -> int:
         return hub.topics.get(topic, 0)
@@ -80,4 +84,14 @@ def inline_handlers(
         RelinkPoi: relink_poi,
         DropParts: partial(drop_parts, transfers=transfers, parts=parts, waits=waits),
         RetryFiles: partial(retry_files, files=ImportFiles(database)),
+        HideCase: hide_case,
+        HideEvidence: partial(
+            hide_evidence,
+            evidence=EvidenceStore(database),
+            graphs=QueryGraphs(redis, shards=settings.shards),
+            names=engine.store.names,
+            load=engine.load,
+            send=send,
+            case_machine=cases.find_machine,
+        ),
     }

@@ -26,6 +26,7 @@ from server.throttle import Throttle
 from server.tokens import Tokens
 from server.uploading import Uploading
 from server.webhooks_sending import Sender
+from storage.arrivals import Arrivals
 from storage.blobs import Blobs
 from storage.cases import Cases
 from storage.census import Census
@@ -80,6 +81,7 @@ class Parts:
     graph: Graph
     query_graphs: QueryGraphs
     blobs: Blobs
+    arrivals: Arrivals
     uploading: Uploading
     imports: Imports
     import_files: ImportFiles

@@ -31,6 +31,11 @@ _CHANNEL = "user-rights:"
 Watcher = Callable[[], None]
 
 
+async def announce(redis: Redis, user: str) -> None:
+    """Have every server process look again at what the user may do."""
+    await redis.publish(_CHANNEL + user, b"")
+
+
 class Rights:
     """Roles by (user, topic).
 
@@ -45,6 +50,7 @@ class Rights:
         self._cases = cases
         self._redis = redis
         self._known: dict[str, dict[str, tuple[float, Role | None]]] = {}
+        self._leaving: dict[str, tuple[float, bool]] = {}
         self._watchers: dict[str, set[Watcher]] = {}
         self.changes = 0
 
@@ -114,10 +120,24 @@ class Rights:
                 known.clear()
             known[topic] = (asked + KNOWN_S, role)
 
+    async def leaving(self, topic: str) -> bool:
+        """Whether a topic's case waits to be deleted, so that nobody changes anything there; a second old."""
+        case = case_of(topic)
+        if not case or "\0" in case:
+            return False
+        until, leaving = self._leaving.get(case, (0.0, False))
+        if until <= time.monotonic():
+            asked = time.monotonic()
+            leaving = await self._cases.is_hidden(case)
+            if len(self._leaving) >= _KNOWN_TOPICS:
+                self._leaving.clear()
+            self._leaving[case] = (asked + KNOWN_S, leaving)
+        return leaving
+
     async def announce(self, user: str) -> None:
         """Have every process look again at what the user may do."""
         self._forget(user)
-        await self._redis.publish(_CHANNEL + user, b"")
+        await announce(self._redis, user)
 
     @contextmanager
     def watching(self, user: str, watcher: Watcher) -> Iterator[None]:

@@ -129,7 +129,7 @@ async def receive_batch(request: Request) -> Response:
         role = await parts.rights.role_for(visitor, row.topic)
         return at_least(role, "editor") and await parts.admission.lasts(visitor)
 
-    batches = Batches(parts.engine, parts.blobs, parts.import_files)
+    batches = Batches(parts.engine, parts.blobs, parts.arrivals, parts.import_files)
     files, refused = await batches.receive(row, request.stream(), visitor.person.id, may=may)
     return Json(
         [

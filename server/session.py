@@ -17,7 +17,7 @@ import orjson
 from machines.event import Role
 from server import tracing
 from server.admission import Admission
-from server.auth import Visitor, require_writing
+from server.auth import Visitor, require_staying, require_writing
 from server.engine import Engine
 from server.errors import Close, Closing, Fault, Invalid, Missing, fault_of
 from server.following import Following
@@ -204,6 +204,7 @@ class Session:
     async def _spawn(self, request: Spawn) -> None:
         require_writing(self._visitor)
         role = await self._role(request.topic, "topic")
+        await require_staying(self._rights, request.topic)
         outcome = await self._engine.spawn(
             request.kind,
             request.topic,
@@ -221,6 +222,8 @@ class Session:
         if topic is None:
             raise Missing("there is no such machine")
         role = await self._role(topic, "machine")
+        if not request.machine.startswith("case-"):  # which alone can bring the case back
+            await require_staying(self._rights, topic)
         outcome = await self._engine.send(
             request.machine,
             request.event,

@@ -18,6 +18,7 @@ from server.expecting import Expecting
 from server.handing_over import HandingOver, ended
 from server.pouring import Sender
 from server.tus import Checksum, Concat, Details
+from storage.arrivals import Arrivals
 from storage.blobs import Blobs
 from storage.machine_store import new_machine_id
 from storage.parts import PartStore, PartWriter
@@ -68,6 +69,7 @@ class Uploading:
         engine: Engine,
         parts: PartStore,
         blobs: Blobs,
+        arrivals: Arrivals,
         transfers: Transfers,
         redis: Redis,
         *,
@@ -80,7 +82,7 @@ class Uploading:
         self._max_bytes = max_bytes
         self._shards = shards
         self._expecting = Expecting(engine, parts)
-        self._handing = HandingOver(parts, blobs, transfers, self._expecting)
+        self._handing = HandingOver(parts, blobs, arrivals, transfers, self._expecting)
         self._appending = Appending(parts, transfers, self._expecting, redis)
 
     async def create(self, asked: Asked) -> Transfer:

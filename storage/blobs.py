@@ -138,7 +138,8 @@ class Blobs(Protocol):
     def delete(self, sha256: str) -> bool:
         """Remove the content, and what was set aside of it; whether there was any.
 
-        A file that somebody has open stays readable to them.
+        A file that somebody has open stays readable to them. Ask `storage.arrivals` first, which
+        knows whether anybody needs it.
         """
 
     def addresses(self) -> Iterator[str]:

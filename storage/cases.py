@@ -16,11 +16,14 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from machines.event import Role
+from storage import hidden
 from storage.batch import Batch
 from storage.database import texts
 from storage.people import USERS, Person, normal_email
@@ -31,8 +34,16 @@ _tables = Case.metadata.tables
 CASES: Table = _tables["cases"]
 MEMBERS: Table = _tables["members"]
 EVIDENCE: Table = _tables["evidence"]
-CHUNKS: Table = _tables["chunks"]
-ENTITIES: Table = _tables["entities"]
+
+
+_COUNTS = text(
+    f"""
+    SELECT (SELECT count(*) FROM evidence WHERE case_id = :case AND hidden_at IS NULL),
+           (SELECT count(*) FROM chunks WHERE case_id = :case AND evidence_id NOT IN {hidden.EVIDENCE}),
+           (SELECT count(*) FROM entities
+            WHERE case_id = :case AND status <> 'rejected' AND id NOT IN {hidden.ENTITIES})
+    """
+)
 
 
 class UnknownPerson(Exception):
@@ -122,10 +133,12 @@ class Cases:
             row, _ = await once(connection, request, make)
         return CaseRow(**row | {"created_at": datetime.fromisoformat(row["created_at"])})
 
-    async def of_user(self, user: str) -> list[CaseRow]:
-        """Every case in which the user has a role, newest first."""
+    async def of_user(self, user: str, *, hidden: bool = False) -> list[CaseRow]:
+        """Every case in which the user has a role, newest first; or those that wait to be deleted."""
+        seen = CASES.c.hidden_at.is_not(None) if hidden else CASES.c.hidden_at.is_(None)
         async with self._database.connect() as connection:
-            rows = await connection.execute(_cases_of(user).order_by(CASES.c.created_at.desc(), CASES.c.id))
+            query = _cases_of(user).where(seen).order_by(CASES.c.created_at.desc(), CASES.c.id)
+            rows = await connection.execute(query)
             return [_case(row) for row in rows.mappings()]
 
     async def get(self, case: str, user: str) -> CaseRow | None:
@@ -163,21 +176,31 @@ class Cases:
 
     async def machine(self, case: str) -> str:
         """Id of the machine of a case that is known to exist."""
+        found = await self.find_machine(case)
+        assert found is not None
+        return found
+
+    async def find_machine(self, case: str) -> str | None:
+        """Id of the machine of a case; None where the case is gone."""
         async with self._database.connect() as connection:
-            found = await connection.execute(select(CASES.c.machine).where(CASES.c.id == case))
-            return str(found.scalar_one())
+            found: str | None = await connection.scalar(select(CASES.c.machine).where(CASES.c.id == case))
+            return found
+
+    async def hide(self, case: str, *, hidden: bool) -> None:
+        """Take a case out of everybody's list, or bring it back."""
+        at = func.coalesce(CASES.c.hidden_at, func.now()) if hidden else None
+        async with self._database.begin() as connection:
+            await connection.execute(update(CASES).where(CASES.c.id == case).values(hidden_at=at))
+
+    async def is_hidden(self, case: str) -> bool:
+        """Whether a case waits to be deleted."""
+        async with self._database.connect() as connection:
+            return await connection.scalar(select(CASES.c.hidden_at).where(CASES.c.id == case)) is not None
 
     async def counts(self, case: str) -> dict[str, int]:
-        """How many pieces of evidence, chunks and entities (rejected ones aside) a case has."""
-        evidence = select(func.count()).where(EVIDENCE.c.case_id == case).scalar_subquery()
-        chunks = select(func.count()).where(CHUNKS.c.case_id == case).scalar_subquery()
-        entities = (
-            select(func.count())
-            .where(ENTITIES.c.case_id == case, ENTITIES.c.status != "rejected")
-            .scalar_subquery()
-        )
+        """How many pieces of evidence, chunks and entities a case has; hidden and rejected ones aside."""
         async with self._database.connect() as connection:
-            row = (await connection.execute(select(evidence, chunks, entities))).one()
+            row = (await connection.execute(_COUNTS, {"case": case})).one()
         return {"evidence": row[0], "chunks": row[1], "entities": row[2]}
 
     async def members(self, case: str) -> list[MemberRow]:
@@ -232,7 +255,11 @@ class Cases:
 
 
 def _cases_of(user: str) -> Any:
-    evidence = select(func.count()).where(EVIDENCE.c.case_id == CASES.c.id).scalar_subquery()
+    evidence = (
+        select(func.count())
+        .where(EVIDENCE.c.case_id == CASES.c.id, EVIDENCE.c.hidden_at.is_(None))
+        .scalar_subquery()
+    )
     return (
         select(CASES, MEMBERS.c.role, evidence.label("evidence"))
         .join(MEMBERS, MEMBERS.c.case_id == CASES.c.id)

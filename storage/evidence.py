@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Table, cast, delete, func, insert, literal, o
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.departed import check_departed
 from storage.schema import Evidence
 
 _tables = Evidence.metadata.tables
@@ -37,6 +38,7 @@ class EvidenceRow:
         pages: `[start, end]` of each page in the text; empty where the source has no pages.
         summary: `{text, start, end, page}` of each sentence; all numbers 0 where a person wrote it.
         edited: `title`, `summary` or `tags` → version, for those that a person wrote.
+        hidden_at: Since when it waits to be deleted; None where it does not.
     """
 
     id: int
@@ -55,6 +57,7 @@ class EvidenceRow:
     edited: dict[str, int]
     uploaded_by: str
     created_at: datetime
+    hidden_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -115,10 +118,15 @@ class EvidenceStore:
         self._database = database
 
     async def register(self, new: NewEvidence) -> Registered:
-        """Store a file as evidence of its case, or find the one of the same bytes there; safe in a race."""
+        """Store a file as evidence of its case, or find the one of the same bytes there; safe in a race.
+
+        Raises:
+            Departed: The upload was cancelled or deleted meanwhile; nothing was stored.
+        """
         values = asdict(new) | {"meta": {}, "pages": [], "summary": [], "tags": [], "edited": {}, "text": ""}
         result = (EVIDENCE.c.id, EVIDENCE.c.upload, EVIDENCE.c.title)
         async with self._database.begin() as connection:
+            await check_departed(connection, new.upload)
             row = (
                 await connection.execute(
                     upsert(EVIDENCE)
@@ -135,13 +143,18 @@ class EvidenceStore:
         return Registered(*row)
 
     async def take_over(self, evidence: int, upload: str, *, instead_of: str) -> bool:
-        """Hand evidence to another upload machine; False where a third one was faster."""
+        """Hand evidence to another upload machine, seen by all again; False where a third one was faster.
+
+        Raises:
+            Departed: It is being deleted, and cannot be kept any more.
+        """
         query = (
             update(EVIDENCE)
             .where(EVIDENCE.c.id == evidence, EVIDENCE.c.upload == instead_of)
-            .values(upload=upload)
+            .values(upload=upload, hidden_at=None)
         )
         async with self._database.begin() as connection:
+            await check_departed(connection, instead_of)
             return bool((await connection.execute(query)).rowcount)
 
     async def get(self, evidence: int) -> EvidenceRow:
@@ -173,15 +186,16 @@ class EvidenceStore:
         return text
 
     async def of_case(
-        self, case: str, *, after: int = 0, limit: int = 100, words: str = ""
+        self, case: str, *, after: int = 0, limit: int = 100, words: str = "", hidden: bool = False
     ) -> list[EvidenceRow]:
-        """The evidence of a case in the order of ids, those above `after`.
+        """The evidence of a case in the order of ids, those above `after`; or what waits to be deleted.
 
         With `words`, only that whose title, filename or tags hold them, in whatever case.
         """
+        seen = EVIDENCE.c.hidden_at.is_not(None) if hidden else EVIDENCE.c.hidden_at.is_(None)
         query = (
             select(*_COLUMNS)
-            .where(EVIDENCE.c.case_id == case, EVIDENCE.c.id > after)
+            .where(EVIDENCE.c.case_id == case, EVIDENCE.c.id > after, seen)
             .order_by(EVIDENCE.c.id)
             .limit(limit)
         )
@@ -300,10 +314,21 @@ class EvidenceStore:
         async with self._database.connect() as connection:
             return [(row[0], row[1]) for row in await connection.execute(query)]
 
-    async def delete(self, evidence: int) -> None:
-        """Forget evidence with its chunks, mentions and children; deleting nothing is no error."""
+    async def hide(self, evidence: int, upload: str, *, hidden: bool) -> str | None:
+        """Take evidence out of every search and list, or bring it back.
+
+        Returns:
+            The case it belongs to; None where the upload does not hold it (any more).
+        """
+        query = (
+            update(EVIDENCE)
+            .where(EVIDENCE.c.id == evidence, EVIDENCE.c.upload == upload)
+            .values(hidden_at=func.coalesce(EVIDENCE.c.hidden_at, func.now()) if hidden else None)
+            .returning(EVIDENCE.c.case_id)
+        )
         async with self._database.begin() as connection:
-            await connection.execute(delete(EVIDENCE).where(EVIDENCE.c.id == evidence))
+            case: str | None = await connection.scalar(query)
+        return case
 
     async def _set(self, evidence: int, part: str, value: Any) -> None:
         async with self._database.begin() as connection:

@@ -134,7 +134,10 @@ class Limits:
 
 
 class Graph(Protocol):
-    """The graph of every case; the same data gives the same answer in the same order."""
+    """The graph of every case; the same data gives the same answer in the same order.
+
+    Evidence that waits to be deleted is no part of it, nor what only such evidence mentions.
+    """
 
     async def names(self, case: str, *, limit: int = 50_000) -> list[Name]:
         """Names of people, organisations, addresses, numbers and citations, ordered by node and text.

@@ -59,7 +59,7 @@ class GraphPostgres:
     async def commonness(self, case: str, entities: Sequence[int]) -> tuple[dict[int, int], int]:
         """See `Graph.commonness`."""
         async with self._database.connect() as connection:
-            return await _commonness(connection, entities), await _size(connection, case)
+            return await _commonness(connection, case, entities), await _size(connection, case)
 
     async def mentions(self, case: str, entities: Sequence[int], *, limit: int) -> list[tuple[int, int, int]]:
         """See `Graph.mentions`."""
@@ -76,13 +76,13 @@ class GraphPostgres:
             seeds = [row[0] for row in await _rows(connection, sql.OF_CASE, case=case, chunks=list(chunks))]
             mentioned = await _rows(connection, sql.MENTIONED, chunks=seeds)
             candidates = {row[1] for row in mentioned} | set(entities)
-            common = await _commonness(connection, sorted(candidates))
+            common = await _commonness(connection, case, sorted(candidates))
             given = set(entities)
             inner = sorted(candidates, key=lambda e: (e not in given, common.get(e, 0), e))
             leading = _leading(inner, common, limits)
             reached = await _rows(connection, sql.MENTIONS, case=case, entities=leading, limit=limits.common)
             beside = await _rows(connection, sql.BESIDE, chunks=seeds)
-            alike = await _rows(connection, sql.ALIKE, chunks=seeds)
+            alike = await _rows(connection, sql.ALIKE, case=case, chunks=seeds)
             within = _nearest(seeds, reached, beside, alike, common, size, limits.chunks)
             joined = await _rows(
                 connection, sql.JOINED, chunks=within, entities=_joining(inner, mentioned, reached, given)
@@ -164,8 +164,8 @@ async def _size(connection: AsyncConnection, case: str) -> int:
     return int((await connection.execute(sql.SIZE, {"case": case})).scalar_one())
 
 
-async def _commonness(connection: AsyncConnection, entities: Sequence[int]) -> dict[int, int]:
-    rows = await _rows(connection, sql.COMMONNESS, entities=list(entities))
+async def _commonness(connection: AsyncConnection, case: str, entities: Sequence[int]) -> dict[int, int]:
+    rows = await _rows(connection, sql.COMMONNESS, case=case, entities=list(entities))
     return {row[0]: row[1] for row in rows}
 
 

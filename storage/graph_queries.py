@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from storage import hidden
+
 NAMES = text(
-    """
+    f"""
     SELECT id, kind, name, status = 'accepted' AS accepted, poi_id
     FROM entities
     WHERE case_id = :case AND status <> 'rejected'
       AND kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
+      AND id NOT IN {hidden.ENTITIES}
     ORDER BY (status = 'accepted') DESC, id
     LIMIT :limit
     """
@@ -17,17 +20,18 @@ NAMES = text(
 
 POIS = text("SELECT id, name, aliases FROM pois WHERE case_id = :case ORDER BY id")
 
-SIZE = text("SELECT count(*) FROM chunks WHERE case_id = :case")
+SIZE = text(f"SELECT count(*) FROM chunks WHERE case_id = :case AND evidence_id NOT IN {hidden.EVIDENCE}")
 
 COMMONNESS = text(
-    """
+    f"""
     SELECT entity_id, count(DISTINCT chunk_id)::int
-    FROM mentions WHERE entity_id = ANY(:entities) GROUP BY entity_id
+    FROM mentions WHERE entity_id = ANY(:entities) AND chunk_id NOT IN {hidden.CHUNKS}
+    GROUP BY entity_id
     """
 )
 
 MENTIONS = text(
-    """
+    f"""
     SELECT chunk_id, entity_id, times
     FROM (
         SELECT m.chunk_id, m.entity_id, count(*)::int AS times,
@@ -35,6 +39,7 @@ MENTIONS = text(
         FROM mentions m
         JOIN entities e ON e.id = m.entity_id
         WHERE m.entity_id = ANY(:entities) AND e.case_id = :case AND e.status <> 'rejected'
+          AND m.chunk_id NOT IN {hidden.CHUNKS}
         GROUP BY m.chunk_id, m.entity_id
     ) AS counted
     WHERE place <= :limit
@@ -52,7 +57,10 @@ MENTIONED = text(
     """
 )
 
-OF_CASE = text("SELECT id FROM chunks WHERE case_id = :case AND id = ANY(:chunks) ORDER BY id")
+OF_CASE = text(
+    "SELECT id FROM chunks WHERE case_id = :case AND id = ANY(:chunks) "
+    f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY id"
+)
 
 CHUNKS = text("SELECT id, evidence_id, ordinal FROM chunks WHERE id = ANY(:chunks) ORDER BY id")
 
@@ -68,10 +76,11 @@ BESIDE = text(
 )
 
 ALIKE = text(
-    """
+    f"""
     SELECT source, target, weight
     FROM similarities
-    WHERE source = ANY(:chunks) OR target = ANY(:chunks)
+    WHERE (source = ANY(:chunks) OR target = ANY(:chunks))
+      AND source NOT IN {hidden.CHUNKS} AND target NOT IN {hidden.CHUNKS}
     ORDER BY weight DESC, source, target
     """
 )
@@ -104,29 +113,34 @@ ALIKE_WITHIN = text(
     """
 )
 
-CASE_CHUNKS = text("SELECT id, evidence_id, ordinal FROM chunks WHERE case_id = :case ORDER BY id")
+CASE_CHUNKS = text(
+    "SELECT id, evidence_id, ordinal FROM chunks WHERE case_id = :case "
+    f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY id"
+)
 
 CASE_ENTITIES = text(
-    """
+    f"""
     SELECT id, status = 'accepted' AS accepted, poi_id
-    FROM entities WHERE case_id = :case AND status <> 'rejected' ORDER BY id
+    FROM entities WHERE case_id = :case AND status <> 'rejected' AND id NOT IN {hidden.ENTITIES}
+    ORDER BY id
     """
 )
 
-CASE_EVIDENCE = text("SELECT id FROM evidence WHERE case_id = :case ORDER BY id")
+CASE_EVIDENCE = text("SELECT id FROM evidence WHERE case_id = :case AND hidden_at IS NULL ORDER BY id")
 
 CASE_MENTIONS = text(
-    """
+    f"""
     SELECT m.chunk_id, m.entity_id, count(*)::int AS times
     FROM mentions m JOIN entities e ON e.id = m.entity_id
-    WHERE e.case_id = :case AND e.status <> 'rejected'
+    WHERE e.case_id = :case AND e.status <> 'rejected' AND m.chunk_id NOT IN {hidden.CHUNKS}
     GROUP BY m.chunk_id, m.entity_id
     ORDER BY m.chunk_id, m.entity_id
     """
 )
 
 CASE_ALIKE = text(
-    "SELECT source, target, weight FROM similarities WHERE case_id = :case ORDER BY source, target"
+    "SELECT source, target, weight FROM similarities WHERE case_id = :case "
+    f"AND source NOT IN {hidden.CHUNKS} AND target NOT IN {hidden.CHUNKS} ORDER BY source, target"
 )
 
 VERSION = text(
@@ -134,6 +148,8 @@ VERSION = text(
     SELECT md5(concat_ws('.',
         (SELECT concat(count(*), '-', max(id), '-', sum(id)) FROM evidence WHERE case_id = :case),
         (SELECT concat(count(*), '-', max(id), '-', sum(id)) FROM chunks WHERE case_id = :case),
+        (SELECT string_agg(id::text, ',' ORDER BY id)
+         FROM evidence WHERE case_id = :case AND hidden_at IS NOT NULL),
         (SELECT string_agg(concat(id, status, poi_id), ',' ORDER BY id)
          FROM entities WHERE case_id = :case),
         (SELECT concat(count(*), '-', sum(m.chunk_id)) FROM mentions m
@@ -148,7 +164,7 @@ PASSAGES = text(
     SELECT c.id, c.evidence_id, e.title, c.page, c.start, c."end",
            c.text, c.boxes, e.meta
     FROM chunks c JOIN evidence e ON e.id = c.evidence_id
-    WHERE c.case_id = :case AND c.id = ANY(:chunks)
+    WHERE c.case_id = :case AND c.id = ANY(:chunks) AND e.hidden_at IS NULL
     """
 )
 

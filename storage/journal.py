@@ -2,7 +2,8 @@
 
 A row's content repeats its topic, number, key and time, so that the hash covers the columns, too.
 What the chain alone cannot show (a cut tail, a chain rewritten from some row on) is shown by the
-signed heads that `storage.custody_heads` keeps outside the database.
+signed heads that `storage.custody_heads` keeps outside the database. What entries quote of the evidence
+is sealed, see `storage.sealing`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.custody_heads import Head
 from storage.schema import Journal
+from storage.sealed import keep_seals
+from storage.sealing import Seal, seal
 
 FIRST = "0" * 64
 """What the first row of a chain holds in place of a previous hash."""
 
 _PAGE = 1000
 
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:topic, 0))")
+LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:topic, 0))")
+"""Rows of a topic are added, and what is sealed in them is forgotten, by one at a time."""
 _HEADS = text(
     "SELECT DISTINCT ON (topic) topic, seq, hash FROM journal "
     "WHERE :every OR topic = ANY(:topics) ORDER BY topic, seq DESC"
@@ -51,9 +55,10 @@ class Record:
 
     topic: str
     key: str
-    what: Literal["transition", "access", "edit"]
+    what: Literal["transition", "access", "edit", "deletion"]
     data: dict[str, Any]
     at: float
+    seals: tuple[Seal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,11 @@ def transition(topic: str, entry: bytes) -> Record:
     Its key ends with a hash of the entry: a machine that lost its newest revisions with Redis
     can reach a revision twice, and both belong into the chain.
     """
-    data = orjson.loads(entry)
-    digest = hashlib.sha256(canonical(data)).hexdigest()[:16]
-    return Record(topic, f"{data['machine']}:{data['revision']}:{digest}", "transition", data, data["at"])
+    whole = orjson.loads(entry)
+    digest = hashlib.sha256(canonical(whole)).hexdigest()[:16]
+    data, seals = seal(whole)
+    key = f"{data['machine']}:{data['revision']}:{digest}"
+    return Record(topic, key, "transition", data, data["at"], tuple(seals))
 
 
 class CustodyJournal:
@@ -120,14 +127,14 @@ class CustodyJournal:
             return
         topics = sorted({record.topic for record in records})
         for topic in topics:
-            await connection.execute(_LOCK, {"topic": topic})
+            await connection.execute(LOCK, {"topic": topic})
         heads = {
             topic: (seq, digest)
             for topic, seq, digest in await connection.execute(_HEADS, {"every": False, "topics": topics})
         }
         asked = {"topics": [r.topic for r in records], "keys": [r.key for r in records]}
         known = {(topic, key) for topic, key in await connection.execute(_KNOWN, asked)}
-        rows = []
+        rows, seals = [], list[tuple[str, int, Seal]]()
         for record in records:
             if (record.topic, record.key) in known:
                 continue
@@ -136,9 +143,12 @@ class CustodyJournal:
             row = _row(record, seq + 1, previous)
             heads[record.topic] = (row["seq"], row["hash"])
             rows.append(row)
+            seals += ((record.topic, row["seq"], seal) for seal in record.seals)
         if rows:
             await connection.execute(insert(Journal), rows)
             self.grown.update(row["topic"] for row in rows)
+        if seals:
+            await keep_seals(connection, seals)
 
     async def record_access(self, topic: str, who: str, what: str, evidence: int) -> None:
         """Note that user `who` did `what` (such as `read`, `download`) with a piece of evidence."""

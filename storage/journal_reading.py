@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.journal import transition
 from storage.schema import Journal
+from storage.sealed import entries_in
 
 Entry = dict[str, Any]
 
@@ -46,6 +47,11 @@ class JournalReading:
     async def read(self, topic: str, rows: list[int]) -> list[Entry]:
         """The entries of some rows, in order."""
         table = self._table
-        query = select(table.content).where(table.topic == topic, table.seq.in_(rows)).order_by(table.seq)
+        query = (
+            select(table.seq, table.content)
+            .where(table.topic == topic, table.seq.in_(rows))
+            .order_by(table.seq)
+        )
         async with self._database.connect() as connection:
-            return [orjson.loads(bytes(each))["data"] for each in (await connection.execute(query)).scalars()]
+            found = [(seq, content) for seq, content in await connection.execute(query)]
+            return await entries_in(connection, topic, found)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Table, and_, func, or_, select, tuple_, update
+from sqlalchemy import Table, and_, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage import hidden
 from storage.schema import Entity
 
 ENTITIES: Table = Entity.metadata.tables["entities"]
@@ -56,7 +57,9 @@ class Judgements:
             after: Mentions, name and id of a row; only what comes behind it.
         """
         places = func.count(MENTIONS.c.chunk_id)
-        query = _entities().where(ENTITIES.c.case_id == case)
+        query = _entities(case).where(
+            ENTITIES.c.case_id == case, text(f"entities.id NOT IN {hidden.ENTITIES}").bindparams(case=case)
+        )
         if status is not None:
             query = query.where(ENTITIES.c.status == status)
         if kind is not None:
@@ -91,13 +94,15 @@ class Judgements:
         """
         async with self._database.begin() as connection:
             await connection.execute(update(ENTITIES).where(ENTITIES.c.id == entity).values(status=status))
-            row = (await connection.execute(_entities().where(ENTITIES.c.id == entity))).one_or_none()
-        if row is None:
-            raise UnknownEntity
+            case = await connection.scalar(select(ENTITIES.c.case_id).where(ENTITIES.c.id == entity))
+            if case is None:
+                raise UnknownEntity
+            row = (await connection.execute(_entities(case).where(ENTITIES.c.id == entity))).one()
         return EntityRow(*row)
 
 
-def _entities() -> Any:
+def _entities(case: str) -> Any:
+    shown = text(f"mentions.chunk_id NOT IN {hidden.CHUNKS}").bindparams(case=case)
     return (
         select(
             ENTITIES.c.id,
@@ -107,6 +112,6 @@ def _entities() -> Any:
             func.count(MENTIONS.c.chunk_id),
             ENTITIES.c.poi_id,
         )
-        .outerjoin(MENTIONS, MENTIONS.c.entity_id == ENTITIES.c.id)
+        .outerjoin(MENTIONS, and_(MENTIONS.c.entity_id == ENTITIES.c.id, shown))
         .group_by(ENTITIES.c.id)
     )

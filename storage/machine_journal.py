@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage.sealed import entries_in
+
 _ENTRIES = text(
-    "SELECT content FROM journal WHERE what = 'transition' AND topic = :topic "
+    "SELECT seq, content FROM journal WHERE what = 'transition' AND topic = :topic "
     "AND split_part(event_key, ':', 1) = :machine ORDER BY seq LIMIT :most"
 )
 _LATEST = text(
-    "SELECT recent.id, j.content FROM ("
+    "SELECT recent.id, recent.topic, j.seq, j.content FROM ("
     "  SELECT id, topic FROM archived_machines WHERE kind = :kind ORDER BY updated_at DESC LIMIT :machines"
     ") AS recent CROSS JOIN LATERAL ("
     "  SELECT content, seq FROM journal WHERE what = 'transition' AND topic = recent.topic"
@@ -32,21 +33,14 @@ class MachineJournals:
         """The machine's first `most` entries in the order of their commits, without epoch and offset."""
         values = {"topic": topic, "machine": machine, "most": most}
         async with self._database.connect() as connection:
-            rows = (await connection.execute(_ENTRIES, values)).scalars().all()
-        return [_entry(content) for content in rows]
+            rows = (await connection.execute(_ENTRIES, values)).all()
+            return await entries_in(connection, topic, [(row.seq, row.content) for row in rows])
 
     async def latest(self, kind: str, *, machines: int, most: int) -> list[list[dict[str, Any]]]:
         """The first `most` entries of each of the machines of a kind that changed last."""
         values = {"kind": kind, "machines": machines, "most": most}
+        lives: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
         async with self._database.connect() as connection:
-            rows = (await connection.execute(_LATEST, values)).all()
-        lives: dict[str, list[dict[str, Any]]] = {}
-        for machine, content in rows:
-            lives.setdefault(machine, []).append(_entry(content))
-        return list(lives.values())
-
-
-def _entry(content: bytes) -> dict[str, Any]:
-    """The row's content also tells its topic, number, key and time, so that the hash covers them."""
-    entry: dict[str, Any] = orjson.loads(bytes(content))["data"]
-    return entry
+            for machine, topic, seq, content in (await connection.execute(_LATEST, values)).all():
+                lives.setdefault((machine, topic), []).append((seq, content))
+            return [await entries_in(connection, topic, rows) for (_, topic), rows in lives.items()]

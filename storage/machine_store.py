@@ -290,3 +290,18 @@ class MachineStore(Protocol):
 
         One that is not there, or has not ended, stays as it is.
         """
+
+    async def names(self, topic: str, kind: str) -> list[str]:
+        """Ids of the machines of one kind ("" for all) on a topic, those that have ended included, sorted."""
+
+    async def purge(self, machine: str) -> None:
+        """Take a machine away in whatever state it is, with its timers and the effects that it awaits.
+
+        An entry with `gone` tells every subscriber. One that is not there stays away.
+        """
+
+    async def cut_log(self, topic: str) -> None:
+        """Forget the entries of a topic's log: whoever resumes from one of them gets a snapshot."""
+
+    async def drop_topic(self, topic: str) -> None:
+        """Forget a topic on which no machine is left."""

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from machines.snapshot import Snapshot
 from machines.step import Step
 from storage.keys import shard_keys, topic_keys
+from storage.leaving_redis import LOG_ENTRIES, RedisLeaving
 from storage.listener_redis import RedisListener
 from storage.machine_store import (
     Committed,
@@ -24,7 +25,6 @@ from storage.machine_store import (
     shard_of,
     shard_of_machine,
 )
-from storage.outbox_redis import RedisOutbox
 from storage.packing_redis import (
     digest_of,
     machine_in,
@@ -37,13 +37,12 @@ from storage.packing_redis import (
     timer_member,
 )
 
-LOG_ENTRIES = 10_000
 FINISHED_IN_TOPIC = 500
 REMEMBERED_S = 86_400
 """How long event ids are remembered at least; at most twice as long."""
 
 
-class RedisMachineStore(RedisOutbox):
+class RedisMachineStore(RedisLeaving):
     """`MachineStore` on a Redis of version 6.2 or newer, or a cluster of them.
 
     Args:

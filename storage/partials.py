@@ -43,6 +43,10 @@ class Partials:
         text = found[b"text"].decode()
         return Partial(int(found[b"attempt"]), len(text), text)
 
+    async def forget(self, machine: str) -> None:
+        """Drop the text."""
+        await self._redis.delete(_key(machine))
+
 
 def _key(machine: str) -> str:
     return f"{{{shard_of_machine(machine)}}}:partial:{machine}"

@@ -6,6 +6,7 @@ ranked last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -65,6 +66,17 @@ class QueryGraphs:
         if not found or found[b"version"].decode() != version:
             return None
         return bytes(found[b"standing"])
+
+    async def forget(self, case: str, queries: Sequence[str]) -> None:
+        """Drop the graphs of these and of the newest queries, and the standing: all can be built anew."""
+        for query in {*queries, *await self.newest(case)}:
+            await self._redis.delete(_key(query))
+        await self._redis.delete(self._standing(case))
+
+    async def forget_case(self, case: str, queries: Sequence[str]) -> None:
+        """Drop all that is kept of a case."""
+        await self.forget(case, queries)
+        await self._redis.delete(self._index(case))
 
     def _prefix(self, case: str) -> str:
         return tag(shard_of(f"case:{case}", self._shards))

@@ -10,7 +10,8 @@ from storage.schema_edits import Edit
 from storage.schema_evidence import DIMENSIONS, Chunk, Evidence, Posting, Similarity
 from storage.schema_graph import Attention, Entity, Mention, Poi, Vote
 from storage.schema_imports import Import, ImportCount, ImportFile
-from storage.schema_machines import ArchivedMachine, Journal, Marker
+from storage.schema_leaving import Arrival, Departure
+from storage.schema_machines import ArchivedMachine, Journal, Marker, Sealed
 from storage.schema_multiparts import MultipartRecord
 from storage.schema_near import NearDuplicate, PictureHash, TextSignature
 from storage.schema_people import ApiToken, Case, Member, RequestKey, User
@@ -21,9 +22,11 @@ __all__ = [
     "DIMENSIONS",
     "ApiToken",
     "ArchivedMachine",
+    "Arrival",
     "Attention",
     "Case",
     "Chunk",
+    "Departure",
     "Edit",
     "Entity",
     "Evidence",
@@ -41,6 +44,7 @@ __all__ = [
     "Posting",
     "RequestKey",
     "SQLModel",
+    "Sealed",
     "Similarity",
     "TextSignature",
     "TransferRecord",

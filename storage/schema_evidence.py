@@ -6,7 +6,17 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -20,11 +30,14 @@ class Evidence(SQLModel, table=True):
     """One file in one case. `text` is the whole extracted text; positions count its characters."""
 
     __tablename__: ClassVar[str] = "evidence"
-    __table_args__ = (UniqueConstraint("case_id", "sha256"),)
+    __table_args__ = (
+        UniqueConstraint("case_id", "sha256"),
+        Index("evidence_hidden", "case_id", postgresql_where=text("hidden_at IS NOT NULL")),
+    )
     id: int | None = node_id()
     case_id: str = reference("cases.id", index=True)
     parent_id: int | None = Field(
-        default=None, sa_column=Column(BigInteger, ForeignKey("evidence.id", ondelete="CASCADE"), index=True)
+        default=None, sa_column=Column(BigInteger, ForeignKey("evidence.id", ondelete="SET NULL"), index=True)
     )
     upload: str = ""
     """Id of the upload machine that brought it."""
@@ -47,6 +60,8 @@ class Evidence(SQLModel, table=True):
     """Part → version of the edit that `title`, `summary` or `tags` shows; other parts are a run's."""
     uploaded_by: str = ""
     created_at: datetime = created()
+    hidden_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+    """Since when it waits to be deleted, out of every search; NULL where it does not."""
 
 
 class Chunk(SQLModel, table=True):

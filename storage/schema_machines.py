@@ -41,6 +41,29 @@ class Journal(SQLModel, table=True):
     at: datetime = created()
 
 
+class Sealed(SQLModel, table=True):
+    """A text that a row of the chain holds as a hash alone, so that it can be forgotten.
+
+    The row's hash covers the SHA-256 of salt and value: who has no salt cannot try out texts.
+    """
+
+    __tablename__: ClassVar[str] = "sealed"
+    __table_args__ = (
+        Index("sealed_machine", "machine"),
+        Index("sealed_evidence", "evidence", postgresql_using="gin"),
+    )
+    topic: str = Field(primary_key=True)
+    seq: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    place: str = Field(primary_key=True)
+    """Where in the entry's context it stands: keys joined by a slash."""
+    machine: str
+    evidence: list[int] = Field(sa_column=Column(ARRAY(BigInteger), nullable=False))
+    """The evidence that it quotes."""
+    salt: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    """Canonical JSON."""
+
+
 class ArchivedMachine(SQLModel, table=True):
     """Latest known snapshot of a machine, so that Redis may forget the finished ones.
 

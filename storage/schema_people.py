@@ -64,6 +64,8 @@ class Case(SQLModel, table=True):
     description: str = ""
     machine: str
     created_at: datetime = created()
+    hidden_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+    """Since when it waits to be deleted, out of every list; NULL where it does not."""
 
 
 class Member(SQLModel, table=True):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Table, bindparam, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage import hidden
 from storage.schema import Chunk
 from storage.vectors import Near, Vector
 
@@ -28,17 +29,17 @@ _COUNT = text(
 
 # Adding zero makes an expression that no index serves, so that a scan of the case remains.
 _EXACT = text(
-    """
+    f"""
     SELECT id, 1 - (vector <=> CAST(:vector AS halfvec)) AS cosine
-    FROM chunks WHERE case_id = :case AND vector IS NOT NULL
+    FROM chunks WHERE case_id = :case AND vector IS NOT NULL AND evidence_id NOT IN {hidden.EVIDENCE}
     ORDER BY (vector <=> CAST(:vector AS halfvec)) + 0, id LIMIT :limit
     """
 )
 _WALK = text(
-    """
+    f"""
     SELECT id, 1 - distance AS cosine FROM (
         SELECT id, vector <=> CAST(:vector AS halfvec) AS distance
-        FROM chunks WHERE case_id = :case AND vector IS NOT NULL
+        FROM chunks WHERE case_id = :case AND vector IS NOT NULL AND evidence_id NOT IN {hidden.EVIDENCE}
         ORDER BY vector <=> CAST(:vector AS halfvec) LIMIT :limit
     ) AS found ORDER BY distance, id
     """

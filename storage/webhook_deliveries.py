@@ -230,6 +230,15 @@ class WebhookDeliveries:
         if not gone.rowcount:
             raise UnknownLetter
 
+    async def forget(self, upload: str, evidence: int) -> None:
+        """Drop the dead letters that tell of an upload or quote its evidence (0: none)."""
+        needles = [upload]
+        if evidence:
+            needles += (f'"evidence":{evidence}{end}' for end in ",}]")
+        told = or_(*(func.strpos(func.encode(LETTERS.c.body, "escape"), each) > 0 for each in needles))
+        async with self._database.begin() as connection:
+            await connection.execute(delete(LETTERS).where(told))
+
     async def letter_counts(self, hooks: list[str]) -> dict[str, int]:
         """Webhook → how many dead letters it has, where there are any."""
         query = select(LETTERS.c.webhook_id, func.count()).where(LETTERS.c.webhook_id.in_(hooks))

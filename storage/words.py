@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Table, bindparam, delete, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage import hidden
 from storage.schema import Chunk
 
 K1 = 1.2
@@ -30,14 +31,15 @@ CHUNKS: Table = _tables["chunks"]
 POSTINGS: Table = _tables["postings"]
 
 _SEARCH = text(
-    """
+    f"""
     WITH setting AS (
         SELECT CAST(:k1 AS float) AS k1, CAST(:b AS float) AS b
     ), stats AS (
         SELECT count(*)::float AS n, avg(words)::float AS mean
-        FROM chunks WHERE case_id = :case AND words > 0
+        FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id NOT IN {hidden.EVIDENCE}
     ), hits AS MATERIALIZED (
-        SELECT term, chunk_id, count FROM postings WHERE case_id = :case AND term = ANY(:terms)
+        SELECT term, chunk_id, count FROM postings
+        WHERE case_id = :case AND term = ANY(:terms) AND chunk_id NOT IN {hidden.CHUNKS}
     ), frequency AS (
         SELECT term, ln(1 + (stats.n - count(*) + 0.5) / (count(*) + 0.5)) AS idf
         FROM hits, stats GROUP BY term, stats.n
@@ -58,12 +60,13 @@ _SEARCH = text(
 
 # Chunks that hold the phrase letter by letter, looked for only where its terms are.
 _HOLDING = text(
-    """
+    f"""
     WITH stats AS (
         SELECT count(*)::float AS n, avg(words)::float AS mean
-        FROM chunks WHERE case_id = :case AND words > 0
+        FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id NOT IN {hidden.EVIDENCE}
     ), near AS (
-        SELECT chunk_id FROM postings WHERE case_id = :case AND term = ANY(:terms)
+        SELECT chunk_id FROM postings
+        WHERE case_id = :case AND term = ANY(:terms) AND chunk_id NOT IN {hidden.CHUNKS}
         GROUP BY chunk_id HAVING count(*) = cardinality(CAST(:terms AS text[]))
     ), told AS (
         SELECT chunks.id, chunks.words,
@@ -84,9 +87,13 @@ _ADD = text(
 
 _FREQUENCIES = text(
     "SELECT term, count(*) FROM postings JOIN chunks ON chunks.id = chunk_id "
-    "WHERE postings.case_id = :case AND term = ANY(:terms) AND evidence_id <> :besides GROUP BY term"
+    "WHERE postings.case_id = :case AND term = ANY(:terms) AND evidence_id <> :besides "
+    f"AND evidence_id NOT IN {hidden.EVIDENCE} GROUP BY term"
 )
-_INDEXED = text("SELECT count(*) FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id <> :besides")
+_INDEXED = text(
+    "SELECT count(*) FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id <> :besides "
+    f"AND evidence_id NOT IN {hidden.EVIDENCE}"
+)
 
 
 class Words:

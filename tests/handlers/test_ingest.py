@@ -21,6 +21,7 @@ from handlers.near import NearLinks
 from handlers.sandbox import Sandbox
 from machines.upload_events import EmbedChunks, Extracted, ExtractText, IndexChunks, NeedsPassword
 from server.engine import Engine
+from storage.arrivals import Arrivals
 from storage.blobs_disk import DiskBlobs
 from storage.database import create_engine
 from storage.evidence import EvidenceStore
@@ -47,6 +48,7 @@ class Place:
         self.evidence = EvidenceStore(database)
         self.near = NearLinks(self.evidence, NearCopies(database))
         self.blobs = DiskBlobs(folder)
+        self.arrivals = Arrivals(database, self.blobs)
         self.store = RedisMachineStore(redis, shards=4, era="e")
         self.machines = Engine(self.store, shards=4)
         self.sandbox = Sandbox(memory_bytes=512 << 20, time_s=30)
@@ -70,6 +72,7 @@ class Place:
             job or QuietJob(),
             evidence=self.evidence,
             blobs=self.blobs,
+            arrivals=self.arrivals,
             reader=self.sandbox,
             password=password,
             adopt=Adoption(self.machines),

@@ -116,7 +116,12 @@ async def test_what_is_made_of_a_file_is_limited_apart_from_what_is_inside(
 
 async def test_derived_pictures_become_blobs(sandbox: Sandbox, tmp_path: Path) -> None:
     blobs = DiskBlobs(tmp_path / "blobs")
-    inside = Inside(blobs)
+    needed = []
+
+    async def need(sha256: str) -> None:
+        needed.append(sha256)
+
+    inside = Inside(blobs, need)
     await do(sandbox, tmp_path, "derive still-1.png", "attach a 2 2000000", "break-off b", sink=inside)
     await inside.close()
     (derived,) = inside.derived
@@ -124,6 +129,7 @@ async def test_derived_pictures_become_blobs(sandbox: Sandbox, tmp_path: Path) -
     assert blobs.read(derived.sha256) == b"picture"
     (stored,) = inside.stored
     assert blobs.read(stored.sha256) == b"\0" * 2_000_000 + b"\1" * 2_000_000
+    assert sorted(needed) == sorted([derived.sha256, stored.sha256])
     assert list(blobs.unfinished.iterdir()) == []
 
 

@@ -14,6 +14,7 @@ from handlers.job import Permanent
 from handlers.kinds import HEAD_BYTES, kind_of, look
 from handlers.verify import verify_upload
 from machines.upload_events import Recognised, Unsupported, Verified, VerifyUpload
+from storage.arrivals import Arrivals
 from storage.blobs_disk import DiskBlobs
 from storage.database import create_engine
 from storage.evidence import EvidenceStore
@@ -157,6 +158,7 @@ class Place:
     def __init__(self, engine: AsyncEngine, folder: Path) -> None:
         self.evidence = EvidenceStore(engine)
         self.blobs = DiskBlobs(folder)
+        self.arrivals = Arrivals(engine, self.blobs)
         self.cancelled: set[str] = set()
 
     async def verify(
@@ -171,7 +173,14 @@ class Place:
             return machine in self.cancelled
 
         job = QuietJob(machine=machine)
-        return await verify_upload(effect, job, evidence=self.evidence, blobs=self.blobs, abandoned=abandoned)
+        return await verify_upload(
+            effect,
+            job,
+            evidence=self.evidence,
+            blobs=self.blobs,
+            arrivals=self.arrivals,
+            abandoned=abandoned,
+        )
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -232,5 +241,10 @@ async def test_bytes_that_are_gone_fail_for_good(place: Place) -> None:
 
     with pytest.raises(Permanent, match="upload the file again"):
         await verify_upload(
-            effect, QuietJob(), evidence=place.evidence, blobs=place.blobs, abandoned=abandoned
+            effect,
+            QuietJob(),
+            evidence=place.evidence,
+            blobs=place.blobs,
+            arrivals=place.arrivals,
+            abandoned=abandoned,
         )

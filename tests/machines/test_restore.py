@@ -86,6 +86,7 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "received": {"sha256": st.just("ab"), "bytes": numbers},
     "receiving_on": {"received": numbers},
     "recognised": {"evidence": numbers, "title": sentences},
+    "redacted": {"evidence": st.integers(0, 2), "retold": st.lists(numbers, max_size=2)},
     "refused": {"reason": sentences},
     "remove": {"reason": sentences},
     "rename": {"title": st.sampled_from(["B", "C"])},
@@ -117,6 +118,7 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "verified": {"evidence": numbers, "media_type": st.just("text/plain"), "title": sentences},
     "vote": {"node": numbers, "value": st.integers(-1, 1)},
     "went_out": {"pages": numbers},
+    "withheld": {"evidence": st.integers(0, 2), "hidden": st.booleans()},
 }
 
 

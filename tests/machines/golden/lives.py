@@ -338,6 +338,21 @@ def query_nothing_searched(life: Life) -> None:
     life.client("retry")
 
 
+def query_redacted(life: Life) -> None:
+    _asked(life)
+    life.handler("withheld", evidence=7, hidden=True)
+    life.handler("withheld", evidence=7, hidden=False)
+    _searched(life)
+    life.client("redacted", evidence=7)
+    life.handler("redacted", evidence=9)
+    _ranked(life)
+    life.handler("redacted", evidence=8, retold=[11])
+    life.done("ComposeAnswer", "composed", answer=ANSWER)
+    life.handler("withheld", evidence=7, hidden=True)
+    life.handler("redacted", evidence=7)
+    life.handler("reranked", order=_order(12, 11), hits=[_hit(12)], as_of=2, votes={"12": 1})
+
+
 def query_late_results(life: Life) -> None:
     _asked(life)
     _leg(life, "SearchWords", "by_words", FOUND)
@@ -513,6 +528,7 @@ LIVES: dict[str, dict[str, Scene]] = {
         query_voted,
         query_leg_breaks,
         query_nothing_searched,
+        query_redacted,
         query_late_results,
     ),
     "upload": _scenes(
