@@ -284,6 +284,8 @@ export interface QueryContext {
   nodes: number;
   edges: number;
   answer: Answer | null;
+  withheld: number[];
+  gone: number[];
 }
 
 /** A topic is followed: these entries were missed, in order. */
