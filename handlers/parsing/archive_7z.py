@@ -99,7 +99,7 @@ def _unpack(archive: py7zr.SevenZipFile, unpacking: Unpacking, outlet: Outlet) -
             done += 1
             outlet.progress(done, total, "files")
             if unpacking.full:
-                unpacking.leave("too many or too large", total - done)
+                unpacking.leave("too many or too large", total - done + 1)
                 return None
         return piece if isinstance(piece, Exception) else None
     finally:

@@ -46,9 +46,9 @@ def read(source: Source, outlet: Outlet) -> Parsed:
     except damaged as error:
         if "encrypt" in str(error).lower():
             raise Unreadable(_locked(name)) from error
-        if not seen:
-            raise Unreadable(f"the {name} is damaged or incomplete; upload it again") from error
         unpacking.end("the archive is damaged or cut off from there on")
+    if not seen:
+        raise Unreadable(f"the {name} is damaged or incomplete; upload it again")
     return unpacking.parsed("")
 
 

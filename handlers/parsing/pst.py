@@ -20,8 +20,8 @@ _FOLDERS = 50_000
 _STRINGS = (mapi.STRING, mapi.STRING8)
 _WANTED = frozenset(
     {
-        0x001A, mapi.SUBJECT, mapi.SUBMITTED, mapi.DELIVERED, mapi.HEADERS, mapi.MESSAGE_ID, mapi.IN_REPLY_TO,
-        mapi.REFERENCES, 0x0C1A, 0x5D01, 0x0C1F, 0x0042, 0x5D02, 0x0065, mapi.RECIPIENT_TYPE,
+        0x001A, 0x0042, 0x0065, 0x0C1A, 0x0C1F, 0x5D01, 0x5D02, mapi.SUBJECT, mapi.SUBMITTED, mapi.DELIVERED,
+        mapi.HEADERS, mapi.MESSAGE_ID, mapi.IN_REPLY_TO, mapi.REFERENCES, mapi.RECIPIENT_TYPE,
         mapi.DISPLAY_NAME, mapi.ADDRESS, mapi.SMTP_ADDRESS, mapi.FILENAME, mapi.FILENAME_SHORT,
         mapi.MIME_TYPE, *mapi.CODE_PAGES,
     }
