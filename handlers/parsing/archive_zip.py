@@ -39,10 +39,10 @@ def read(source: Source, outlet: Outlet) -> Parsed:
             _try(archive, min(locked, key=lambda member: member.file_size), source.password)
         unpacking = Unpacking(outlet)
         for done, member in enumerate(members):
-            if unpacking.full:
-                unpacking.leave("too many or too large", len(members) - done + 1)
-                break
             _take(archive, member, source.password, unpacking)
+            if unpacking.full:
+                unpacking.leave("too many or too large", len(members) - done)
+                break
             outlet.progress(done + 1, len(members), "files")
     if unpacking.empty and not unpacking.full and unpacking.reasons == {"damaged"}:
         raise Unreadable("the ZIP archive is damaged: none of its files can be unpacked")

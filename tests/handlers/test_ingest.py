@@ -14,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gpu import Leases
 from handlers.adopt import Adoption
 from handlers.embed import BATCH, embed_chunks
-from handlers.extract import MAX_NESTING, extract_text
+from handlers.extract import MAX_NESTING, ROOM, extract_text
 from handlers.index import index_chunks
 from handlers.job import Cancelled, Permanent
 from handlers.near import NearLinks
+from handlers.reading import Room
 from handlers.sandbox import Sandbox
 from machines.upload_events import EmbedChunks, Extracted, ExtractText, IndexChunks, NeedsPassword
 from server.engine import Engine
@@ -62,7 +63,7 @@ class Place:
         return (await self.evidence.register(new)).id
 
     async def extract(
-        self, evidence: int, secret: str = "", job: QuietJob | None = None
+        self, evidence: int, secret: str = "", job: QuietJob | None = None, room: Room = ROOM
     ) -> Extracted | NeedsPassword:
         async def password(name: str) -> str:
             return self.passwords.get(name, "")
@@ -77,6 +78,7 @@ class Place:
             password=password,
             adopt=Adoption(self.machines),
             near=self.near,
+            room=room,
         )
 
 
@@ -250,3 +252,35 @@ async def test_what_may_come_out_counts_over_the_whole_upload(place: Place) -> N
     for one in (child, beside):
         files_out, bytes_out = await place.evidence.unpacked(one)
         assert (files_out, bytes_out) == (5, 5 * len("Words 0.\n"))
+
+
+async def test_a_bomb_bursts_in_an_empty_room(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handlers.extract.UNFOLDS_FREELY", 1 << 20)
+    content = files.archive({"first.txt": b"harmless", "bomb": bytes(50 << 20), "last.txt": b"never reached"})
+    bomb = await place.put(content, "application/zip", "bomb.zip")
+    found = await place.extract(bomb)
+    assert isinstance(found, Extracted)
+    meta = (await place.evidence.get(bomb)).meta
+    assert (found.children, meta["entries"], meta["left_out"]) == (1, 3, 2)
+    assert "takes more than" in meta["notice"]
+    assert list(place.blobs.unfinished.iterdir()) == []
+
+
+async def test_what_an_archive_holds_becomes_uploads_within_the_room_of_all(place: Place) -> None:
+    inner = files.archive({f"{i}.txt": b"words %d" % i for i in range(5)})
+    outer = files.archive({"inner.zip": inner, "more.txt": b"more words"})
+    top = await place.put(outer, "application/zip", "outer.zip")
+    found = await place.extract(top, room=Room(6, 1 << 20))
+    assert isinstance(found, Extracted)
+    assert found.children == 2
+    below = await place.put(inner, "application/zip", "inner.zip", top)
+    found = await place.extract(below, room=Room(6, 1 << 20))
+    assert isinstance(found, Extracted)
+    assert found.children == 4
+    assert (await place.evidence.get(below)).meta["left_out"] == 1
+    assert await place.extract(below, room=Room(6, 1 << 20)) == found
+    last = await place.put(files.archive({"a": b"a"}), "application/zip", "last.zip", below)
+    found = await place.extract(last, room=Room(6, 1 << 20))
+    assert isinstance(found, Extracted)
+    assert found.children == 0
+    assert "more than an upload may hold" in (await place.evidence.get(last)).meta["notice"]

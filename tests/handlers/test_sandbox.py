@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 
 from handlers.job import Cancelled, Temporary
-from handlers.kinds import HEAD_BYTES, kind_of
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Source, Unreadable
 from handlers.reading import Check, Room, Sink
 from handlers.sandbox import Sandbox
@@ -17,12 +16,6 @@ from tests.handlers import files
 from tests.handlers.outlet import Sunk
 
 ROOM = Room(1000, 1 << 30)
-
-PASSWORDS = {
-    "libreoffice-writer-password.pdf": "openpassword",
-    "password-hunter2.pdf": "hunter2",
-    "r3-user-password.pdf": "asdfzxcv",
-}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -147,27 +140,3 @@ async def test_the_child_knows_nothing_of_its_parents_environment(
     environment = Path(f"/proc/{pid_of(sandbox)}/environ").read_bytes()
     assert b"PYTHONPATH" in environment
     assert b"secret" not in environment
-
-
-@pytest.mark.parametrize("folder", ["malformed", "encrypted"])
-async def test_every_hostile_or_locked_file_ends_in_a_clear_result(
-    sandbox: Sandbox, documents: Path, folder: str
-) -> None:
-    paths = sorted((documents / folder).iterdir())
-    assert paths
-    reasons = []
-    for path in paths:
-        head = path.read_bytes()[:HEAD_BYTES]
-        kind = kind_of(head, path.name, whole=path.stat().st_size <= HEAD_BYTES)
-        if kind.reason:
-            assert "cannot be read" in kind.reason
-            continue
-        try:
-            parsed = await read(sandbox, path, kind.media_type)
-        except Unreadable as error:
-            reasons.append(str(error))
-        except PasswordNeeded:
-            assert (await read(sandbox, path, kind.media_type, PASSWORDS[path.name])).text.strip()
-        else:
-            assert "\x00" not in parsed.text
-    assert all(len(reason) > 10 and str(documents) not in reason for reason in reasons)
