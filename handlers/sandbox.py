@@ -227,6 +227,8 @@ class Sandbox:
             env={
                 "PYTHONPATH": str(_ROOT), "LC_ALL": "C.UTF-8", "PATH": os.defpath, "HOME": str(scratch.work),
                 "TMPDIR": str(scratch.work),
+                # Its buffers for each core would take the memory that a file may take.
+                "OPENBLAS_NUM_THREADS": "1",
             },
         )  # fmt: skip
         child = _Child(process, scratch)

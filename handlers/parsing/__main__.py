@@ -19,7 +19,7 @@ sys.modules["pymupdf.layout"] = None  # type: ignore[assignment]
 
 from handlers.parsing import wire  # noqa: E402
 from handlers.parsing.guards import guard  # noqa: E402
-from handlers.parsing.limits import limit_memory, limit_process, limit_time  # noqa: E402
+from handlers.parsing.limits import lift_memory, limit_memory, limit_process, limit_time  # noqa: E402
 from handlers.parsing.outlet import PipeOutlet, send  # noqa: E402
 from handlers.parsing.parsed import PasswordNeeded, Source, Unreadable  # noqa: E402
 from handlers.parsing.readers import reader  # noqa: E402
@@ -74,6 +74,7 @@ def _answer(request: dict[str, Any], outlet: PipeOutlet, answers: BinaryIO, memo
         tools=request["tools"],
     )
     try:
+        lift_memory()
         read = reader(request["reader"])
         # Only now: what a library takes is not the file's fault.
         limit_memory(memory_bytes)

@@ -26,6 +26,11 @@ def limit_memory(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
 
+def lift_memory() -> None:
+    """Take that limit away again, for what is not the next file's fault."""
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
 def limit_time(time_s: float) -> None:
     """So much processor time from now on; the kernel ends the process at the next whole second."""
     used = resource.getrusage(resource.RUSAGE_SELF)

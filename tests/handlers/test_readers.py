@@ -14,6 +14,7 @@ from handlers.parsing.readers import READERS, reader
 from handlers.reading import Progress, Room, Sink
 from handlers.sandbox import Sandbox
 from storage.blobs_disk import DiskBlobs
+from tests.handlers import files
 from tests.handlers.outlet import Sunk
 
 ROOM = Room(100, 1 << 30)
@@ -154,3 +155,13 @@ async def test_a_kind_without_a_reader_is_refused(sandbox: Sandbox, tmp_path: Pa
     (tmp_path / "a").write_bytes(b"x")
     with pytest.raises(Unreadable, match="no reader"):
         await sandbox.read(Source(tmp_path / "a", "text/plain"), progress=ignore, check=ignore, sink=Sunk())
+
+
+async def test_a_library_is_loaded_outside_the_memory_of_the_file(tmp_path: Path) -> None:
+    sandbox = Sandbox(memory_bytes=48 << 20, time_s=20, readers=READERS)
+    (tmp_path / "a").write_text("few words", "utf-8")
+    files.pdf(tmp_path / "b", ["Printed words."])
+    for name, media_type in (("a", "text/plain"), ("b", "application/pdf")):
+        source = Source(tmp_path / name, media_type)
+        assert "words" in (await sandbox.read(source, progress=ignore, check=ignore, sink=Sunk())).text
+    await sandbox.aclose()
