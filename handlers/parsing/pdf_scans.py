@@ -96,7 +96,7 @@ def recognised(seen: Seen, dpi: int) -> list[Row]:
     """Recognised lines as lines of the page."""
     scale = 72 / dpi
     rows = []
-    for text, box in seen.lines:
+    for text, box, _ in seen.lines:
         x0, y0, x1, y1 = (round(scale * value, 2) for value in box)
         rows.append(Row(text, (x0, y0, x1, y1), 0.8 * (y1 - y0)))
     return rows

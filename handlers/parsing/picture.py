@@ -64,7 +64,7 @@ def read(source: Source, outlet: Outlet) -> Parsed:
         import pillow_heif
 
         # Threads are refused to the process that reads files.
-        pillow_heif.options.DECODE_THREADS = 1
+        pillow_heif.options.DECODE_THREADS = 0
         pillow_heif.register_heif_opener()
     with _opened(source) as picture:
         return _Reading(picture, source, outlet).all()
@@ -172,7 +172,7 @@ class _Reading:
             return []
         self._confidence[number] = round(seen.confidence, 2)
         rows = []
-        for text, box in seen.lines:
+        for text, box, _ in seen.lines:
             x0, y0, x1, y1 = (round(value / scale, 2) for value in box)
             rows.append(Row(text, (x0, y0, x1, y1), 0.8 * (y1 - y0)))
         return rows

@@ -76,7 +76,9 @@ def _changes(container: InputContainer, length_s: float) -> Iterator[Still]:
         if at_s <= last_s:
             continue
         last_s = at_s
-        small = np.asarray(frame.to_image(width=_SMALL[0], height=_SMALL[1]).convert("L"), np.float32)
+        small = np.asarray(
+            frame.to_image(width=_SMALL[0], height=_SMALL[1], threads=1).convert("L"), np.float32
+        )
         change = float(np.abs(small - before).mean()) if before is not None else CHANGE
         if change >= CHANGE:
             before = small
@@ -105,7 +107,7 @@ def _frame(container: InputContainer, moment_s: float, *, exact: bool) -> Any:
 def _picture(frame: Any) -> Image.Image:
     scale = min(1.0, WIDTH / max(frame.width, 1))
     size = max(2, round(scale * frame.width)), max(2, round(scale * frame.height))
-    picture: Image.Image = frame.to_image(width=size[0], height=size[1])
+    picture: Image.Image = frame.to_image(width=size[0], height=size[1], threads=1)
     # Phones film as they are held and write down how to turn it.
     if turn := int(getattr(frame, "rotation", 0)) % 360:
         picture = picture.rotate(turn, expand=True)
