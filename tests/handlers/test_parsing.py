@@ -121,13 +121,6 @@ def test_an_encrypted_pdf_asks_for_its_password(tmp_path: Path) -> None:
     assert read_pdf(path, "sesame").text == "Secret words."
 
 
-def test_a_pdf_of_pictures_says_that_it_has_no_text(tmp_path: Path) -> None:
-    parsed = read_pdf(files.picture_pdf(tmp_path / "a.pdf"))
-    assert parsed.text == ""
-    assert parsed.meta["pages_without_text"] == [1]
-    assert "no text layer" in parsed.meta["notice"]
-
-
 def test_a_broken_pdf_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\nnothing of the kind")
     with pytest.raises(Unreadable, match="damaged") as raised:
