@@ -313,6 +313,7 @@ SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
         "subprotocol.missing",
         "topic.too_many",
         "upload.empty",
+        "upload.mismatch",
     ),
     TooLarge: ("frame.too_large", "upload.too_large"),
     Clash: (

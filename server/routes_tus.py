@@ -63,13 +63,13 @@ class _NewTransfer(BaseModel):
 
 
 @operation("public", status=204)
-async def options(_: Request) -> Response:
+async def tus_options(_: Request) -> Response:
     """Tell what of the tus protocol is spoken."""
     return nothing()
 
 
 @operation("editor", status=201, raw=tus.MEDIA_TYPE, errors=REFUSALS, repeatable=True)
-async def create(request: Request) -> Response:
+async def begin_upload(request: Request) -> Response:
     """Begin a resumable upload, perhaps with its first bytes (tus: creation, concatenation).
 
     `Location` is where to go on, `Casewire-Machine` names its machine. `Upload-Metadata` may tell
@@ -124,7 +124,7 @@ async def create(request: Request) -> Response:
 
 
 @operation("editor", answer=list[Resumable], query=Which)
-async def resumable(request: Request) -> Response:
+async def list_resumable(request: Request) -> Response:
     """What the asker can go on with in this case, newest first, a hundred at most."""
     case = request.path_params["case"]
     visitor, _ = await require_role(request, f"case:{case}", "editor", "case")
@@ -151,7 +151,7 @@ async def resumable(request: Request) -> Response:
 
 
 @operation("editor", status=200, errors=REFUSALS)
-async def look(request: Request) -> Response:
+async def where_to_go_on(request: Request) -> Response:
     """Tell where to go on; what an earlier connection still sends is broken off."""
     visitor, _, transfer = await _transfer(request)
     standing = await parts_of(request).uploading.look(transfer, visitor.person.id)
@@ -172,7 +172,7 @@ async def look(request: Request) -> Response:
 
 
 @operation("editor", status=204, raw=tus.MEDIA_TYPE, errors=REFUSALS)
-async def append(request: Request) -> Response:
+async def append_bytes(request: Request) -> Response:
     """Send bytes from `Upload-Offset` on; what arrives stays, also if the connection is cut."""
     visitor, _, transfer = await _transfer(request)
     headers, parts = request.headers, parts_of(request)
@@ -190,7 +190,7 @@ async def append(request: Request) -> Response:
 
 
 @operation("editor", status=204, errors=REFUSALS)
-async def terminate(request: Request) -> Response:
+async def end_upload(request: Request) -> Response:
     """End an upload; its machine is cancelled, unless the file is evidence already."""
     visitor, role, transfer = await _transfer(request)
     await parts_of(request).uploading.terminate(transfer, visitor.person.id, role)
@@ -198,14 +198,14 @@ async def terminate(request: Request) -> Response:
 
 
 METHODS: dict[str, Callable[[Request], Awaitable[Response]]] = {
-    "HEAD": look,
-    "PATCH": append,
-    "DELETE": terminate,
+    "HEAD": where_to_go_on,
+    "PATCH": append_bytes,
+    "DELETE": end_upload,
 }
 
 
-@operation("editor", status=204, raw=tus.MEDIA_TYPE, errors=(*REFUSALS, 405), also=(200,))
-async def override(request: Request) -> Response:
+@operation("editor", status=204, raw=tus.MEDIA_TYPE, errors=REFUSALS, also=(200,))
+async def override_method(request: Request) -> Response:
     """Do what `X-HTTP-Method-Override` says (HEAD, PATCH or DELETE), where these cannot be sent."""
     await require_visitor(request)
     method = tus.method_of(request.method, request.headers)
@@ -274,11 +274,11 @@ def _route(path: str, endpoint: Callable[[Request], Awaitable[Response]], method
 
 
 routes = [
-    _route("/api/cases/{case}/tus", create, "POST"),
-    _route("/api/cases/{case}/tus", options, "OPTIONS"),
-    Route("/api/cases/{case}/tus", resumable, methods=["GET"]),
-    _route("/api/tus/{upload}", look, "HEAD"),
-    _route("/api/tus/{upload}", append, "PATCH"),
-    _route("/api/tus/{upload}", terminate, "DELETE"),
-    _route("/api/tus/{upload}", override, "POST"),
+    _route("/api/cases/{case}/tus", begin_upload, "POST"),
+    _route("/api/cases/{case}/tus", tus_options, "OPTIONS"),
+    Route("/api/cases/{case}/tus", list_resumable, methods=["GET"]),
+    _route("/api/tus/{upload}", where_to_go_on, "HEAD"),
+    _route("/api/tus/{upload}", append_bytes, "PATCH"),
+    _route("/api/tus/{upload}", end_upload, "DELETE"),
+    _route("/api/tus/{upload}", override_method, "POST"),
 ]

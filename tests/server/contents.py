@@ -61,8 +61,14 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
     evidence = await _evidence(live, case["id"], machines["upload"], owner.id)
     topic = f"case:{case['id']}"
     webhook = (await owner.call("POST", "/api/webhooks", {"topic": topic, "url": HOOK_URL})).json()["id"]
+    begun = await owner.call(
+        "POST",
+        f"/api/cases/{case['id']}/tus",
+        headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10", "Upload-Metadata": "filename YS50eHQ="},
+    )
     ids = {
         "case": case["id"],
+        "upload": begun.headers["location"].rpartition("/")[2],
         "user": other.id,
         "poi": poi["id"],
         "token": token.json()["id"],

@@ -33,6 +33,7 @@ from server.openapi import described, description
 from server.routes_streams import MEDIA_TYPE
 from server.services import Services
 from server.settings import Settings
+from server.tus import MEDIA_TYPE as TUS_MEDIA_TYPE
 from tests.server.contents import Contents, fill, with_webhooks
 from tests.server.live import Live, Person, running
 
@@ -47,6 +48,13 @@ WITHOUT_MADE_UP_CREDENTIALS = SchemathesisConfig(
         default=ProjectConfig(generation=GenerationConfig(with_security_parameters=False))
     )
 )
+
+
+@schemathesis.serializer(TUS_MEDIA_TYPE)
+def octets(_: Any, value: Any) -> Any:
+    """Bytes as they are."""
+    return value
+
 
 ENDING_LOGINS = ("POST /api/login", "POST /api/logout", "POST /api/register")
 
