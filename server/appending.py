@@ -190,6 +190,7 @@ class Appending:
         checked = time.monotonic()
         while True:
             await asyncio.sleep(PROGRESS_S)
+            await inlet.flush()  # of a slow sender, too, what has come is there
             await self._expecting.progress(transfer, total)
             now = time.monotonic()
             if now - inlet.heard_at > RECEIVE_SILENCE_S:

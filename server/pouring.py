@@ -44,6 +44,7 @@ class Inlet:
         self._most = most
         self._too_large = too_large
         self._block = bytearray()
+        self._turn = asyncio.Lock()
         self._writing: asyncio.Future[None] | None = None
         self.taken = 0
         """Bytes that have come, written or not."""
@@ -68,19 +69,25 @@ class Inlet:
                 self.taken += len(piece)
                 self._block += piece
                 if len(self._block) >= BLOCK_BYTES:
-                    await self._write()
+                    await self.flush()
         finally:
             await asyncio.shield(self._write_rest())
 
-    async def _write(self) -> None:
-        if self._writing is not None:
-            await self._writing
-        block, self._block = self._block, bytearray()
-        self._writing = asyncio.ensure_future(asyncio.to_thread(self._put, block))
+    async def flush(self) -> None:
+        """Begin to write what has come, when what came before is written.
+
+        Raises:
+            NoRoom: That could not be written.
+        """
+        async with self._turn:
+            if self._writing is not None:
+                await self._writing
+            if self._block:
+                block, self._block = self._block, bytearray()
+                self._writing = asyncio.ensure_future(asyncio.to_thread(self._put, block))
 
     async def _write_rest(self) -> None:
-        if self._block:
-            await self._write()
+        await self.flush()
         if self._writing is not None:
             await self._writing
 

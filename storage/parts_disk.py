@@ -53,8 +53,9 @@ class DiskPartWriter:
         with self._turn:
             os.fdatasync(self._descriptor)
             if not self._named:  # the names of a new file and its folder are not yet on the disk
-                fsync_folder(self._path.parent)
-                fsync_folder(self._path.parent.parent)
+                with contextlib.suppress(FileNotFoundError):  # it was deleted
+                    fsync_folder(self._path.parent)
+                    fsync_folder(self._path.parent.parent)
                 self._named = True
 
     def rewind(self, offset: int) -> None:
