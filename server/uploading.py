@@ -141,6 +141,7 @@ class Uploading:
             Gone: It has ended.
             Locked: Its earlier connection does not end.
         """
+        _check_there(transfer)
         if transfer.state == "open" and transfer.kind != "final":
             async with self._appending.writing(transfer) as writer:
                 transfer = await self._still_open(transfer, writer)
