@@ -33,6 +33,7 @@ from server import (
     routes_multipart,
     routes_near,
     routes_openapi,
+    routes_pictures,
     routes_pois,
     routes_standing,
     routes_status,
@@ -45,7 +46,7 @@ from server import (
     tracing,
 )
 from server.admission import Admission
-from server.blob_store import blobs_of, multiparts_of, with_s3
+from server.blob_store import blobs_of, multiparts_of, pictures_of, with_s3
 from server.ending import end
 from server.engine import Engine
 from server.errors import Close
@@ -129,6 +130,7 @@ ROUTES: list[BaseRoute] = [
     *routes_edits.routes,
     *routes_near.routes,
     *routes_uploads.routes,
+    *routes_pictures.routes,
     *routes_tus.routes,
     *routes_imports.routes,
     *routes_import_files.routes,
@@ -203,8 +205,10 @@ async def build(
         multiparts = multiparts_of(blobs, database)
         direct = None
         if multiparts is not None:
-            direct = DirectUploads(engine, multiparts, max_bytes=settings.max_upload_bytes)
+            direct = DirectUploads(engine, multiparts, transfers, max_bytes=settings.max_upload_bytes)
         arrivals = Arrivals(database, blobs)
+        pictures = await asyncio.to_thread(pictures_of, settings, blobs)
+        stack.push_async_callback(pictures.aclose)
         cases = Cases(database)
         rights = Rights(cases, redis)
         sessions = Sessions(redis, idle_s=settings.session_hours * 3600)
@@ -279,6 +283,7 @@ async def build(
             query_graphs=QueryGraphs(redis, shards=settings.shards),
             blobs=blobs,
             arrivals=arrivals,
+            pictures=pictures,
             uploading=Uploading(
                 engine,
                 incoming,

@@ -12,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.assemble_s3 import after, assemble_from_s3, beside, drop_multipart
 from handlers.job import Handlers
+from handlers.page_pictures import DRAW_S, PagePictures
+from handlers.rendering.renderers import RENDERERS
+from handlers.sandbox import Sandbox
 from machines.upload_events import AssembleUpload, DropParts
 from server.services import ServiceHealth
 from server.settings import Settings
@@ -68,6 +71,18 @@ def with_s3(handlers: Handlers, blobs: Blobs, database: AsyncEngine) -> Handlers
         AssembleUpload: beside(handlers.get(AssembleUpload), assemble),
         DropParts: after(handlers.get(DropParts), drop),
     }
+
+
+def pictures_of(settings: Settings, blobs: Blobs) -> PagePictures:
+    """What draws pages, and where it keeps them; its child is started for the first one."""
+    cache = FileCache(settings.data_dir / "cache" / "pictures", pictures_bytes(settings))
+    sandbox = Sandbox(
+        memory_bytes=settings.parse_memory_bytes,
+        time_s=DRAW_S,
+        folder=settings.data_dir / "scratch",
+        readers=RENDERERS,
+    )
+    return PagePictures(blobs, cache, sandbox)
 
 
 def pictures_bytes(settings: Settings) -> int:

@@ -34,6 +34,8 @@ from sqlalchemy import exc as database_errors
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from handlers.job import Temporary
+from handlers.page_pictures import NoPicture
 from machines import errors as chart_errors
 from server.engine import Busy, EngineError, MachineMissing
 from server.webhooks_hosts import TargetRefused
@@ -274,6 +276,8 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     EditedMeanwhile: Answer(409, code="edit.superseded"),
     UnknownVersion: Answer(404, code="edit.unknown"),
     UnknownImport: Answer(404, code=Missing.code),
+    NoPicture: Answer(404, code="picture.none"),
+    Temporary: Answer(503, temporary=True, code="service.unavailable"),
     UnknownWebhook: Answer(404, code=Missing.code),
     UnknownLetter: Answer(404, code=Missing.code),
     TooManyWebhooks: Answer(409, code="webhook.too_many"),

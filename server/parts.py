@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
+from handlers.page_pictures import PagePictures
 from server.admission import Admission
 from server.engine import Engine
 from server.hub import Hub
@@ -82,6 +83,7 @@ class Parts:
     query_graphs: QueryGraphs
     blobs: Blobs
     arrivals: Arrivals
+    pictures: PagePictures
     uploading: Uploading
     imports: Imports
     import_files: ImportFiles

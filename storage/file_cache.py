@@ -76,22 +76,24 @@ class FileCache:
 
         What `write` raises is passed on, and nothing is kept.
         """
-        path = self._path(name)
         with self.turn(name):
-            if there := self.get(name):
-                return there
-            descriptor, making = tempfile.mkstemp(dir=self._making)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            try:
-                with os.fdopen(os.dup(descriptor), "wb") as file:
-                    write(file)
-                    size = file.tell()
-                os.replace(making, path)
-            except BaseException:
-                os.close(descriptor)
-                Path(making).unlink(missing_ok=True)
-                raise
-            self._hold(name, descriptor)
+            return self.get(name) or self.put(name, write)
+
+    def put(self, name: str, write: Callable[[BinaryIO], None]) -> Path:
+        """As `make`, for whoever has the turn; takes the place of a file of that name."""
+        path = self._path(name)
+        descriptor, making = tempfile.mkstemp(dir=self._making)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        try:
+            with os.fdopen(os.dup(descriptor), "wb") as file:
+                write(file)
+                size = file.tell()
+            os.replace(making, path)
+        except BaseException:
+            os.close(descriptor)
+            Path(making).unlink(missing_ok=True)
+            raise
+        self._hold(name, descriptor)
         self._added += size
         if self._added * _SHARE >= self._limit_bytes:
             self._added = 0

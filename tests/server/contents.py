@@ -82,6 +82,7 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         "letter": await dead_letter(live, webhook),
         "name": "upload.dot",
         "picture": "still.png",
+        "page": 1,
     }
     return Contents(ids, machines, "Everything")
 

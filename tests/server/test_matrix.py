@@ -126,6 +126,9 @@ ASKS: dict[str, Ask] = {
         headers=FIRST_BYTES | {"X-HTTP-Method-Override": "PATCH"},
         prepare=_new_transfer,
     ),
+    # A text has no pictures, which is said to those alone who may read it.
+    "GET /api/evidence/{evidence}/pages/{page}.webp": Ask(refused=(404, "picture.none")),
+    "GET /api/evidence/{evidence}/thumbnail": Ask(refused=(404, "picture.none")),
     # There is nothing to unlock, which is said to those alone who might.
     "POST /api/uploads/{machine}/unlock": Ask({"password": "sesame"}, refused=(409, "event.not_allowed")),
     "POST /api/cases/{case}/imports": Ask({"title": "Another folder"}),
