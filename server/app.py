@@ -296,7 +296,6 @@ async def build(
             ),
             imports=Imports(database),
             import_files=ImportFiles(database),
-            direct=direct if multiparts is not None and multiparts.direct else None,
             secrets=Secrets(redis),
             partials=Partials(redis),
             journal=running.journal,

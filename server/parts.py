@@ -87,7 +87,6 @@ class Parts:
     uploading: Uploading
     imports: Imports
     import_files: ImportFiles
-    direct: DirectUploads | None
     secrets: Secrets
     partials: Partials
     journal: CustodyJournal
