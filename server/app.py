@@ -80,6 +80,7 @@ from server.webhooks import deliverer_of
 from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
 from server.ws import websocket_endpoint
+from storage.archive import resting_in
 from storage.arrivals import Arrivals
 from storage.cases import Cases
 from storage.census import Census
@@ -196,7 +197,7 @@ async def build(
         stack.push_async_callback(database.dispose)
         era = await settle_era(redis, database, shards=settings.shards)
         store = RedisMachineStore(redis, shards=settings.shards, era=era)
-        engine = Engine(store, shards=settings.shards)
+        engine = Engine(store, shards=settings.shards, resting=resting_in(database))
         hub = await stack.enter_async_context(Hub(store))
         blobs = await asyncio.to_thread(blobs_of, settings)
         await asyncio.to_thread(blobs.clear_abandoned)

@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_hex
 from typing import Any, ClassVar, NamedTuple
 
@@ -40,6 +40,10 @@ from storage.machine_store import (
 _TRIES = 20
 _KNOWN_TOPICS = 10_000
 """Machines whose topic is remembered."""
+
+
+Resting = Callable[[str], Awaitable[Snapshot | None]]
+"""Finds the last snapshot of a machine that is not in the store; None where it is not at rest."""
 
 
 class EngineError(Exception):
@@ -114,10 +118,19 @@ class Engine:
     Args:
         shards: As the store's.
         clock: Unix time in seconds, stamped on every event.
+        resting: Finds the last snapshot of a machine that has left the store to rest.
     """
 
-    def __init__(self, store: MachineStore, *, shards: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: MachineStore,
+        *,
+        shards: int,
+        clock: Callable[[], float] = time.time,
+        resting: Resting | None = None,
+    ) -> None:
         self.store = store
+        self._resting = resting
         self._shards = shards
         self._clock = clock
         self._turns = Turns()
@@ -125,8 +138,15 @@ class Engine:
         self._topics: dict[str, str] = {}
 
     async def load(self, machine: str) -> Snapshot | None:
-        """The latest snapshot; None when there is no such machine."""
-        return await self.store.load(machine) if self._may_be(machine) else None
+        """The latest snapshot, also of a machine that rests; None when there is no such machine."""
+        if not self._may_be(machine):
+            return None
+        there = await self.store.load(machine)
+        if there is None and self._resting is not None:
+            # It may have woken since it was looked for, so the store has the last word.
+            rested = await self._resting(machine)
+            there = None if rested is None else await self.store.load(machine) or rested
+        return there
 
     async def topic_of(self, machine: str) -> str | None:
         """The topic on which a machine was spawned, which it keeps; None when there is no such machine.
@@ -237,8 +257,11 @@ class Engine:
                 for tried in range(_TRIES):
                     if tried > 1:
                         await asyncio.sleep(random.uniform(0, min(0.2, 0.002 * 2**tried)))
-                    if before is None and not read:
-                        before, read = await self.store.load(machine), True
+                    if before is None:
+                        before = (None if read else await self.store.load(machine)) or await self._wake(
+                            machine
+                        )
+                        read = True
                     incoming = Incoming(event, data, source, self._clock(), actor, role)
                     try:
                         done = self._step(machine, before, incoming, if_revision)
@@ -261,6 +284,19 @@ class Engine:
         finally:
             self._turns.leave(machine)
         raise Busy(machine)
+
+    async def _wake(self, machine: str) -> Snapshot | None:
+        """Bring a machine back that has left to rest; None where there is no such machine."""
+        find = self._resting
+        for _ in range(_TRIES if find is not None else 0):
+            rested = None if find is None else await find(machine)
+            if rested is None:
+                return None
+            await self.store.wake(rested)
+            # Not there: it had been woken by another and gone to rest as something newer.
+            if (there := await self.store.load(machine)) is not None:
+                return there
+        return None
 
     async def _commit(
         self, done: Step, *, event_id: str, actor: str, timer: DueTimer | None = None

@@ -28,6 +28,7 @@ from server.import_feeding import Feeder
 from server.journalist import Journalist
 from server.positions import Positions
 from server.queues import JobQueues
+from server.resting import Resting
 from server.results import Results
 from server.services import Services
 from server.settings import Settings
@@ -158,6 +159,7 @@ async def runtime(
         keep("timers", Timers(engine, records).run),
         keep("sweeper", sweeper.run),
         keep("imports", feeder.run),
+        keep("resting", Resting(engine.store, database, holder=name).run),
         keep("positions", Positions(engine, queues, holder=name).run),
         *(keep(part, run) for part, run in (beside or {}).items()),
     ]

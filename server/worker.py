@@ -46,6 +46,7 @@ from server.room import PAUSE_S, has_room
 from server.runner import Runner
 from server.services import WORKER_CONNECTIONS, Services, ServicesError, attached_services
 from server.settings import Settings, SettingsError, load_settings
+from storage.archive import resting_in
 from storage.database import create_engine
 from storage.machine_store import MachineStore, OutboxItem
 from storage.machine_store_redis import RedisMachineStore
@@ -342,7 +343,7 @@ async def _open(
     database = create_engine(services.database_url, pool_size=WORKER_CONNECTIONS)
     stack.push_async_callback(database.dispose)
     store = RedisMachineStore(redis, shards=settings.shards, era="unsettled")
-    engine = Engine(store, shards=settings.shards)
+    engine = Engine(store, shards=settings.shards, resting=resting_in(database))
     setup = WorkerSetup(settings, services, queue, store, engine, redis, database)
     handlers = await stack.enter_async_context(bindings(setup))
     records = RuntimeRecords(redis)

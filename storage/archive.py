@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import case, collate, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from machines.phases import busy_since
 from machines.snapshot import Snapshot
@@ -73,6 +73,34 @@ async def archived(connection: AsyncConnection, machine: str) -> Snapshot | None
     table: Any = ArchivedMachine
     found = await connection.scalar(select(table.snapshot).where(table.id == machine, table.terminated))
     return None if found is None else Snapshot.from_json(found)
+
+
+async def at_rest(connection: AsyncConnection, machine: str) -> Snapshot | None:
+    """The last snapshot of a machine that can still change but waits for nothing; None where none is kept.
+
+    If Redis has no such machine it has left to rest; one that awaits something was lost.
+    """
+    table: Any = ArchivedMachine
+    found = await connection.scalar(select(table.snapshot).where(table.id == machine, ~table.terminated))
+    snapshot = None if found is None else Snapshot.from_json(found)
+    return None if snapshot is None or snapshot.awaiting or snapshot.timers else snapshot
+
+
+def resting_in(database: AsyncEngine) -> Callable[[str], Awaitable[Snapshot | None]]:
+    """`at_rest`, each time on a connection of its own."""
+
+    async def find(machine: str) -> Snapshot | None:
+        async with database.connect() as connection:
+            return await at_rest(connection, machine)
+
+    return find
+
+
+async def archived_revisions(connection: AsyncConnection, machines: Sequence[str]) -> dict[str, int]:
+    """Those of the machines that are kept, with the revision of their snapshot."""
+    table: Any = ArchivedMachine
+    rows = await connection.execute(select(table.id, table.revision).where(table.id.in_(machines)))
+    return {str(machine): int(revision) for machine, revision in rows}
 
 
 async def finished_archived(connection: AsyncConnection, machines: Sequence[str]) -> list[str]:

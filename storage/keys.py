@@ -38,6 +38,7 @@ class ShardKeys:
         machine: What the keys of machines begin with; each is a string, see `storage.packing_redis`.
         events: What the hashes of event ids begin with: digest → `offset revision configuration`,
             and `d`, the day that it holds.
+        resting: What the strings begin with that tell at which revision a machine left to rest.
     """
 
     configurations: str
@@ -53,6 +54,7 @@ class ShardKeys:
     journal: str
     machine: str
     events: str
+    resting: str
     prefix: str
 
     def events_of(self, machine: str) -> tuple[str, str]:
@@ -103,6 +105,7 @@ def shard_keys(shard: int) -> ShardKeys:
         journal=f"{prefix}:journal",
         machine=f"{prefix}:machine:",
         events=f"{prefix}:events:",
+        resting=f"{prefix}:resting:",
         prefix=prefix,
     )
 

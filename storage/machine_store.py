@@ -305,3 +305,19 @@ class MachineStore(Protocol):
 
     async def drop_topic(self, topic: str) -> None:
         """Forget a topic on which no machine is left."""
+
+    async def rest(self, machine: str, revision: int) -> bool:
+        """Let a machine at this revision leave that can still change, but awaits nothing and has no timers.
+
+        An entry with `gone` tells every subscriber. False where it is not so: it has moved meanwhile.
+        The caller keeps its snapshot, from which `wake` brings it back.
+        """
+
+    async def wake(self, snapshot: Snapshot) -> bool:
+        """Have a machine that rested again as it left; False where it is there, or left as another.
+
+        An entry `woken`, of the same revision and with the whole context, tells every subscriber.
+        """
+
+    async def live_in(self, topic: str) -> list[str]:
+        """The ids of a topic's machines that can still change, sorted, without those that rest."""

@@ -36,13 +36,14 @@ from storage.packing_redis import (
     timer_in,
     timer_member,
 )
+from storage.resting_redis import LOG_ENTRIES, RedisResting
 
 FINISHED_IN_TOPIC = 500
 REMEMBERED_S = 86_400
 """How long event ids are remembered at least; at most twice as long."""
 
 
-class RedisMachineStore(RedisLeaving):
+class RedisMachineStore(RedisLeaving, RedisResting):
     """`MachineStore` on a Redis of version 6.2 or newer, or a cluster of them.
 
     Args:
@@ -55,12 +56,6 @@ class RedisMachineStore(RedisLeaving):
     def __init__(self, redis: Redis, *, shards: int, era: str) -> None:
         super().__init__(redis, shards=shards)
         self._era = era
-
-    async def load(self, machine: str) -> Snapshot | None:
-        """See `MachineStore.load`."""
-        key = shard_keys(shard_of_machine(machine)).machine + machine
-        found = await self._call(key, "GET", key)
-        return None if found is None else machine_in(found)
 
     async def outcome_of(self, machine: str, event_id: str) -> Committed | None:
         """See `MachineStore.outcome_of`."""
