@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from machines.errors import StepError
+from machines.import_files import UNSENT
 from server.bodies import Body
 from server.engine import Engine
 from server.errors import Denied, Invalid, TooLarge
@@ -92,21 +93,25 @@ class Batches:
         refused: dict[int, str] = {}
         group: list[tuple[FileRow, bytes]] = []
         held = 0
-        for sent in header.files:
-            file = known[sent.file]
-            content = await reader.take(sent.bytes)
-            if file.state not in ("waiting", "sending"):
-                continue
-            if sent.sha256 and hashlib.sha256(content).hexdigest() != sent.sha256:
-                refused[file.id] = "the bytes that arrived are not those that were announced; send it again"
-                continue
-            group.append((file, content))
-            held += len(content)
-            if held >= _GROUP_BYTES or len(group) >= _GROUP_FILES:
-                await self._note(row, group, actor, may)
-                group, held = [], 0
-        await reader.expect_end()
-        await self._note(row, group, actor, may)
+        try:
+            for sent in header.files:
+                file = known[sent.file]
+                content = await reader.take(sent.bytes)
+                if file.state not in UNSENT:
+                    continue
+                if sent.sha256 and hashlib.sha256(content).hexdigest() != sent.sha256:
+                    refused[file.id] = (
+                        "the bytes that arrived are not those that were announced; send it again"
+                    )
+                    continue
+                group.append((file, content))
+                held += len(content)
+                if held >= _GROUP_BYTES or len(group) >= _GROUP_FILES:
+                    whole, group, held = group, [], 0
+                    await self._note(row, whole, actor, may)
+            await reader.expect_end()
+        finally:  # what has come whole is here, also when the rest does not come
+            await self._note(row, group, actor, may)
         now = await self._files.some(row.id, numbers)
         return [now[number] for number in numbers], refused
 

@@ -72,7 +72,7 @@ class ImportFiles:
                 select(IMPORTS.c.id).where(IMPORTS.c.id == imported.id).with_for_update()
             )
             there = await self._there(connection, imported.case_id, {e.sha256 for e in listed if e.sha256})
-            given = [(key, each, standing_of(each, there, most_bytes)) for key, each in sorted(keys.items())]
+            given = [(key, each, standing_of(each, there, most_bytes)) for key, each in keys.items()]
             await connection.execute(
                 _LIST,
                 {
