@@ -14,7 +14,6 @@ from server.engine import Engine
 from server.hub import Hub
 from server.inspect_journal import Journals
 from server.inspect_search import Inspector
-from server.multipart import DirectUploads
 from server.passwords import Passwords
 from server.presence import Presence
 from server.reporter import Reporter

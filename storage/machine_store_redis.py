@@ -36,7 +36,7 @@ from storage.packing_redis import (
     timer_in,
     timer_member,
 )
-from storage.resting_redis import LOG_ENTRIES, RedisResting
+from storage.resting_redis import RedisResting
 
 FINISHED_IN_TOPIC = 500
 REMEMBERED_S = 86_400

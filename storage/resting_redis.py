@@ -8,11 +8,11 @@ from typing import Any
 from machines.snapshot import Snapshot
 from machines.step import Step
 from storage.keys import shard_keys, topic_keys
+from storage.leaving_redis import LOG_ENTRIES
 from storage.machine_store import shard_of, shard_of_machine
 from storage.outbox_redis import RedisOutbox
 from storage.packing_redis import machine_in, packed_entry, packed_machine
 
-LOG_ENTRIES = 10_000
 _LEFT_S = 3600
 """How long it is remembered at which revision a machine left: longer than anybody takes to wake one."""
 
