@@ -6,12 +6,15 @@ export class Problem extends Error {
   readonly status: number;
   readonly code: string;
   readonly temporary: boolean;
+  /** What stands there now, where the request was about something earlier. */
+  readonly current: unknown;
 
-  constructor(status: number, code: string, sentence: string, temporary: boolean) {
+  constructor(status: number, code: string, sentence: string, temporary: boolean, current?: unknown) {
     super(sentence);
     this.status = status;
     this.code = code;
     this.temporary = temporary;
+    this.current = current;
   }
 }
 
@@ -76,8 +79,8 @@ async function ask<T>(method: Method, path: string, body?: unknown): Promise<Ans
 /** The error that a response's body describes. */
 export function problemOf(status: number, text: string): Problem {
   try {
-    const { code, detail, title, temporary } = JSON.parse(text) as Record<string, unknown>;
-    return new Problem(status, String(code ?? ""), String(detail ?? title), temporary === true);
+    const { code, detail, title, temporary, current } = JSON.parse(text) as Record<string, unknown>;
+    return new Problem(status, String(code ?? ""), String(detail ?? title), temporary === true, current);
   } catch {
     return new Problem(status, "http", `The server answered with status ${status}.`, status >= 500);
   }

@@ -20,6 +20,11 @@ export const QUERY_STAGES: readonly (readonly [string, string])[] = [
   ["answering", "Answer"],
 ];
 
+export const POI_STAGES: readonly (readonly [string, string])[] = [
+  ["sizing", "Count"],
+  ["searching", "Search"],
+];
+
 export const STATUS_WORDS: Record<WorkStatus, string> = {
   queued: "queued",
   running: "running",

@@ -11,6 +11,7 @@ export type {
   Passing,
   PathStep,
   Place,
+  PoiSearchContext,
   ServerMessage,
   UploadContext,
   Work,
@@ -75,6 +76,8 @@ export interface Poi {
   name: string;
   aliases: string[];
   note: string;
+  /** Id of the machine that looks for the person, "" for none. */
+  machine: string;
 }
 
 export interface CaseDetails extends CaseSummary {
@@ -96,6 +99,10 @@ export interface EvidenceSummary {
   parent: number;
   tags: string[];
   summary: { text: string; start: number; end: number; page: number }[];
+  /** Version of each part that a person wrote. */
+  edited: Partial<Record<EditedPart, number>>;
+  /** How many near copies there are. */
+  near: number;
   meta: Record<string, unknown>;
   pages: number;
   created_at: string | number;
@@ -104,6 +111,38 @@ export interface EvidenceSummary {
 export interface Evidence extends EvidenceSummary {
   text: string;
   page_spans: [number, number][];
+}
+
+export type EditedPart = "title" | "summary" | "tags";
+
+/** One version of a part of evidence; version 0 is what the newest run found. */
+export interface Edit {
+  part: EditedPart;
+  version: number;
+  value: string | string[] | EvidenceSummary["summary"];
+  by: { id: string; name: string };
+  /** The version whose value was taken again. */
+  restored: number | null;
+  at: string;
+}
+
+/** Other evidence that is nearly the same; `score` and `contained` go from 0 to 1. */
+export interface NearCopy {
+  evidence: number;
+  title: string;
+  filename: string;
+  media_type: string;
+  kind: "text" | "picture";
+  score: number;
+  contained: number;
+  exact: boolean;
+}
+
+export interface NearPair {
+  a: number;
+  b: number;
+  kind: NearCopy["kind"];
+  score: number;
 }
 
 export interface Chunk {
