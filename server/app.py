@@ -284,6 +284,7 @@ async def build(
             query_graphs=QueryGraphs(redis, shards=settings.shards),
             blobs=blobs,
             arrivals=arrivals,
+            direct=direct if multiparts is not None and multiparts.direct else None,
             pictures=pictures,
             uploading=Uploading(
                 engine,

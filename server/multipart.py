@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from typing_extensions import TypedDict
 
 from machines.snapshot import Snapshot
+from machines.topics import case_of
 from server.ending import pass_on_cancellation
 from server.engine import Engine
 from server.errors import Clash, Missing, TooLarge
 from storage.parts_s3 import PREFIX, AnotherFile, Multipart, Multiparts, NotWhole
 from storage.s3_place import KeyMissing
+from storage.transfers import KEEP_S, Transfer, Transfers
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +57,12 @@ class PartPage(TypedDict):
 class DirectUploads:
     """Uploads of clients that reach the store themselves."""
 
-    def __init__(self, engine: Engine, multiparts: Multiparts, *, max_bytes: int) -> None:
+    def __init__(
+        self, engine: Engine, multiparts: Multiparts, transfers: Transfers, *, max_bytes: int
+    ) -> None:
         self._engine = engine
         self._multiparts = multiparts
+        self._transfers = transfers
         self._max_bytes = max_bytes
 
     async def wanted(self, upload: Snapshot, size: int, actor: str) -> PartPage:
@@ -64,12 +70,14 @@ class DirectUploads:
 
         Raises:
             TooLarge: The file is larger than accepted.
+            OverQuota: It does not fit into what its person or its case may hold.
             Clash: The upload does not wait for content, or began with another size.
         """
         if size > self._max_bytes:
             reason = f"the file is larger than {self._max_bytes} bytes, the most that is accepted"
             raise TooLarge(reason, code="upload.too_large")
         states = await self._waiting(upload)
+        await self._count(upload, size, actor)
         multipart, whole = await self._begun(upload, size)
         spans = multipart.spans()
         received = sum(end - start for number, start, end in spans if number in whole)
@@ -120,6 +128,7 @@ class DirectUploads:
         """
         await self._waiting(upload)
         await self._multiparts.drop(upload.id)
+        await self._transfers.drop(_counted(upload))
 
     async def run(self) -> None:
         """Sweep every hour until cancelled.
@@ -141,6 +150,24 @@ class DirectUploads:
         if swept:
             logger.info("Abandoned uploads were ended.", extra={"action": "multipart.sweep", "swept": swept})
         return swept
+
+    async def _count(self, upload: Snapshot, size: int, actor: str) -> None:
+        """Note once that it takes so much of what its person and its case may hold."""
+        until = datetime.now(UTC) + timedelta(seconds=KEEP_S)
+        new = Transfer(
+            id=_counted(upload),
+            case_id=case_of(upload.topic),
+            user_id=actor,
+            topic=upload.topic,
+            machine=upload.id,
+            kind="whole",
+            expires_at=until,
+            length=size,
+            state="taken",  # so that nobody goes on with it here
+        )
+        there = await self._transfers.add(new)
+        if there.state == "gone" or there.length != size:
+            await self._transfers.add(new, anew=True)
 
     async def _begun(self, upload: Snapshot, size: int) -> tuple[Multipart, set[int]]:
         try:
@@ -165,6 +192,10 @@ class DirectUploads:
 
     async def _tell(self, upload: Snapshot, event: str, data: dict[str, Any], actor: str) -> None:
         await self._engine.send(upload.id, event, data, source="handler", actor=actor)
+
+
+def _counted(upload: Snapshot) -> str:
+    return f"s3-{upload.id}"
 
 
 def _needs_parts(upload: Snapshot | None) -> bool:

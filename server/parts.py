@@ -14,6 +14,7 @@ from server.engine import Engine
 from server.hub import Hub
 from server.inspect_journal import Journals
 from server.inspect_search import Inspector
+from server.multipart import DirectUploads
 from server.passwords import Passwords
 from server.presence import Presence
 from server.reporter import Reporter
@@ -82,6 +83,7 @@ class Parts:
     query_graphs: QueryGraphs
     blobs: Blobs
     arrivals: Arrivals
+    direct: DirectUploads | None
     pictures: PagePictures
     uploading: Uploading
     imports: Imports
