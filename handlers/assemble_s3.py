@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from handlers.job import Handler, Job, Permanent
 from machines.event import Event
+from machines.snapshot import Snapshot
 from machines.topics import case_of
 from machines.upload_events import Assembled, AssembleUpload, DropParts, Mismatched
 from storage.arrivals import Arrivals, Arriving
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from storage.blobs_s3 import S3Blobs
 
 LOOK_EVERY_S = 0.5
+
+Load = Callable[[str], Awaitable[Snapshot | None]]
 
 
 class _Ended(Exception):
@@ -89,6 +93,8 @@ def after(first: Handler | None, then: Handler) -> Handler:
     return each
 
 
-async def drop_multipart(effect: DropParts, job: Job, *, multiparts: Multiparts) -> None:
-    """Forget what an upload's client has sent to the store; nothing if that was nothing."""
-    await multiparts.drop(effect.upload)
+async def drop_multipart(effect: DropParts, job: Job, *, multiparts: Multiparts, load: Load) -> None:
+    """Forget what an upload's client has sent to the store, unless the rest is expected (again)."""
+    upload = await load(effect.upload)
+    if upload is None or not {"receiving", "paused"} & set(upload.configuration):
+        await multiparts.drop(effect.upload)

@@ -240,6 +240,7 @@ async def build(
                     ),
                     blobs,
                     database,
+                    engine,
                 ),
                 beside={"parts": PartsSweeper(engine, transfers, incoming, holder=name).run}
                 | ({"webhooks": deliverer.run} if settings.webhook_hosts else {})

@@ -174,6 +174,6 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 read_topic=setup.store.read_topic,
             ),
         }
-        yield with_s3(handlers, blobs, database)
+        yield with_s3(handlers, blobs, database, setup.engine)
     finally:
         await sandbox.aclose()

@@ -16,6 +16,7 @@ from handlers.page_pictures import DRAW_S, PagePictures
 from handlers.rendering.renderers import RENDERERS
 from handlers.sandbox import Sandbox
 from machines.upload_events import AssembleUpload, DropParts
+from server.engine import Engine
 from server.services import ServiceHealth
 from server.settings import Settings
 from storage.arrivals import Arrivals
@@ -56,7 +57,7 @@ def multiparts_of(blobs: Blobs, database: AsyncEngine) -> Multiparts | None:
     return Multiparts(blobs.bucket, database)
 
 
-def with_s3(handlers: Handlers, blobs: Blobs, database: AsyncEngine) -> Handlers:
+def with_s3(handlers: Handlers, blobs: Blobs, database: AsyncEngine, engine: Engine) -> Handlers:
     """Handlers that also take what clients have sent straight to the store; the same where there is none."""
     multiparts = multiparts_of(blobs, database)
     if multiparts is None:
@@ -66,7 +67,7 @@ def with_s3(handlers: Handlers, blobs: Blobs, database: AsyncEngine) -> Handlers
     assert isinstance(blobs, S3Blobs)
     arrivals = Arrivals(database, blobs)
     assemble = partial(assemble_from_s3, multiparts=multiparts, blobs=blobs, arrivals=arrivals)
-    drop = partial(drop_multipart, multiparts=multiparts)
+    drop = partial(drop_multipart, multiparts=multiparts, load=engine.load)
     return handlers | {
         AssembleUpload: beside(handlers.get(AssembleUpload), assemble),
         DropParts: after(handlers.get(DropParts), drop),
