@@ -186,7 +186,7 @@ async def small_case(
             for known in names
             if (place := chunk.text.find(known)) >= 0 and (place := place + chunk.start) >= 0
         ]
-        await Entities(database).replace(case, row.id, mentions)
+        await Entities(database).replace(case, row.id, mentions, pois=await Pois(database).of_case(case))
     near = await PgVectors(database).neighbours(case, list(chunks.values()), 3, 0.5)
     await Similarities(database).put(case, near)
     return SmallCase(case, database, encoder, QueryGraphs(redis, shards=SHARDS), chunks, ids)

@@ -44,7 +44,7 @@ async def add(
         for i, (chunk, names) in enumerate(zip(chunks, mentioned, strict=True))
         for j, who in enumerate(names)
     ]
-    await Entities(engine).replace(case, row.id, mentions)
+    await Entities(engine).replace(case, row.id, mentions, pois=await Pois(engine).of_case(case))
     return chunks
 
 
