@@ -28,6 +28,17 @@ _SHOWN = ("Subject", "From", "To", "Cc", "Bcc", "Date")
 _BODY_TYPES = ("text/plain", "text/html")
 
 
+class AsWritten(email.policy.Compat32):
+    """Headers as they stand there, bytes beyond ASCII as lone surrogates.
+
+    The old policy never fails on a malformed header, where the new one parses each on access; but asked for
+    a header with such bytes, it gives a text that has lost them.
+    """
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        return value
+
+
 class _Reading:
     """What has been found so far in one mail."""
 
@@ -104,8 +115,7 @@ def parse(content: bytes, outlet: Outlet) -> Parsed:
     """The same of a mail at hand."""
     reading = _Reading(outlet)
     try:
-        # The old policy never fails on a malformed header; the new one parses each on access.
-        message = email.message_from_bytes(content.lstrip(b"\r\n\xef\xbb\xbf"), policy=email.policy.compat32)
+        message = email.message_from_bytes(content.lstrip(b"\r\n\xef\xbb\xbf"), policy=AsWritten())
         reading.read(message)
     except RecursionError as error:
         raise Unreadable("the mail is nested too deeply to be read") from error
@@ -177,13 +187,8 @@ def _filename(part: Message[str, str], kind: str, count: int) -> str:
 
 def header(message: Message[str, str], name: str) -> str:
     """A header's whole value in one line, encoded words read; "" if there is none."""
-    values = [_decoded(value) for value in _raw(message, name)]
+    values = [_decoded(value) for value in message.get_all(name, [])]
     return re.sub(r"\s+", " ", clean(", ".join(values))).strip()[:20_000]
-
-
-def _raw(message: Message[str, str], name: str) -> list[str]:
-    """A header's values as they stand there; asked for by name, bytes beyond ASCII would be lost."""
-    return [str(value) for key, value in message.raw_items() if key.lower() == name.lower()]
 
 
 def _decoded(value: str) -> str:
@@ -209,7 +214,7 @@ def _decoded(value: str) -> str:
 
 def _addresses(message: Message[str, str], name: str) -> list[dict[str, str]]:
     # Encoded words are read after the split: a comma inside one separates nothing.
-    found = getaddresses([value[:50_000] for value in _raw(message, name)])
+    found = getaddresses([value[:50_000] for value in message.get_all(name, [])])
     named = ((clean(_decoded(n)).strip("'\" "), clean(_decoded(a))) for n, a in found[:MAX_ADDRESSES])
     return [{"name": n, "address": a} for n, a in named if n or a]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-import email.policy
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -50,7 +49,7 @@ def read(source: Source, outlet: Outlet) -> Parsed:
 
 def subject(head: bytes) -> str:
     """A part of a file name that tells what a mail is about."""
-    message = email.message_from_bytes(head, policy=email.policy.compat32)
+    message = email.message_from_bytes(head, policy=mail.AsWritten())
     said = harmless(mail.header(message, "subject").replace("/", " ").replace("\\", " "))
     return said[:100].strip() or "no subject"
 

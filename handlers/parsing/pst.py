@@ -10,6 +10,7 @@ from typing import Any
 import pypff
 
 from handlers.parsing import mapi
+from handlers.parsing.lzfu import unpack
 from handlers.parsing.parsed import Outlet, Parsed, Source, Unreadable
 from handlers.parsing.unpacking import Unpacking, harmless
 
@@ -18,6 +19,7 @@ _BROKEN = (OSError, ValueError, TypeError, AttributeError, struct.error)
 """What the library raises where a part is damaged; the parts beside it may be whole."""
 _FOLDERS = 50_000
 _STRINGS = (mapi.STRING, mapi.STRING8)
+_BODIES = ((mapi.BODY, "plain_text_body"), (mapi.HTML, "html_body"), (mapi.RTF, "rtf_body"))
 _WANTED = frozenset(
     {
         0x001A, 0x0042, 0x0065, 0x0C1A, 0x0C1F, 0x5D01, 0x5D02, mapi.SUBJECT, mapi.SUBMITTED, mapi.DELIVERED,
@@ -100,7 +102,7 @@ def _item(message: Any, depth: int) -> mapi.Item:
     if isinstance(about := properties.get(mapi.SUBJECT), str) and about[:1] == "\x01":
         properties[mapi.SUBJECT] = about[2:]  # two characters tell how long its “Re:” is
     page = next((v for n in mapi.CODE_PAGES if isinstance(v := properties.get(n), int)), 1252)
-    for number, name in ((mapi.BODY, "plain_text_body"), (mapi.HTML, "html_body"), (mapi.RTF, "rtf_body")):
+    for number, name in _BODIES:
         content = _part(message, name)
         if content:
             properties[number] = _plain(content, page) if number == mapi.BODY else content
@@ -133,16 +135,18 @@ def _blocks(attachment: Any) -> Iterator[bytes]:
 
 
 def _properties(item: Any) -> mapi.Properties:
-    return _entries(item.get_record_set(0)) if _number(item.get_number_of_record_sets) else {}
+    # Items of a class that the library does not know have no bodies but as properties.
+    wanted = _WANTED if hasattr(item, "get_plain_text_body") else _WANTED | dict(_BODIES).keys()
+    return _entries(item.get_record_set(0), wanted) if _number(item.get_number_of_record_sets) else {}
 
 
-def _entries(record_set: Any) -> mapi.Properties:
+def _entries(record_set: Any, wanted: frozenset[int] = _WANTED) -> mapi.Properties:
     found: mapi.Properties = {}
     for index in range(_number(record_set.get_number_of_entries)):
         try:
             entry = record_set.get_entry(index)
             number, kind = entry.get_entry_type(), entry.get_value_type()
-            if number not in _WANTED:
+            if number not in wanted:
                 continue
             if kind in _STRINGS:
                 found[number] = entry.get_data_as_string() or ""
@@ -152,6 +156,9 @@ def _entries(record_set: Any) -> mapi.Properties:
                 when = mapi.moment(struct.unpack("<Q", entry.get_data())[0])
                 if when is not None:
                     found[number] = when
+            elif kind == mapi.BINARY:
+                content = entry.get_data() or b""
+                found[number] = unpack(content) if number == mapi.RTF else content
         except _BROKEN:
             continue  # one property; a mail is worth having without it
     return found

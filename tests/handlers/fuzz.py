@@ -30,6 +30,7 @@ from handlers.parsing.readers import READERS
 from handlers.reading import Room
 from handlers.sandbox import Sandbox
 from tests.handlers import files
+from tests.handlers.pst_file import pst
 
 REAL = 30
 LARGEST = 100_000
@@ -95,6 +96,7 @@ def seeds(documents: Path | None) -> dict[str, bytes]:
         "a.eml": mail.as_bytes(),
         "a.mbox": 2 * (b"From a@example.org Tue Jun  4 10:00:00 2019\n" + mail.as_bytes() + b"\n\n"),
         "a.msg": files.ole_of(files.msg(subject="S", body="B", attachments={"a": b"x" * 5000, "b": inner})),
+        "a.pst": pst({"Inbox": [{0x001A: "IPM.Note", 0x37: "S", 0x1000: "Words."}], "Sent": []}),
         "winmail.dat": files.tnef(body="Words.", attachments={"a.txt": b"words"}),
         "a.svg": b"<svg><title>A</title><text>words</text></svg>",
         "a.html": b"<!doctype html><html><body><p>words<table><tr><td>1</table>",
@@ -147,7 +149,7 @@ def damaged(content: bytes, other: bytes, chance: random.Random) -> bytes:
 async def fuzz(seconds: float, seed: int, documents: Path | None) -> Found:
     """Damage files and read them for so long."""
     kept, chance, found, parent = seeds(documents), random.Random(seed), Found(), psutil.Process()
-    names, began, warm = sorted(kept), time.monotonic(), 0
+    names, began, warm, before = sorted(kept), time.monotonic(), 0, len(parent.children())
     with tempfile.TemporaryDirectory(prefix="casewire-fuzz-") as folder:
         scratch = Path(folder, "scratch")
         sandbox = Sandbox(
@@ -169,7 +171,7 @@ async def fuzz(seconds: float, seed: int, documents: Path | None) -> Found:
                 warm = parent.memory_info().rss
         found.grown_bytes = parent.memory_info().rss - warm if warm else 0
         await sandbox.aclose()
-        found.left_behind = len(list(scratch.iterdir())) + len(parent.children())
+        found.left_behind = len(list(scratch.iterdir())) + len(parent.children()) - before
     return found
 
 

@@ -11,6 +11,8 @@ from handlers.parsing import lzfu, mail, mapi, mbox, msg, pst, svg, tnef
 from handlers.parsing.parsed import Parsed, Unreadable
 from tests.handlers import files
 from tests.handlers.outlet import Kept, read_with
+from tests.handlers.pst_file import Values
+from tests.handlers.pst_file import pst as pst_of
 
 
 def read_msg(content: bytes) -> tuple[Parsed, Kept]:
@@ -142,6 +144,48 @@ def test_a_line_within_a_mail_separates_nothing() -> None:
 def test_a_mail_archive_that_is_none_is_unreadable() -> None:
     with pytest.raises(Unreadable, match="damaged or incomplete"):
         read_with(pst.read, b"!BDN" + bytes(600), "application/vnd.ms-outlook-pst")
+
+
+def archive() -> bytes:
+    first: Values = {
+        0x001A: "IPM.Note",
+        mapi.SUBJECT: "Grüße",
+        mapi.BODY: "Where is the red folder?",
+        mapi.MESSAGE_ID: "<1@example.org>",
+        0x0C1A: "Ann Orr",
+        0x5D01: "ann.orr@example.org",
+        mapi.SUBMITTED: 131_803_128_000_000_000,
+    }
+    answer: Values = {0x001A: "IPM.Note", mapi.SUBJECT: "Re/Grüße", mapi.IN_REPLY_TO: "<1@example.org>"}
+    unusual: Values = {0x001A: "Odd.Class", mapi.SUBJECT: "Odd", mapi.BODY: "Odd words."}
+    return pst_of({"Inbox": [first, answer], "a/../b": [unusual], "Empty": []})
+
+
+def test_each_message_of_a_mail_archive_comes_out_with_its_folder() -> None:
+    parsed, kept = read_with(pst.read, archive(), "application/vnd.ms-outlook-pst")
+    names = [name for name, _ in kept.attached]
+    assert names == ["Inbox/0001 Grüße.eml", "Inbox/0002 Re Grüße.eml", "a .. b/0001 Odd.eml"]
+    assert parsed.meta == {"entries": 3, "folders": ["Inbox (2)", "a .. b (1)"]}
+    assert kept.told[-1] == (3, 3, "messages")
+    first, answer, unusual = (
+        read_with(mail.read, content, "message/rfc822")[0] for _, content in kept.attached
+    )
+    assert first.title == "Grüße"
+    assert first.text.endswith("Where is the red folder?")
+    assert first.meta["from"] == [{"name": "Ann Orr", "address": "ann.orr@example.org"}]
+    assert first.meta["date"] == "2018-09-01T22:00:00+00:00"
+    assert answer.meta["thread"]["in_reply_to"] == first.meta["thread"]["id"]
+    assert unusual.text.endswith("Odd words.")
+    assert read_with(pst.read, archive(), "application/vnd.ms-outlook-pst")[1].attached == kept.attached
+
+
+def test_a_large_mail_archive_is_read_to_the_end_and_its_rest_is_counted() -> None:
+    many = [{0x001A: "IPM.Note", mapi.SUBJECT: f"Number {i}"} for i in range(60)]
+    content = pst_of({"Inbox": many, "Sent": many})
+    parsed, kept = read_with(pst.read, content, "application/vnd.ms-outlook-pst")
+    assert len(kept.attached) == parsed.meta["entries"] == 120
+    parsed, kept = read_with(pst.read, content, "application/vnd.ms-outlook-pst", files=70)
+    assert (len(kept.attached), parsed.meta["entries"], parsed.meta["left_out"]) == (70, 120, 50)
 
 
 def test_an_svg_picture_is_read_for_its_words_alone() -> None:

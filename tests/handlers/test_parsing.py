@@ -169,6 +169,16 @@ def test_headers_in_any_encoding_are_read() -> None:
     assert parsed.text.endswith("naïve")
 
 
+def test_a_file_name_beyond_ascii_is_read_as_it_stands() -> None:
+    raw = (
+        b"From: a@example.org\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n"
+        b"Content-Type: application/pdf\n"
+        b'Content-Disposition: attachment; filename="pl\xc3\xa4n.pdf"\n\nPDF\n--x--\n'
+    )
+    _, kept = read_with(mail.read, raw, "message/rfc822")
+    assert [name for name, _ in kept.attached] == ["plän.pdf"]
+
+
 def test_too_many_attachments_are_counted_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     message = files.mail()
     for i in range(mail.MAX_ATTACHMENTS + 3):
