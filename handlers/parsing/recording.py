@@ -67,11 +67,8 @@ def read(source: Source, outlet: Outlet) -> Parsed:
         if not seen and not heard:
             raise Unreadable("nothing in the recording can be played: it is empty, damaged or encrypted")
         said: list[str] = []
-        if seen:
-            try:
-                stills.send_stills(container, length_s, outlet)
-            except _DAMAGE:
-                said.append("the picture is damaged and was shown in part")
+        if seen and not stills.send_stills(container, length_s, outlet):
+            said.append("the video is damaged; its stills end before it does")
     lines = [f"{name.capitalize()}: {value}" for name, value in told.items()]
     if heard:
         words, sentence = _words(source, length_s, outlet)

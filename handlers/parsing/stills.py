@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
@@ -40,23 +42,31 @@ class Still(NamedTuple):
     change: float
 
 
-def send_stills(container: InputContainer, length_s: float, outlet: Outlet) -> None:
+def send_stills(container: InputContainer, length_s: float, outlet: Outlet) -> bool:
     """Send at most `MOST` pictures of the first video stream, in order of time.
 
     They are called `still-00.01.23.400.jpg` by their moment, and are JPEGs at most `WIDTH` pixels wide.
+
+    Returns:
+        Whether the video could be followed to its end; if not, what came before that is sent.
     """
     found: list[Still] = []
-    for still in _changes(container, length_s):
-        found.append(still)
-        if len(found) > MOST:
-            # The first tells how it begins; of the others the one that is least new goes.
-            found.remove(min(found[1:], key=lambda one: one.change))
+    whole = True
+    try:
+        for still in _changes(container, length_s):
+            found.append(still)
+            if len(found) > MOST:
+                # The first tells how it begins; of the others the one that is least new goes.
+                found.remove(min(found[1:], key=lambda one: one.change))
+    except (av.FFmpegError, ValueError, ArithmeticError):
+        whole = False
     for still in found:
         seconds, thousandths = divmod(int(1000 * still.moment_s), 1000)
         name = f"still-{seconds // 3600:02}.{seconds // 60 % 60:02}.{seconds % 60:02}.{thousandths:03}"
         content = io.BytesIO()
         still.picture.save(content, "JPEG", quality=_QUALITY)
         outlet.derive(f"{name}.jpg", "image/jpeg", content.getvalue())
+    return whole
 
 
 def is_cover(stream: Any) -> bool:
@@ -98,10 +108,17 @@ def _frame(container: InputContainer, moment_s: float, *, exact: bool) -> Any:
     stream = next(s for s in container.streams.video if not is_cover(s))
     container.seek(int(1_000_000 * moment_s))
     frame = None
-    for count, frame in enumerate(container.decode(stream)):
+    for count, frame in enumerate(_decoded(container, stream)):
         if not exact or count >= FORWARD or (frame.time or 0.0) >= moment_s:
             break
     return frame
+
+
+def _decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
+    """The pictures from here on, less those that are damaged."""
+    for packet in container.demux(stream):
+        with suppress(av.error.InvalidDataError):
+            yield from packet.decode()
 
 
 def _picture(frame: Any) -> Image.Image:
