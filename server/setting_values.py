@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from server.webhooks_hosts import patterns
@@ -71,3 +72,19 @@ def webhook_hosts(value: str) -> str:
     # Checked here, since what it allows is decided by whoever runs the instance.
     patterns(value)
     return value
+
+
+def tessdata(value: Path) -> Path:
+    """Of a folder with data of Tesseract."""
+    folder = value.expanduser().absolute()
+    if not any(folder.glob("*.traineddata")):
+        raise ValueError
+    return folder
+
+
+def whisper(value: Path) -> Path:
+    """Of a folder with a model of faster-whisper."""
+    folder = value.expanduser().absolute()
+    if not (folder / "model.bin").is_file():
+        raise ValueError
+    return folder

@@ -237,6 +237,27 @@ class Settings(BaseSettings):
         _whole(0),
         ge=0,
     )
+    tessdata: Annotated[Path, AfterValidator(values.tessdata)] | None = _setting(
+        "CASEWIRE_TESSDATA",
+        None,
+        "Folder of Tesseract's data (`eng.traineddata` …) for recognising text in pictures. Unset: where "
+        "Linux distributions put it.",
+        "the path of a folder that holds .traineddata files",
+    )
+    ocr_languages: str = _setting(
+        "CASEWIRE_OCR_LANGUAGES",
+        "eng",
+        "Languages of the text in pictures, by Tesseract's codes joined by +, such as `eng+deu`.",
+        "codes such as eng, deu or chi_sim, joined by +",
+        pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$",
+    )
+    whisper: Annotated[Path, AfterValidator(values.whisper)] | None = _setting(
+        "CASEWIRE_WHISPER",
+        None,
+        "Folder of a faster-whisper model (`model.bin` …) for transcripts; needs the extra `transcribe`. "
+        "Unset: there are none.",
+        "the path of a folder that holds model.bin",
+    )
     session_hours: float = _setting(
         "CASEWIRE_SESSION_HOURS",
         72.0,
@@ -343,6 +364,15 @@ class Settings(BaseSettings):
                 "folder unset S3_PUBLIC_ENDPOINT, S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY and S3_SECRET_KEY."
             )
         return self
+
+    @property
+    def reader_tools(self) -> dict[str, str]:
+        """What the readers of files are told; paths are absolute."""
+        return {
+            "tessdata": str(self.tessdata or ""),
+            "ocr_languages": self.ocr_languages,
+            "whisper_model": str(self.whisper or ""),
+        }
 
     @property
     def data_dir(self) -> Path:

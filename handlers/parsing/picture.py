@@ -45,6 +45,8 @@ _FORMATS = {
     "image/heic": ("HEIF",),
     "image/heif": ("HEIF",),
     "image/avif": ("AVIF",),
+    "image/jp2": ("JPEG2000",),
+    "image/vnd.adobe.photoshop": ("PSD",),
 }
 """What Pillow may try for a media type: the fewer of its readers meet hostile bytes, the better."""
 

@@ -32,12 +32,13 @@ _FORMATS = {
     "audio/mpeg": "mp3",
     "audio/ogg": "ogg",
     "audio/wav": "wav",
-    "audio/x-ms-wma": "asf",
-    "video/mp2t": "mpegts",
+    "video/3gpp": "mov",
     "video/mp4": "mov",
     "video/mpeg": "mpeg",
-    "video/webm": "matroska",
+    "video/quicktime": "mov",
     "video/x-flv": "flv",
+    "video/x-matroska": "matroska",
+    "video/x-ms-asf": "asf",
     "video/x-msvideo": "avi",
 }
 """The one reader of FFmpeg that each media type is given to. Left to guess, it would also take playlists,
@@ -104,7 +105,7 @@ def _opened(source: Source) -> Iterator[InputContainer]:
     with container:
         for stream in container.streams:
             if stream.codec_context is not None:
-                # Threads are refused to the process that reads files.
+                # Workers read several files at a time; each has its own core.
                 stream.codec_context.thread_count = 1
         yield container
 

@@ -141,7 +141,9 @@ def test_a_transcript_has_time_codes_across_its_windows(
     assert sum(float(line.split()[1]) for line in said) == pytest.approx(5.0, abs=0.1)
 
 
-@pytest.mark.parametrize("media_type", ["video/mp4", "audio/mpeg", "video/webm", "audio/wav", "audio/ogg"])
+@pytest.mark.parametrize(
+    "media_type", ["video/mp4", "audio/mpeg", "video/x-matroska", "audio/wav", "audio/ogg"]
+)
 @pytest.mark.parametrize(
     "content", [b"", b"\x00" * 5000, b"RIFF\x24\x00\x00\x00WAVEfmt ", b"#EXTM3U\nfile:///etc/passwd\n"]
 )
@@ -170,10 +172,10 @@ def test_a_time_code_is_hours_minutes_seconds(moment: float, said: str) -> None:
 
 TYPES = {
     "mp3": "audio/mpeg",
-    "wma": "audio/x-ms-wma",
+    "wma": "video/x-ms-asf",
     "mp4": "video/mp4",
     "m4a": "audio/mp4",
-    "webm": "video/webm",
+    "webm": "video/x-matroska",
 }
 
 
