@@ -169,7 +169,7 @@ class Text:
             case "hidden-text" | "hidden-paragraph":
                 return f"{_HIDDEN}{attribute(element, 'string-value') or self.inline(element)}{_SHOWN}"
             case "frame" | "custom-shape" | "rect" | "g" | "line":
-                self._pending.extend(self._shape(element))
+                self._pending += self._aside(self._shape(element))
                 return ""
             case "ruby-text" | "bookmark" | "":
                 return ""
@@ -193,11 +193,19 @@ class Text:
         pending, self._pending = self._pending, []
         yield from pending
 
+    def _aside(self, blocks: Iterator[Block]) -> list[Block]:
+        """Blocks of their own: what is pending around them stays so."""
+        held, self._pending = self._pending, []
+        found = [*blocks, *self._drain()]
+        self._pending = held
+        return found
+
     def _note(self, element: Element) -> str:
         self._notes += 1
         number = self._notes
         body = child(element, "note-body")
-        said = "\n".join(block.text for part in (() if body is None else body) for block in self.blocks(part))
+        parts = () if body is None else body
+        said = "\n".join(block.text for block in self._aside(b for part in parts for b in self.blocks(part)))
         block = Block("note", f"[{number}] {said}")
         (self.endnotes if attribute(element, "note-class") == "endnote" else self._pending).append(block)
         return f"[{number}]"
@@ -231,9 +239,7 @@ class Text:
             cells: list[list[Block]] = []
             for cell in row:
                 if local(cell) == "table-cell":
-                    held, self._pending = self._pending, []
-                    cells.append([block for part in cell for block in self.blocks(part)])
-                    self._pending = held + self._pending
+                    cells.append(self._aside(block for part in cell for block in self.blocks(part)))
             notes = [block for cell in cells for block in cell if block.kind == "note"]
             cells = [[block for block in cell if block.kind != "note"] for cell in cells]
             texts = [" ".join(block.text for block in cell) for cell in cells]

@@ -328,3 +328,14 @@ def test_an_open_document_tells_macros_pictures_and_what_lies_outside() -> None:
     assert parsed.meta["macros"] is True
     assert parsed.meta["external"] == ["image http://tracker.example/p.png"]
     assert [name for name, _ in kept.attached] == ["1.png"]
+
+
+def test_boxes_notes_and_pictures_within_each_other_come_to_an_end() -> None:
+    picture = "<draw:frame><draw:image/><svg:desc>A seal</svg:desc></draw:frame>"
+    inner = f"<text:p>Label{picture}</text:p><text:p>more</text:p>"
+    box = f"<draw:frame><draw:text-box>{inner}</draw:text-box></draw:frame>"
+    note = f"<text:note><text:note-body><text:p>Small{picture}</text:p></text:note-body></text:note>"
+    body = f'<text:p xmlns:svg="v">One{box}{note}{box}</text:p><text:p>Two</text:p>'
+    parsed, _ = read_with(odf.read, files.odf("text", body), "")
+    label = "Label\n\n[picture: A seal]\n\nmore"
+    assert parsed.text == f"One[1]\n\n{label}\n\n[1] Small\n[picture: A seal]\n\n{label}\n\nTwo"
