@@ -44,9 +44,11 @@ class Page(BaseModel):
 
 
 class Wanted(Page):
-    """A page of evidence, perhaps only of that whose title, filename or tags hold `words`."""
+    """A page of evidence: perhaps only of that whose title, filename or tags hold `words`, or of what was
+    found in the evidence `parent`."""
 
     words: Annotated[str, Field(max_length=200)] = ""
+    parent: Annotated[int, Field(ge=0, le=BIGGEST)] = 0
 
 
 class Noticed(Body):
@@ -116,7 +118,9 @@ async def list_evidence(request: Request) -> Response:
     await require_role(request, f"case:{case}", "viewer", "case")
     page = query(request, Wanted)
     parts = parts_of(request)
-    rows = await parts.evidence.of_case(case, after=page.after, limit=page.limit, words=page.words.strip())
+    rows = await parts.evidence.of_case(
+        case, after=page.after, limit=page.limit, words=page.words.strip(), parent=page.parent
+    )
     near = await parts.near.counts([row.id for row in rows])
     return Json([describe(row, near.get(row.id, 0)) for row in rows])
 

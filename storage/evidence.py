@@ -186,11 +186,19 @@ class EvidenceStore:
         return text
 
     async def of_case(
-        self, case: str, *, after: int = 0, limit: int = 100, words: str = "", hidden: bool = False
+        self,
+        case: str,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        words: str = "",
+        parent: int = 0,
+        hidden: bool = False,
     ) -> list[EvidenceRow]:
         """The evidence of a case in the order of ids, those above `after`; or what waits to be deleted.
 
-        With `words`, only that whose title, filename or tags hold them, in whatever case.
+        With `words`, only that whose title, filename or tags hold them, in whatever case; with `parent`,
+        only what was found in that evidence.
         """
         seen = EVIDENCE.c.hidden_at.is_not(None) if hidden else EVIDENCE.c.hidden_at.is_(None)
         query = (
@@ -199,6 +207,8 @@ class EvidenceStore:
             .order_by(EVIDENCE.c.id)
             .limit(limit)
         )
+        if parent:
+            query = query.where(EVIDENCE.c.parent_id == parent)
         if words:
             tag = func.jsonb_array_elements_text(EVIDENCE.c.tags).table_valued("value").alias("tag")
             tagged = select(literal(1)).select_from(tag).where(tag.c.value.icontains(words, autoescape=True))

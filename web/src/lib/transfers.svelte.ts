@@ -2,6 +2,7 @@
 
 import { SvelteMap } from "svelte/reactivity";
 import { api, credentials, problemOf, Problem, sentenceOf } from "./http";
+import { sendDirect } from "./direct";
 import { newId } from "./wire";
 
 export interface Transfer {
@@ -10,6 +11,8 @@ export interface Transfer {
   file: File;
   /** The upload machine; empty until the server has made it. */
   machine: string;
+  /** Whether the bytes go straight to the store. */
+  direct: boolean;
   sent: number;
   status: "waiting" | "sending" | "failed";
   reason: string;
@@ -21,12 +24,12 @@ const TRIES = 4;
 class Transfers {
   /** By key: everything that is not wholly sent. */
   readonly all = new SvelteMap<string, Transfer>();
-  readonly #requests = new Map<string, XMLHttpRequest>();
+  readonly #requests = new Map<string, { abort(): void }>();
 
   add(caseId: string, files: Iterable<File>): void {
     for (const file of files) {
       const key = newId();
-      this.all.set(key, { key, caseId, file, machine: "", sent: 0, status: "waiting", reason: "" });
+      this.all.set(key, { key, caseId, file, machine: "", direct: false, sent: 0, status: "waiting", reason: "" });
     }
     this.#next();
   }
@@ -34,7 +37,7 @@ class Transfers {
   /** Send the bytes of a machine that waits for them. */
   resume(caseId: string, machine: string, file: File): void {
     const key = newId();
-    this.all.set(key, { key, caseId, file, machine, sent: 0, status: "waiting", reason: "" });
+    this.all.set(key, { key, caseId, file, machine, direct: true, sent: 0, status: "waiting", reason: "" });
     this.#next();
   }
 
@@ -73,10 +76,9 @@ class Transfers {
   async #run(key: string): Promise<void> {
     try {
       const { caseId, file, machine } = this.all.get(key)!;
-      const target = machine || (await this.#announce(caseId, file));
-      this.#change(key, { machine: target });
+      if (!machine) this.#change(key, await this.#announce(caseId, file));
       for (let attempt = 1; this.all.has(key); attempt += 1) {
-        const problem = await this.#put(key, target, file);
+        const problem = await this.#send(key);
         if (!problem) break;
         if (!problem.temporary || attempt === TRIES) throw problem;
         await new Promise((resolve) => setTimeout(resolve, 1000 * 2 ** attempt));
@@ -89,10 +91,27 @@ class Transfers {
     this.#next();
   }
 
-  async #announce(caseId: string, file: File): Promise<string> {
+  /** One attempt, the way the server wants it, and what was wrong with it. */
+  async #send(key: string): Promise<Problem | undefined> {
+    const { direct, machine, file } = this.all.get(key)!;
+    if (!direct || !file.size) return this.#put(key, machine, file);
+    const controller = new AbortController();
+    this.#requests.set(key, controller);
+    try {
+      await sendDirect(machine, file, controller.signal, (sent) => this.#change(key, { sent }));
+      return undefined;
+    } catch (error) {
+      if (controller.signal.aborted) return undefined;
+      if (!(error instanceof Problem)) throw error;
+      if (error.status !== 404) return error;
+      this.#change(key, { direct: false }); // a server without such a store: a file taken up again goes there
+      return this.#put(key, machine, file);
+    }
+  }
+
+  async #announce(caseId: string, file: File): Promise<{ machine: string; direct: boolean }> {
     const path = `/api/cases/${encodeURIComponent(caseId)}/uploads`;
-    const reply = await api<{ machine: string }>("POST", path, { filename: file.name, bytes: file.size });
-    return reply.machine;
+    return api<{ machine: string; direct: boolean }>("POST", path, { filename: file.name, bytes: file.size });
   }
 
   /** One attempt, and what was wrong with it. */

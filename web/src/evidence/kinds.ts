@@ -1,0 +1,39 @@
+/** Which viewer shows a kind of file, and by which icon and words it is known. */
+
+import type { IconName } from "../components/Icon.svelte";
+
+export type Viewer = "pdf" | "picture" | "recording" | "table" | "text";
+
+/** Pictures that every browser shows; others are drawn by the server. */
+const SHOWN = new Set(["image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/webp"]);
+/** Pictures that the server draws. */
+const DRAWN = new Set([...SHOWN, "image/heic", "image/heif", "image/tiff"]);
+
+const TABLES = /spreadsheet|ms-excel|^text\/(csv|tab-separated-values)$/;
+
+export function viewerOf(mediaType: string): Viewer {
+  if (mediaType === "application/pdf") return "pdf";
+  if (DRAWN.has(mediaType)) return "picture";
+  if (/^(audio|video)\//.test(mediaType)) return "recording";
+  return TABLES.test(mediaType) ? "table" : "text";
+}
+
+export function isShownByBrowsers(mediaType: string): boolean {
+  return SHOWN.has(mediaType);
+}
+
+/** Whether the server has a small picture of such a file. */
+export function hasThumbnail(mediaType: string, meta: Record<string, unknown> | undefined): boolean {
+  const stills = meta?.["derived"];
+  return mediaType === "application/pdf" || DRAWN.has(mediaType) || (Array.isArray(stills) && stills.length > 0);
+}
+
+export function iconOf(mediaType: string): IconName {
+  if (/^message\/|outlook|mbox|pst$/.test(mediaType)) return "mail";
+  if (mediaType.startsWith("image/")) return "picture";
+  if (mediaType.startsWith("audio/")) return "sound";
+  if (mediaType.startsWith("video/")) return "film";
+  if (TABLES.test(mediaType)) return "table";
+  if (/zip|tar|7z|rar|compressed|bzip|gzip|xz$/.test(mediaType)) return "archive";
+  return "file";
+}
