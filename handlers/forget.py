@@ -129,7 +129,8 @@ async def _not_yet_evidence(departure: Departure, stores: Stores) -> set[str]:
         snapshot = await stores.machines.load(upload)
         if snapshot is not None and snapshot.context["parent"] == departure.evidence:
             found.add(upload)
-    return {upload for upload in found if upload != departure.upload}
+    found.discard(departure.upload)
+    return found - await stores.departures.moved(departure, sorted(found))
 
 
 async def _redact(departure: Departure, labels: Collection[str], job: Job, stores: Stores) -> None:

@@ -58,6 +58,9 @@ _MOVE = text(
     "WHERE id = :child AND parent_id = :evidence"
 )
 
+_MOVED = text(
+    "SELECT upload FROM evidence WHERE upload = ANY(:uploads) AND parent_id IS DISTINCT FROM :evidence"
+)
 _LABELS = text(
     """
     SELECT title FROM evidence WHERE id = :evidence
@@ -218,6 +221,12 @@ class Departures:
                 moved = {"child": row.id, "parent": elsewhere.parent, "filename": elsewhere.filename}
                 await connection.execute(_MOVE, asked | moved)
         return going
+
+    async def moved(self, departure: Departure, uploads: Sequence[str]) -> set[str]:
+        """Those of the uploads whose evidence is found elsewhere, and stays."""
+        asked = {"uploads": list(uploads), "evidence": departure.evidence}
+        async with self._database.connect() as connection:
+            return set((await connection.execute(_MOVED, asked)).scalars())
 
     async def labels(self, departure: Departure) -> set[str]:
         """What is named by the evidence alone: its title, and entities that go with it."""
