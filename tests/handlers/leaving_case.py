@@ -359,9 +359,12 @@ class Leaving:
         return {path.name for path in files if any(word.encode() in path.read_bytes() for word in words)}
 
 
-async def leaving_case(database: AsyncEngine, redis: Redis, folder: Path) -> Leaving:
+async def leaving_case(
+    database: AsyncEngine, redis: Redis, folder: Path, *, names: Sequence[str] = tuple(DOCUMENTS)
+) -> Leaving:
     """The case with a machine for it and for each file, a member, and what was found in what."""
-    case = await small_case(database, redis, Hashed(), documents=DOCUMENTS, entities=ENTITIES)
+    documents = {name: DOCUMENTS[name] for name in names}
+    case = await small_case(database, redis, Hashed(), documents=documents, entities=ENTITIES)
     made = Leaving(case, redis, DiskBlobs(folder / "blobs"), CustodyHeads(folder / "custody"))
     await add_user(database, "ann")
     async with database.begin() as connection:
@@ -369,7 +372,7 @@ async def leaving_case(database: AsyncEngine, redis: Redis, folder: Path) -> Lea
     machine = await made.engine.spawn("case", TOPIC, {"title": "The quarry"}, actor="ann")
     async with database.begin() as connection:
         await connection.execute(text("UPDATE cases SET machine = :m"), {"m": machine.machine})
-    for name in DOCUMENTS:
+    for name in names:
         parent = case.evidence[INSIDE[name]] if name in INSIDE else 0
         await made.upload(name, parent=parent)
     return made
