@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handlers.assemble import assemble_upload, drop_parts
 from handlers.job import Cancelled, Permanent, Temporary
 from machines.upload_events import Assembled, AssembleUpload, DropParts, Mismatched
+from storage.arrivals import Arrivals
 from storage.blobs_disk import DiskBlobs
 from storage.database import create_engine
 from storage.parts import NoRoom
@@ -33,6 +34,7 @@ class Yard:
         self.transfers = Transfers(engine, Quotas())
         self.parts = DiskParts(folder / "parts")
         self.blobs = DiskBlobs(folder / "blobs")
+        self.arrivals = Arrivals(engine, self.blobs)
 
     async def joined(self, *contents: bytes, expected: str = "") -> AssembleUpload:
         """An upload of these parts that waits to be put together."""
@@ -47,7 +49,12 @@ class Yard:
 
     async def assemble(self, effect: AssembleUpload, job: QuietJob | None = None) -> Assembled | Mismatched:
         return await assemble_upload(
-            effect, job or QuietJob(), transfers=self.transfers, parts=self.parts, blobs=self.blobs
+            effect,
+            job or QuietJob(),
+            transfers=self.transfers,
+            parts=self.parts,
+            blobs=self.blobs,
+            arrivals=self.arrivals,
         )
 
 

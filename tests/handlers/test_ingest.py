@@ -135,7 +135,7 @@ async def test_a_picture_is_extracted_without_chunks_and_says_why(place: Place, 
     found = await place.extract(one)
     assert isinstance(found, Extracted)
     assert (found.chunks, found.pages) == (0, 1)
-    assert "OCR" in (await place.evidence.get(one)).meta["notice"]
+    assert "no text" in (await place.evidence.get(one)).meta["notice"]
 
 
 async def test_a_damaged_file_fails_for_good_with_a_reason(place: Place) -> None:
