@@ -49,12 +49,13 @@ async def evidence_case(live: Live, ann: Person) -> dict[str, int]:
     await add(
         "pdf", "inspection.pdf", "application/pdf", _pdf(), text=page, pages=[(0, 28), (30, len(page))],
         meta={
-            "pages": 2, "author": "Ada Example", "producer": "A scanner", "created": "2024-05-03T09:12:00+00:00",
+            "pages": 2, "author": "Ada Example", "producer": "A scanner",
+            "created": "2024-05-03T09:12:00+00:00",
             "ocr": {"pages": [2], "confidence": {"2": 0.71}, "language": "eng"},
             "redactions": [{"page": 1, "box": [72, 150, 300, 166], "text": SECRET}],
             "annotations": [
-                {"page": 1, "kind": "highlight", "author": "Bo", "text": "Ask her why.", "at": "2024-05-04T10:00:00",
-                 "marked": "The bearings of pier 4"}
+                {"page": 1, "kind": "highlight", "author": "Bo", "text": "Ask her why.",
+                 "at": "2024-05-04T10:00:00", "marked": "The bearings of pier 4"}
             ],
             "notice": "text is hidden on page 1 but can still be read in the file (1 place)",
         },
@@ -91,7 +92,10 @@ async def evidence_case(live: Live, ann: Person) -> dict[str, int]:
     await add(
         "table", "fees.xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", b"PK fees",
         text=text, pages=spans,
-        meta={"sheets": ["Fees (8 rows)", "Notes (1 row)"], "places": ["Fees!A1:C7", "Fees!A8:C8", "Notes!A1:A1"]},
+        meta={
+            "sheets": ["Fees (8 rows)", "Notes (1 row)"],
+            "places": ["Fees!A1:C7", "Fees!A8:C8", "Notes!A1:A1"],
+        },
     )  # fmt: skip
     await add("mail", "Files.eml", "message/rfc822", b"From: ada", text="See the attached files.")
     await add("letter", "letter.txt", "text/plain", b"Dear Bo", text="Dear Bo", parent=ids["mail"])
