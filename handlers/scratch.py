@@ -18,7 +18,7 @@ _PREFIX = "reader-"
 _YOUNG_S = 60.0
 """So old must a folder be to be taken for abandoned: a new one is not locked at once."""
 
-FILES = 10_000
+FILES = 2_000
 """Most temporary files at a time."""
 
 
