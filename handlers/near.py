@@ -28,11 +28,12 @@ CANDIDATES = 2000
 """Texts of a common band that are looked at by their signatures."""
 LINKED = 100
 """Links that one search makes, the most alike ones; a crowd of copies stays connected."""
-COMPARED_RUNS = 2_000_000
+COMPARED_RUNS = 500_000
 """Runs of other texts that one search reads; what is beyond is linked by its signature."""
 
-PICTURE_BITS = 10
-"""Bits of 64 in which two pictures may differ."""
+PICTURE_BITS = 6
+"""Bits of 64 in which two pictures may differ: smaller, paler and more compressed copies stay within 6,
+photographs of different things are 24 and more apart, but scanned pages of different texts only 8."""
 LEAST_SET = 8
 """A picture whose hash has fewer bits set, or unset, is blank: it looks like every blank page."""
 

@@ -13,10 +13,10 @@ from machines.poi_search import FoundPlace, Searched, SearchPoi, Sized, SizePoiS
 from storage.poi_mentions import Passage, PersonPlace, PoiMentions, Stretch
 from storage.pois import PoiRow, Pois
 
-PASSAGES_PER_S = 20_000
-"""Passages that one core searches in a second, for the estimate that is told."""
-ASK_FROM = 100_000
-"""Passages from which somebody is asked first: below, an answer takes about five seconds."""
+PASSAGES_PER_S = 50_000
+"""Passages that a worker searches in a second, for the estimate that is told (`tests/bench/bench_pois.py`)."""
+ASK_FROM = 250_000
+"""Passages from which somebody is asked first: up to there it takes about five seconds."""
 
 STRETCH = 1000
 """Passages that are searched at once; nobody else stores mentions of the case meanwhile."""
