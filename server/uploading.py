@@ -98,6 +98,10 @@ class Uploading:
             StepError: No machine can be spawned for it.
         """
         details, kind = asked.details, asked.concat.kind
+        if kind == "final":
+            earlier = await self.transfers.joined(asked.concat.pieces)
+            if earlier is not None and earlier.case_id == asked.case and earlier.state != "open":
+                return earlier  # the answer was lost, and its machine waits for nothing any more
         topic, machine = details.topic or f"case:{asked.case}", details.machine
         if machine:
             topic = (await self._expecting.of_case(machine, asked.case)).topic

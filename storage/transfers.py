@@ -158,6 +158,13 @@ class Transfers:
             )
         return made
 
+    async def joined(self, pieces: Sequence[str]) -> Transfer | None:
+        """The one that has joined these pieces in this order, if there is one."""
+        async with self._database.connect() as connection:
+            first = await _find(connection, pieces[0])
+            found = await _find(connection, first.whole) if first is not None and first.whole else None
+        return found if found is not None and found.pieces == list(pieces) else None
+
     async def get(self, transfer: str) -> Transfer:
         """One transfer.
 

@@ -356,7 +356,7 @@ class Sending(RuleBasedStateMachine):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "examples", [pytest.param(12, id="few"), pytest.param(150, id="many", marks=pytest.mark.slow)]
+    "examples", [pytest.param(6, id="few"), pytest.param(150, id="many", marks=pytest.mark.slow)]
 )
 async def test_whatever_a_client_does_the_bytes_are_the_same_at_the_end(live: Live, examples: int) -> None:
     loop = asyncio.get_running_loop()

@@ -29,8 +29,13 @@ export const credentials: Credentials = { csrf: "", onExpired: () => undefined }
 
 type Method = "GET" | "POST" | "PUT" | "DELETE";
 
-export async function api<T>(method: Method, path: string, body?: unknown): Promise<T> {
-  return (await ask<T>(method, path, body)).value;
+export async function api<T>(
+  method: Method,
+  path: string,
+  body?: unknown,
+  more: Record<string, string> = {},
+): Promise<T> {
+  return (await ask<T>(method, path, body, more)).value;
 }
 
 /** Every row of a list that comes by page: each page's `Link` leads to the next one. */
@@ -54,8 +59,13 @@ interface Answer<T> {
   link: string;
 }
 
-async function ask<T>(method: Method, path: string, body?: unknown): Promise<Answer<T>> {
-  const headers: Record<string, string> = { Accept: "application/json", traceparent: newTrace() };
+async function ask<T>(
+  method: Method,
+  path: string,
+  body?: unknown,
+  more: Record<string, string> = {},
+): Promise<Answer<T>> {
+  const headers: Record<string, string> = { Accept: "application/json", traceparent: newTrace(), ...more };
   if (method !== "GET") headers["X-CSRF-Token"] = credentials.csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;

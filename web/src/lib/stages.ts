@@ -3,6 +3,7 @@
 import type { Work, WorkStatus } from "./types";
 
 export const UPLOAD_STAGES: readonly (readonly [string, string])[] = [
+  ["assembling", "Put together"],
   ["verifying", "Verify"],
   ["extracting", "Read"],
   ["embedding", "Embed"],

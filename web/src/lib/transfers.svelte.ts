@@ -1,8 +1,15 @@
-/** Files on their way from this browser: a few at a time, with progress, sent again when cut off. */
+/**
+ * Files on their way from this browser, by the tus protocol: a few connections at a time, paused and
+ * resumed, also after a reload when the same file is chosen again.
+ */
 
+import type { DetailedError, PreviousUpload } from "tus-js-client";
 import { SvelteMap } from "svelte/reactivity";
+import { topics } from "./connection.svelte";
 import { api, credentials, problemOf, Problem, sentenceOf } from "./http";
 import { sendDirect } from "./direct";
+import { seen, type Seen } from "./speed";
+import { inState } from "./topics.svelte";
 import { newId } from "./wire";
 
 export interface Transfer {
@@ -11,33 +18,48 @@ export interface Transfer {
   file: File;
   /** The upload machine; empty until the server has made it. */
   machine: string;
-  /** Whether the bytes go straight to the store. */
-  direct: boolean;
   sent: number;
-  status: "waiting" | "sending" | "failed";
+  /** What was sent when, by which its speed is told. */
+  samples: Seen[];
+  status: "waiting" | "sending" | "paused" | "failed";
   reason: string;
 }
 
-const AT_ONCE = 3;
-const TRIES = 4;
+/** A browser opens six connections to a server; two are left to everything else on the page. */
+const CONNECTIONS = 4;
+const BIG_BYTES = 256 * 2 ** 20;
+/** Of a big file, sent side by side: one connection alone rarely fills a long line. */
+const PARTS = 3;
+/** So much goes with the creation: until its answer one does not know where to go on. */
+const AT_ONCE_BYTES = 4 * 2 ** 20;
+/** Resets whenever something has got through. */
+const PAUSES_MS = [0, 1000, 2000, 4000, 8000, 15_000, 30_000, 30_000];
+const ENDED = [404, 410];
+
+/** What can be stopped: a tus upload, or one straight to the store. */
+interface Sending {
+  abort(): unknown;
+}
+
+/** `direct`: its bytes go straight to the store behind the server. */
+interface Announced {
+  machine: string;
+  direct: boolean;
+}
 
 class Transfers {
   /** By key: everything that is not wholly sent. */
   readonly all = new SvelteMap<string, Transfer>();
-  readonly #requests = new Map<string, { abort(): void }>();
+  readonly #uploads = new Map<string, Sending>();
 
   add(caseId: string, files: Iterable<File>): void {
-    for (const file of files) {
-      const key = newId();
-      this.all.set(key, { key, caseId, file, machine: "", direct: false, sent: 0, status: "waiting", reason: "" });
-    }
+    for (const file of files) this.#put(caseId, "", file);
     this.#next();
   }
 
-  /** Send the bytes of a machine that waits for them. */
+  /** Send the bytes of a machine that waits for them: the rest, if this browser has sent the beginning. */
   resume(caseId: string, machine: string, file: File): void {
-    const key = newId();
-    this.all.set(key, { key, caseId, file, machine, direct: true, sent: 0, status: "waiting", reason: "" });
+    this.#put(caseId, machine, file);
     this.#next();
   }
 
@@ -46,17 +68,35 @@ class Transfers {
     return undefined;
   }
 
-  /** Stop sending and forget the file; its machine is cancelled by its own event. */
-  drop(key: string): void {
-    this.all.delete(key);
-    this.#requests.get(key)?.abort();
-    this.#requests.delete(key);
+  /** Stop sending for now; what was sent stays on the server for a day. */
+  pause(key: string): void {
+    if (!this.all.has(key)) return;
+    this.#change(key, { status: "paused", reason: "", samples: [] });
+    this.#stop(key);
     this.#next();
   }
 
-  retry(key: string): void {
-    this.#change(key, { status: "waiting", reason: "", sent: 0 });
+  /** Stop sending and forget the file; its machine is cancelled by its own event. */
+  drop(key: string): void {
+    this.all.delete(key);
+    this.#stop(key);
     this.#next();
+  }
+
+  /** Go on with what was paused or has failed. */
+  retry(key: string): void {
+    this.#change(key, { status: "waiting", reason: "" });
+    this.#next();
+  }
+
+  #put(caseId: string, machine: string, file: File): void {
+    const key = newId();
+    this.all.set(key, { key, caseId, file, machine, sent: 0, samples: [], status: "waiting", reason: "" });
+  }
+
+  #stop(key: string): void {
+    void this.#uploads.get(key)?.abort();
+    this.#uploads.delete(key);
   }
 
   #change(key: string, fields: Partial<Transfer>): void {
@@ -66,72 +106,131 @@ class Transfers {
 
   #next(): void {
     const all = [...this.all.values()];
-    const free = AT_ONCE - all.filter((transfer) => transfer.status === "sending").length;
-    for (const transfer of all.filter(({ status }) => status === "waiting").slice(0, Math.max(0, free))) {
-      this.#change(transfer.key, { status: "sending" });
-      void this.#run(transfer.key);
+    let free = CONNECTIONS;
+    for (const { status, file } of all) if (status === "sending") free -= connections(file);
+    for (const { key, status, file } of all) {
+      if (status !== "waiting") continue;
+      // In their order: a big file is not passed by small ones for ever.
+      if (connections(file) > free) return;
+      free -= connections(file);
+      this.#change(key, { status: "sending" });
+      void this.#run(key);
     }
   }
 
   async #run(key: string): Promise<void> {
+    const { caseId, file, machine } = this.all.get(key)!;
     try {
-      const { caseId, file, machine } = this.all.get(key)!;
-      if (!machine) this.#change(key, await this.#announce(caseId, file));
-      for (let attempt = 1; this.all.has(key); attempt += 1) {
-        const problem = await this.#send(key);
-        if (!problem) break;
-        if (!problem.temporary || attempt === TRIES) throw problem;
-        await new Promise((resolve) => setTimeout(resolve, 1000 * 2 ** attempt));
-      }
-      this.all.delete(key);
+      const { Upload, defaultOptions } = await import("tus-js-client");
+      const fingerprint = ["casewire", caseId, pathOf(file), file.size, file.lastModified].join(" ");
+      const known = await defaultOptions.urlStorage.findUploadsByFingerprint(fingerprint);
+      const previous = known.findLast((one) => (machine ? one.metadata.machine === machine : isAwaited(one)));
+      const awaited = machine || previous?.metadata.machine;
+      const announced = awaited ? { machine: awaited, direct: !previous } : await announce(caseId, file, key);
+      const target = announced.machine;
+      this.#change(key, { machine: target });
+      if (this.all.get(key)?.status !== "sending") return; // paused or dropped meanwhile
+      // Of a file taken up again the server says, by refusing, that files go through it.
+      if (announced.direct && file.size && (await this.#direct(key, target, file))) return;
+      const upload = new Upload(file, {
+        endpoint: `${location.origin}/api/cases/${encodeURIComponent(caseId)}/tus`,
+        fingerprint: () => Promise.resolve(fingerprint),
+        metadata: { filename: pathOf(file), filetype: file.type, machine: target },
+        metadataForPartialUploads: { machine: target },
+        parallelUploads: connections(file),
+        uploadDataDuringCreation: file.size <= AT_ONCE_BYTES,
+        removeFingerprintOnSuccess: true,
+        retryDelays: PAUSES_MS,
+        onBeforeRequest: (request) => request.setHeader("X-CSRF-Token", credentials.csrf),
+        onShouldRetry: (error) => mayHelp(problemIn(error)),
+        onProgress: (sent) => this.#note(key, upload, sent),
+        onError: (error) => this.#fail(key, upload, error),
+        onSuccess: () => this.#done(key, upload),
+      });
+      if (previous) upload.resumeFromPreviousUpload(previous);
+      this.#uploads.set(key, upload);
+      upload.start();
     } catch (error) {
       this.#change(key, { status: "failed", reason: sentenceOf(error) });
+      this.#next();
     }
-    this.#requests.delete(key);
+  }
+
+  /** Send a file straight to the store; false where files go through the server. */
+  async #direct(key: string, machine: string, file: File): Promise<boolean> {
+    const sending = new AbortController();
+    this.#uploads.set(key, sending);
+    try {
+      await sendDirect(machine, file, sending.signal, (sent) => this.#note(key, sending, sent));
+    } catch (error) {
+      if (sending.signal.aborted) return true; // paused or dropped
+      if (error instanceof Problem && error.status === 404) return false;
+      throw error;
+    }
+    this.#done(key, sending);
+    return true;
+  }
+
+  #note(key: string, upload: Sending, sent: number): void {
+    const transfer = this.all.get(key);
+    if (!transfer || this.#uploads.get(key) !== upload) return;
+    this.#change(key, { sent, samples: seen(transfer.samples, performance.now() / 1000, sent) });
+  }
+
+  #fail(key: string, upload: Sending, error: Error | DetailedError): void {
+    if (this.#uploads.get(key) !== upload) return;
+    this.#stop(key); // its other parts, too
+    const problem = problemIn(error);
+    if (problem?.status === 401) credentials.onExpired();
+    this.#change(key, { status: "failed", reason: sentenceOf(problem ?? error), samples: [] });
     this.#next();
   }
 
-  /** One attempt, the way the server wants it, and what was wrong with it. */
-  async #send(key: string): Promise<Problem | undefined> {
-    const { direct, machine, file } = this.all.get(key)!;
-    if (!direct || !file.size) return this.#put(key, machine, file);
-    const controller = new AbortController();
-    this.#requests.set(key, controller);
-    try {
-      await sendDirect(machine, file, controller.signal, (sent) => this.#change(key, { sent }));
-      return undefined;
-    } catch (error) {
-      if (controller.signal.aborted) return undefined;
-      if (!(error instanceof Problem)) throw error;
-      if (error.status !== 404) return error;
-      this.#change(key, { direct: false }); // a server without such a store: a file taken up again goes there
-      return this.#put(key, machine, file);
-    }
-  }
-
-  async #announce(caseId: string, file: File): Promise<{ machine: string; direct: boolean }> {
-    const path = `/api/cases/${encodeURIComponent(caseId)}/uploads`;
-    return api<{ machine: string; direct: boolean }>("POST", path, { filename: file.name, bytes: file.size });
-  }
-
-  /** One attempt, and what was wrong with it. */
-  #put(key: string, machine: string, file: File): Promise<Problem | undefined> {
-    return new Promise((resolve) => {
-      const request = new XMLHttpRequest();
-      this.#requests.set(key, request);
-      request.open("PUT", `/api/uploads/${encodeURIComponent(machine)}/content`);
-      request.setRequestHeader("X-CSRF-Token", credentials.csrf);
-      request.setRequestHeader("Content-Type", "application/octet-stream");
-      request.upload.onprogress = ({ loaded }) => this.#change(key, { sent: loaded });
-      request.onload = () => resolve(request.status < 400 ? undefined : problemOf(request.status, request.responseText));
-      request.onerror = () => resolve(new Problem(0, "network", "The connection broke while sending.", true));
-      request.onabort = () => resolve(undefined);
-      request.send(file);
-    });
+  #done(key: string, upload: Sending): void {
+    if (this.#uploads.get(key) !== upload) return;
+    this.#uploads.delete(key);
+    this.all.delete(key);
+    this.#next();
   }
 }
 
 export const transfers = new Transfers();
+
+function connections(file: File): number {
+  return file.size >= BIG_BYTES ? PARTS : 1;
+}
+
+/** The way to a file in the folder that was chosen, or its name. */
+function pathOf(file: File): string {
+  return file.webkitRelativePath || file.name;
+}
+
+/** Whether what was begun before belongs to an upload that still waits for its bytes. */
+function isAwaited(previous: PreviousUpload): boolean {
+  const machine = topics.machine(previous.metadata.machine ?? "");
+  return machine !== undefined && inState(machine, "receiving", "paused");
+}
+
+async function announce(caseId: string, file: File, key: string): Promise<Announced> {
+  const path = `/api/cases/${encodeURIComponent(caseId)}/uploads`;
+  const body = { filename: pathOf(file), bytes: file.size };
+  return api<Announced>("POST", path, body, { "Idempotency-Key": key });
+}
+
+/** What the server said was wrong; that it cannot be reached, where it said nothing. */
+function problemIn(error: Error | DetailedError): Problem | undefined {
+  if (!("originalRequest" in error)) return undefined;
+  const response = error.originalResponse;
+  if (!response) return new Problem(0, "network", "The connection broke while sending. What was sent is kept.", true);
+  if (ENDED.includes(response.getStatus())) {
+    return new Problem(response.getStatus(), "upload.gone", "This upload has ended on the server. Upload the file again.", false);
+  }
+  return problemOf(response.getStatus(), response.getBody());
+}
+
+function mayHelp(problem: Problem | undefined): boolean {
+  return problem !== undefined && (problem.temporary || problem.code === "upload.offset" || problem.status === 423);
+}
 
 /** The files of a drop, folders opened. */
 export async function filesOf(data: DataTransfer): Promise<File[]> {
