@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from handlers.paper import Paper
 from handlers.warm import warm_ranking
 from server import (
     problems,
@@ -24,6 +25,7 @@ from server import (
     routes_cases,
     routes_charts,
     routes_client,
+    routes_custody,
     routes_edits,
     routes_entities,
     routes_evidence,
@@ -127,6 +129,7 @@ ROUTES: list[BaseRoute] = [
     *routes_cases.routes,
     *routes_pois.routes,
     *routes_entities.routes,
+    *routes_custody.routes,
     *routes_evidence.routes,
     *routes_edits.routes,
     *routes_near.routes,
@@ -310,6 +313,7 @@ async def build(
             journals=Journals(store, machine_journals, search),
             reporter=reporter,
             presence=presence,
+            paper=Paper(),
         )
 
 

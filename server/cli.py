@@ -16,6 +16,7 @@ import uvloop
 from machines.draw import FORMATS, draw
 from machines.errors import UnknownKind
 from machines.step import CHARTS
+from server.cli_custody import add_custody
 from server.cli_import import add_importing, import_folder
 from server.cli_upload import add_uploading, upload
 from server.cli_wire import WIRE_COMMANDS, CommandFailed, Misused, add_login, add_watching, login, watch
@@ -121,10 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verbs.add_parser(verb, help=text, description=text).set_defaults(run=run)
 
-    custody = commands.add_parser("custody", help="The chain of custody.")
-    verbs = custody.add_subparsers(required=True, metavar="VERB")
-    verify = verbs.add_parser("verify", help="Prove that nothing was changed or dropped.")
-    verify.set_defaults(run=_verify)
+    add_custody(commands.add_parser("custody", help="The chain of custody."))
     return parser
 
 
@@ -221,12 +219,6 @@ async def _move_blobs(_: argparse.Namespace, settings: Settings) -> int:
     from server.blobs_commands import move_blobs
 
     return _told(*await move_blobs(settings))
-
-
-async def _verify(_: argparse.Namespace, settings: Settings) -> int:
-    from server.custody import verify_all
-
-    return _told(*await verify_all(settings))
 
 
 def _told(well: bool, lines: list[str]) -> int:

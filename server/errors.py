@@ -36,6 +36,7 @@ from starlette.requests import ClientDisconnect
 
 from handlers.job import Temporary
 from handlers.page_pictures import NoPicture
+from handlers.paper import PaperError
 from machines import errors as chart_errors
 from server.engine import Busy, EngineError, MachineMissing
 from server.webhooks_hosts import TargetRefused
@@ -291,6 +292,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         "restore them from a backup, or upload the file again",
     ),
     BlobsUnavailable: _DOWN,
+    PaperError: Answer(503, temporary=True, code="report.unmade"),
     BlobMissing: Answer(410, code="content.missing", detail="the file's content is not there any more"),
 }
 
@@ -321,6 +323,7 @@ SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
     ),
     TooLarge: ("frame.too_large", "upload.too_large"),
     Clash: (
+        "case.leaving",
         "import.over",
         "import.paused",
         "upload.busy",

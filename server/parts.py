@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
 from handlers.page_pictures import PagePictures
+from handlers.paper import Paper
 from server.admission import Admission
 from server.engine import Engine
 from server.hub import Hub
@@ -99,6 +100,7 @@ class Parts:
     journals: Journals
     reporter: Reporter
     presence: Presence
+    paper: Paper
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

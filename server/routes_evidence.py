@@ -91,6 +91,8 @@ class EvidenceView(TypedDict):
     near: int
     uploaded_by: str
     created_at: datetime
+    hidden_at: datetime | None
+    """Since when it waits to be deleted; null where it does not."""
 
 
 class EvidenceText(EvidenceView):

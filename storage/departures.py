@@ -40,6 +40,10 @@ _GET = (
 )
 _OF_UPLOAD = text(_GET + "WHERE upload = :upload")
 _OF_EVIDENCE = text(_GET + "WHERE evidence = :evidence ORDER BY at DESC LIMIT 1")
+_WITHIN = text(
+    _GET + "WHERE case_id = :case AND evidence > 0 AND CAST(facts ->> 'parent' AS bigint) = :evidence "
+    "ORDER BY evidence"
+)
 _OF_CASE = text(_GET + "WHERE case_id = :case AND evidence > 0 ORDER BY at DESC, upload LIMIT :limit")
 
 _CHILDREN = text("SELECT id, upload, sha256 FROM evidence WHERE parent_id = :evidence ORDER BY id")
@@ -203,6 +207,12 @@ class Departures:
         async with self._database.connect() as connection:
             rows = await connection.execute(_OF_CASE, {"case": case, "limit": limit})
             return [_departure(row) for row in rows.mappings()]
+
+    async def within(self, departure: Departure) -> list[Departure]:
+        """What was found in the evidence and has gone as well."""
+        asked = {"case": departure.case, "evidence": departure.evidence}
+        async with self._database.connect() as connection:
+            return [_departure(row) for row in (await connection.execute(_WITHIN, asked)).mappings()]
 
     async def children(self, departure: Departure) -> list[Child]:
         """The evidence that goes with this one.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Literal
@@ -20,13 +20,11 @@ import orjson
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.custody_check import FIRST, Check, Verdict, chain_hash
 from storage.custody_heads import Head
 from storage.schema import Journal
-from storage.sealed import keep_seals
+from storage.sealed import keep_seals, seals_of
 from storage.sealing import Seal, seal
-
-FIRST = "0" * 64
-"""What the first row of a chain holds in place of a previous hash."""
 
 _PAGE = 1000
 
@@ -61,43 +59,9 @@ class Record:
     seals: tuple[Seal, ...] = ()
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong at row `seq`, as a sentence."""
-
-    seq: int
-    what: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What verifying one chain has shown.
-
-    Attributes:
-        rows: How many rows are there.
-        signed_to: The last row that a valid signed head vouches for, 0 for none. A later row
-            could have been cut off without a trace.
-        problems: Empty when nothing was changed or dropped.
-    """
-
-    topic: str
-    rows: int
-    signed_to: int
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys, without spaces, in UTF-8."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-
-
-def chain_hash(previous: str, content: bytes) -> str:
-    """Hex SHA-256 of the previous hash's 32 bytes followed by the content."""
-    return hashlib.sha256(bytes.fromhex(previous) + content).hexdigest()
 
 
 def transition(topic: str, entry: bytes) -> Record:
@@ -171,52 +135,33 @@ class CustodyJournal:
 
     async def verify(self, topic: str, heads: Sequence[Head]) -> Verdict:
         """Recompute the chain and compare it with the signed heads of that topic."""
-        problems: list[Problem] = []
-        wanted: dict[int, set[str]] = {}
-        for head in heads:
-            if head.valid:
-                wanted.setdefault(head.seq, set()).add(head.hash)
-        problems += [Problem(h.seq, "the signature of its head is not valid") for h in heads if not h.valid]
-        rows, expected, previous, signed_to = 0, 1, FIRST, 0
-        async for row in self._rows(topic):
-            rows += 1
-            if row.seq != expected:
-                problems.append(Problem(expected, f"rows {expected} to {row.seq - 1} are missing"))
-            elif row.previous != previous:
-                problems.append(Problem(row.seq, "it does not follow from the row before"))
-            problems += _faults(topic, row)
-            if (signed := wanted.pop(row.seq, None)) is not None:
-                if signed == {row.hash}:
-                    signed_to = row.seq
-                else:
-                    problems.append(Problem(row.seq, "it is not the row whose hash was signed"))
-            expected, previous = row.seq + 1, row.hash
-        for seq in sorted(wanted):
-            if seq >= expected:
-                problems.append(Problem(seq, f"it was signed, yet the chain ends at row {expected - 1}"))
-        return Verdict(topic, rows, signed_to, problems)
+        check = Check(topic, heads)
+        async with self._engine.connect() as connection:
+            async for page in self._pages(connection, topic):
+                seals = await seals_of(connection, topic, page[0].seq, page[-1].seq)
+                for row in page:
+                    check.see(row, seals.get(row.seq, {}))
+        return check.verdict()
 
-    async def _rows(self, topic: str) -> AsyncIterator[Any]:
+    async def _pages(self, connection: AsyncConnection, topic: str) -> AsyncIterator[Sequence[Any]]:
         table: Any = Journal
         after = -1
-        async with self._engine.connect() as connection:
-            while True:
-                page = (
-                    await connection.execute(
-                        select(
-                            table.seq, table.event_key, table.what, table.content,
-                            table.previous, table.hash, table.at,
-                        )
-                        .where(table.topic == topic, table.seq > after)
-                        .order_by(table.seq)
-                        .limit(_PAGE)
+        while True:
+            page = (
+                await connection.execute(
+                    select(
+                        table.seq, table.event_key, table.what, table.content,
+                        table.previous, table.hash, table.at,
                     )
-                ).all()  # fmt: skip
-                for row in page:
-                    yield row
-                if len(page) < _PAGE:
-                    return
-                after = page[-1].seq
+                    .where(table.topic == topic, table.seq > after)
+                    .order_by(table.seq)
+                    .limit(_PAGE)
+                )
+            ).all()  # fmt: skip
+            if not page:
+                return
+            yield page
+            after = page[-1].seq
 
 
 def _row(record: Record, seq: int, previous: str) -> dict[str, Any]:
@@ -241,18 +186,3 @@ def _row(record: Record, seq: int, previous: str) -> dict[str, Any]:
         "hash": chain_hash(previous, content),
         "at": at,
     }
-
-
-def _faults(topic: str, row: Any) -> list[Problem]:
-    if chain_hash(row.previous, bytes(row.content)) != row.hash:
-        return [Problem(row.seq, "its content is not what its hash was computed from")]
-    content = orjson.loads(bytes(row.content))
-    columns = {
-        "topic": topic,
-        "seq": row.seq,
-        "key": row.event_key,
-        "what": row.what,
-        "at": row.at.astimezone(UTC).isoformat(),
-    }
-    changed = sorted(name for name, value in columns.items() if content.get(name) != value)
-    return [Problem(row.seq, f"its {', '.join(changed)} was changed")] if changed else []

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.engine import Engine
 from server.journalist import Journalist
+from storage.custody_check import Verdict, chain_hash
 from storage.custody_heads import CustodyHeads, HeadsError
 from storage.database import create_engine
-from storage.journal import CustodyJournal, Record, Verdict, canonical, chain_hash
+from storage.journal import CustodyJournal, Record, canonical
 from storage.journal_stream import Journaled, JournalStream
 from storage.machine_store_redis import RedisMachineStore
 
