@@ -127,6 +127,8 @@ async def extract_text(
         chunks=len(chunks),
         children=len(inside.stored),
         title=title,
+        ocr_pages=len(meta.get("ocr", {}).get("pages", ())),
+        notice=str(meta.get("notice", ""))[:1000],
     )
 
 
