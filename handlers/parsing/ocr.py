@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from handlers.parsing.parsed import clean
 
@@ -112,7 +113,7 @@ class Recogniser:
 
     def __init__(self, tessdata: str, languages: str) -> None:
         wanted = languages.split("+")
-        folder = _folder(tessdata, wanted)
+        folder = tessdata_folder(tessdata, wanted)
         found = [code for code in wanted if (folder / f"{code}.traineddata").is_file()]
         self.languages = "+".join(found)
         self.absent = [code for code in wanted if code not in found]
@@ -147,11 +148,8 @@ class Recogniser:
 
     def _lies_sideways(self, picture: NDArray[np.uint8], dpi: int) -> bool:
         """Whether most lines run up or down, as in a wide table on a tall page."""
-        step = max(1, round(dpi / LAYOUT_DPI))
-        height, width = (size // step * step for size in picture.shape)
-        blocks = picture[:height, :width].reshape(height // step, step, width // step, step)
-        small = blocks.mean(axis=(1, 3)).astype(np.uint8)
-        self._show(small, LAYOUT_DPI, _RUNNING)
+        small = Image.fromarray(picture).reduce(max(1, round(dpi / LAYOUT_DPI)))
+        self._show(np.asarray(small), LAYOUT_DPI, _RUNNING)
         found = self._api.AnalyseLayout()
         tall = level = 0
         while found is not None:
@@ -255,7 +253,12 @@ def resolution(width: float, height: float, own_dpi: float) -> int:
     return max(36, int(min(max(dpi, DPI), math.sqrt(LARGEST_PIXELS / inches))))
 
 
-def _folder(tessdata: str, wanted: Sequence[str]) -> Path:
+def tessdata_folder(tessdata: str, wanted: Sequence[str]) -> Path:
+    """The folder that has data for at least one of the wanted languages.
+
+    Raises:
+        Missing: There is none.
+    """
     if not all(code.replace("_", "").isalnum() for code in wanted):
         raise Missing(
             f"“{'+'.join(wanted)}” in CASEWIRE_OCR_LANGUAGES is no list of languages such as eng+deu"

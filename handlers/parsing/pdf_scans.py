@@ -50,14 +50,15 @@ class Look(Enum):
 
 def look(page: pymupdf.Page, rows: Sequence[Row]) -> Look:
     """Tell what a page is, from its lines and its pictures."""
-    body = [row for row in rows if not _is_stamp(row, page.rect.height)]
-    letters = "".join(row.text for row in body)
+    height = page.rect.height
+    letters = "".join(row.text for row in rows)
     if letters.count("\ufffd") > 0.3 * len(letters):
         # Fonts that do not say what their shapes mean.
         return Look.SCAN if _shows_ink(page, rows) else Look.TEXT
-    layer = [row for row in body if not row.shown]
-    if not page.get_images() and body and len(layer) < len(body):
+    if not page.get_images() and any(row.shown and not _is_stamp(row, height) for row in rows):
         return Look.TEXT
+    body = [row for row in rows if not _is_stamp(row, height)]
+    layer = [row for row in body if not row.shown]
     pictures, area = _pictures(page)
     if layer and area >= PICTURE_SHARE * abs(page.rect):
         plain = "".join("".join(row.text for row in layer).split())

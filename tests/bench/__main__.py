@@ -17,6 +17,7 @@ BENCHES = (
     "bench_main",
     "bench_retrieval",
     "bench_watching",
+    "bench_ocr",
 )
 
 machine = f"{psutil.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
