@@ -237,6 +237,7 @@ def _read(html: str, facts: Facts, *, links: bool, hidden: bool) -> tuple[str, s
     if hidden:
         text = re.sub(f"{_HIDE}([^{_SHOW}]*)(?:{_SHOW}|$)", lambda found: facts.hide(found[1]), text)
     text = clean(text)
-    text = re.sub(r"[ \t]*\n[ \t]*", "\n", re.sub(r"[ \t]{2,}", " ", text))
-    text = re.sub(r"(?m)^\|(?: \|)*(?: |$)|(?: \|)+$", "", re.sub(r"(?m)^[| ]+$", "", text))
+    text = "\n".join(line.strip(" \t") for line in re.sub(r"[ \t]{2,}", " ", text).split("\n"))
+    if "|" in text:
+        text = re.sub(r"(?m)^\|(?: \|)*(?: |$)|(?: \|)+$", "", re.sub(r"(?m)^[| ]+$", "", text))
     return re.sub(r"\n{3,}", "\n\n", text).strip(), " ".join(page.title.split())

@@ -106,6 +106,7 @@ class Package:
             raise Unreadable(f"the document has more than {MOST_PARTS:,} parts")
         self._entries = {entry.filename.replace("\\", "/").lower().lstrip("/"): entry for entry in entries}
         self._left = MOST_BYTES
+        self._relations: dict[str, dict[str, Relation]] = {}
         self.damaged: list[str] = []
 
     @property
@@ -192,6 +193,8 @@ class Package:
 
     def relations(self, part: str) -> dict[str, Relation]:
         """What a part of an OOXML document refers to, by id; "" stands for the package."""
+        if part in self._relations:
+            return self._relations[part]
         folder, _, base = part.rpartition("/")
         root = self.xml(f"{folder}/_rels/{base}.rels".lstrip("/") if part else "_rels/.rels")
         found = {}
@@ -203,6 +206,7 @@ class Package:
                 )
             kind = element.get("Type", "").rpartition("/")[2]
             found[element.get("Id", "")] = Relation(kind, target, external)
+        self._relations[part] = found
         return found
 
     def related(self, part: str, *kinds: str) -> list[str]:
