@@ -53,27 +53,26 @@ def walk(root: bytes) -> Iterator[Found]:
     Raises:
         OSError: The folder itself cannot be opened.
     """
-    yield from _within(root, b"", sorted(os.listdir(root)))
-
-
-def _within(folder: bytes, above: bytes, names: list[bytes]) -> Iterator[Found]:
-    for name in names:
+    # A stack of its own: folders may lie deeper than calls may.
+    open_folders = [(root, b"", iter(sorted(os.listdir(root))))]
+    while open_folders:
+        folder, above, names = open_folders[-1]
+        name = next(names, None)
+        if name is None:
+            open_folders.pop()
+            continue
         real, relative = os.path.join(folder, name), above + name
         path = shown(relative)
         try:
             status = os.lstat(real)
             if stat.S_ISDIR(status.st_mode):
-                inner = sorted(os.listdir(real))
+                open_folders.append((real, relative + b"/", iter(sorted(os.listdir(real)))))
             elif stat.S_ISREG(status.st_mode):
                 yield _file(path, real, status)
-                continue
             else:
                 yield Found(path, real, skipped=LINK if stat.S_ISLNK(status.st_mode) else SPECIAL)
-                continue
         except OSError as error:
-            yield Found(path, real, failed=reason_of(error))
-            continue
-        yield from _within(real, relative + b"/", inner)
+            yield Found(path[:PATH_LETTERS], real, failed=reason_of(error))
 
 
 def _file(path: str, real: bytes, status: os.stat_result) -> Found:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,7 +121,24 @@ def test_paths_that_are_too_long_are_told(tmp_path: Path) -> None:
     finally:
         os.close(here)
     [found] = walked(tmp_path)
-    assert found.failed
+    assert "too long" in found.failed
+
+
+def test_folders_may_lie_deeper_than_calls(tmp_path: Path) -> None:
+    levels = sys.getrecursionlimit() + 200
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(b"d", dir_fd=here)
+        inner = os.open(b"d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(os.open(b"f", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    try:
+        [found] = walked(tmp_path)
+    finally:  # pytest's own removal goes deeper with every folder
+        subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
+    assert found.path == "d/" * levels + "f"
 
 
 def test_a_file_that_grows_while_it_is_read_is_not_taken(
