@@ -104,8 +104,12 @@ ENCRYPTED = {
 }  # fmt: skip
 """What an encrypted Office document is shows its name alone."""
 
+LOCKED = "application/x-encrypted-office"
+"""One whose name does not tell which."""
+
 NAMES: dict[str, str] = {
     ZIP: "a ZIP archive",
+    LOCKED: "an encrypted Office document",
     "application/x-7z-compressed": "a 7z archive",
     "application/vnd.rar": "a RAR archive",
     "application/gzip": "a gzip archive",

@@ -10,7 +10,21 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from handlers.kind_parts import ole_names, zip_names
-from handlers.kind_signs import ENCRYPTED, FORM, MAGIC, NAMES, ODF, OLE, PARTS, PST, RIFF, STREAMS, WEAK, ZIP
+from handlers.kind_signs import (
+    ENCRYPTED,
+    FORM,
+    LOCKED,
+    MAGIC,
+    NAMES,
+    ODF,
+    OLE,
+    PARTS,
+    PST,
+    RIFF,
+    STREAMS,
+    WEAK,
+    ZIP,
+)
 from handlers.parsing.plain import guess_encoding
 from handlers.parsing.readers import READERS
 
@@ -156,7 +170,7 @@ def _inside_ole(suffix: str, file: BinaryIO) -> str:
     names = set(ole_names(file))
     for stream, media_type in STREAMS:
         if stream in names:
-            return ENCRYPTED.get(suffix, OLE) if "encrypted" in media_type else media_type
+            return ENCRYPTED.get(suffix, LOCKED) if "encrypted" in media_type else media_type
     return OLE
 
 

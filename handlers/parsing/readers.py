@@ -29,14 +29,17 @@ _BY_MODULE: dict[str, tuple[str, ...]] = {
     "mail": ("message/rfc822",),
     "mbox": ("application/mbox",),
     "msg": ("application/vnd.ms-outlook",),
-    "odf": tuple(
-        f"{_ODF}{form}{template}"
-        for form in ("text", "spreadsheet", "presentation", "graphics")
-        for template in ("", "-template")
+    "odf": (
+        f"{_ODF}text-master", f"{_ODF}text-web",
+        *(
+            f"{_ODF}{form}{template}"
+            for form in ("text", "spreadsheet", "presentation", "graphics")
+            for template in ("", "-template")
+        ),
     ),
     "ooxml": (
         f"{_OOXML}wordprocessingml.document", f"{_OOXML}spreadsheetml.sheet",
-        f"{_OOXML}presentationml.presentation",
+        f"{_OOXML}presentationml.presentation", "application/x-encrypted-office",
     ),
     "pdf": ("application/pdf",),
     "picture": (
