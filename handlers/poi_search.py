@@ -14,7 +14,7 @@ from storage.poi_mentions import Passage, PersonPlace, PoiMentions, Stretch
 from storage.pois import PoiRow, Pois
 
 PASSAGES_PER_S = 50_000
-"""Passages that a worker searches in a second, for the estimate that is told (`tests/bench/bench_pois.py`)."""
+"""Passages that a worker searches in a second, for the estimate told (`tests/bench/bench_pois.py`)."""
 ASK_FROM = 250_000
 """Passages from which somebody is asked first: up to there it takes about five seconds."""
 
