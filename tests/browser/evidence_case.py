@@ -92,10 +92,7 @@ async def evidence_case(live: Live, ann: Person) -> dict[str, int]:
     await add(
         "table", "fees.xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", b"PK fees",
         text=text, pages=spans,
-        meta={
-            "sheets": ["Fees (8 rows)", "Notes (1 row)"],
-            "places": ["Fees!A1:C7", "Fees!A8:C8", "Notes!A1:A1"],
-        },
+        meta={"sheets": ["Fees", "Notes"], "places": ["Fees!A1:C7", "Fees!A8:C8", "Notes!A1:A1"]},
     )  # fmt: skip
     await add("mail", "Files.eml", "message/rfc822", b"From: ada", text="See the attached files.")
     await add("letter", "letter.txt", "text/plain", b"Dear Bo", text="Dear Bo", parent=ids["mail"])

@@ -24,6 +24,7 @@ from storage.file_cache import FileCache
 from storage.parts_s3 import AnotherFile, Multiparts, part_bytes_for
 from storage.s3_bucket import S3Bucket
 from storage.s3_place import LEAST_PART_BYTES, MOST_PARTS, S3Place
+from storage.transfers import Quotas
 from tests.case_rows import QuietJob
 from tests.server.live import Live, Person, running
 
@@ -267,3 +268,19 @@ def multiparts(live: Live) -> Multiparts:
     found = multiparts_of(live.parts.blobs, live.parts.database)
     assert found is not None
     return found
+
+
+async def test_what_is_sent_to_the_store_counts_into_the_quotas(direct: Live) -> None:
+    assert direct.parts.direct is not None
+    transfers = direct.parts.direct._transfers
+    async with direct.person() as ann:
+        case, path = await announced(direct, ann)
+        await wanted(ann, path)
+        transfers.quotas = Quotas(case_bytes=len(CONTENT) + 4)
+        await wanted(ann, path)  # it counts once
+        made = await ann.call("POST", f"/api/cases/{case}/uploads", {"filename": "b.txt", "bytes": 5})
+        other = f"/api/uploads/{made.json()['machine']}/multipart"
+        refused = await ann.call("POST", other, {"bytes": 5})
+        assert (refused.status_code, refused.json()["code"]) == (413, "upload.over_quota")
+        assert (await ann.call("DELETE", path)).status_code == 204
+        assert len((await wanted(ann, other, 5))["parts"]) == 1

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { coordinates, findingsOf, runs } from "./meta";
+import { coordinates, findingsOf, runs, wallTime } from "./meta";
 import { sheetsOf } from "./tables";
 import { clock, lineAt, linesOf } from "./transcript";
 import { hasThumbnail, viewerOf } from "./kinds";
@@ -28,6 +28,8 @@ describe("what reading a file brought to light", () => {
 
   it("writes places and pages as people do", () => {
     expect(coordinates({ lat: -33.8568, lon: 151.2153 })).toBe("33.85680° S, 151.21530° E");
+    expect(wallTime("2024-05-03T23:47:10+02:00")).toMatch(/3.*11:47.*\(UTC\+02:00\)/);
+    expect(wallTime("2024-05-03T08:47:10")).toContain("time zone not told");
     expect(runs([7, 1, 2, 3, 9, 10])).toBe("1–3, 7, 9–10");
   });
 });

@@ -93,6 +93,15 @@ export function coordinates({ lat, lon }: { lat: number; lon: number }): string 
   return `${side(lat, "N", "S")}, ${side(lon, "E", "W")}`;
 }
 
+/** A camera's own clock, as it stood: `May 3, 2024, 8:47 AM (UTC+02:00)`, wherever the reader is. */
+export function wallTime(iso: string): string {
+  const found = /^(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)[^Z+-]*(Z|[+-]\d\d:?\d\d)?$/.exec(iso);
+  if (!found) return iso;
+  const shown = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
+  const zone = found[2] === "Z" ? "UTC" : found[2] ? `UTC${found[2]}` : "time zone not told";
+  return `${shown.format(new Date(`${found[1]}Z`))} (${zone})`;
+}
+
 export function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
