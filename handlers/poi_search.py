@@ -14,7 +14,7 @@ from storage.poi_mentions import Passage, PersonPlace, PoiMentions, Stretch
 from storage.pois import PoiRow, Pois
 
 PASSAGES_PER_S = 50_000
-"""Passages that a worker searches in a second, for the estimate told (`tests/bench/bench_pois.py`)."""
+"""Passages that a worker searches in a second, by `tests/bench/bench_pois.py`."""
 ASK_FROM = 250_000
 """Passages from which somebody is asked first: up to there it takes about five seconds."""
 
@@ -235,6 +235,10 @@ def _place(evidence: int, title: str, found: _InEvidence) -> FoundPlace:
 def _snippet(text: str, start: int, end: int) -> tuple[str, tuple[int, int]]:
     """What stands around a name, in one line, and where the name stands in it."""
     left, right = max(0, start - AROUND), min(len(text), end + AROUND)
+    if left:  # whole words only
+        left = start - len(text[left:start].partition(" ")[2])
+    if right < len(text):
+        right = end + len(text[end:right].rpartition(" ")[0])
     before = " ".join(text[left:start].split())
     named = " ".join(text[start:end].split())
     after = " ".join(text[end:right].split())

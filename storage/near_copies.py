@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,7 @@ Kind = Literal["text", "picture"]
 _tables = NearDuplicate.metadata.tables
 LINKS: Table = _tables["near_duplicates"]
 SIGNATURES: Table = _tables["text_signatures"]
+BANDS: Table = _tables["text_bands"]
 PICTURES: Table = _tables["picture_hashes"]
 EVIDENCE: Table = _tables["evidence"]
 
@@ -26,6 +28,21 @@ _ALIKE_PICTURES = text(
         SELECT evidence_id, hash, bit_count(CAST(hash # CAST(:hash AS bigint) AS bit(64))) AS distance
         FROM picture_hashes WHERE case_id = :case AND evidence_id <> :evidence
     ) AS told WHERE distance <= :most ORDER BY distance, evidence_id LIMIT :limit
+    """
+)
+
+
+_PUT_BANDS = text(
+    "INSERT INTO text_bands (band, evidence_id) SELECT unnest(CAST(:bands AS bigint[])), :evidence"
+)
+
+_ALIKE_TEXTS = text(
+    """
+    WITH met AS MATERIALIZED (
+        SELECT DISTINCT evidence_id FROM text_bands WHERE band = ANY(CAST(:bands AS bigint[])) LIMIT :limit
+    )
+    SELECT evidence_id, runs, signature FROM met JOIN text_signatures USING (evidence_id)
+    WHERE case_id = :case AND evidence_id <> :evidence
     """
 )
 
@@ -94,38 +111,34 @@ class NearCopies:
 
         Whoever asks `alike_texts` after this has returned meets it.
         """
-        values = {"evidence_id": evidence, "case_id": case_id, "runs": runs}
-        query = upsert(SIGNATURES).values(**values, signature=signature, bands=list(bands))
+        values = {"evidence_id": evidence, "case_id": case_id, "runs": runs, "signature": signature}
+        query = upsert(SIGNATURES).values(values)
         put = query.on_conflict_do_update(
             index_elements=["evidence_id"],
-            set_={name: query.excluded[name] for name in ("runs", "signature", "bands")},
+            set_={name: query.excluded[name] for name in ("runs", "signature")},
             where=SIGNATURES.c.signature != query.excluded.signature,
         )
         async with self._database.begin() as connection:
             if (await connection.execute(put)).rowcount:
                 await self._unlink(connection, evidence, "text")
+                await connection.execute(delete(BANDS).where(BANDS.c.evidence_id == evidence))
+                told = {"bands": _of_case(case_id, bands), "evidence": evidence}
+                await connection.execute(_PUT_BANDS, told)
 
     async def forget_text(self, evidence: int) -> None:
         """There is no text (any more) that could be like another."""
         async with self._database.begin() as connection:
             await connection.execute(delete(SIGNATURES).where(SIGNATURES.c.evidence_id == evidence))
+            await connection.execute(delete(BANDS).where(BANDS.c.evidence_id == evidence))
             await self._unlink(connection, evidence, "text")
 
     async def alike_texts(
         self, case_id: str, evidence: int, bands: Sequence[int], *, limit: int
     ) -> list[AlikeText]:
         """Other evidence of the case that shares one of the bands, at most `limit`, in no order."""
-        query = (
-            select(SIGNATURES.c.evidence_id, SIGNATURES.c.runs, SIGNATURES.c.signature)
-            .where(
-                SIGNATURES.c.bands.overlap(list(bands)),
-                SIGNATURES.c.case_id == case_id,
-                SIGNATURES.c.evidence_id != evidence,
-            )
-            .limit(limit)
-        )
+        asked = {"case": case_id, "evidence": evidence, "bands": _of_case(case_id, bands), "limit": limit}
         async with self._database.connect() as connection:
-            return [AlikeText(*row) for row in await connection.execute(query)]
+            return [AlikeText(*row) for row in await connection.execute(_ALIKE_TEXTS, asked)]
 
     async def put_picture(self, case_id: str, evidence: int, phash: int) -> None:
         """Replace what is known of a picture, as `put_text`; `phash` is signed, of 64 bits."""
@@ -266,3 +279,9 @@ class NearCopies:
         await connection.execute(
             delete(LINKS).where(or_(LINKS.c.a == evidence, LINKS.c.b == evidence), LINKS.c.kind == kind)
         )
+
+
+def _of_case(case_id: str, bands: Sequence[int]) -> list[int]:
+    """The keys of bands as one case has them: what another one holds is not even looked at."""
+    own = int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "little", signed=True)
+    return sorted({band ^ own for band in bands})

@@ -13,7 +13,7 @@ from storage.schema_imports import Import, ImportCount, ImportFile
 from storage.schema_leaving import Arrival, Departure
 from storage.schema_machines import ArchivedMachine, Journal, Marker, Sealed
 from storage.schema_multiparts import MultipartRecord
-from storage.schema_near import NearDuplicate, PictureHash, TextSignature
+from storage.schema_near import NearDuplicate, PictureHash, TextBand, TextSignature
 from storage.schema_people import ApiToken, Case, Member, RequestKey, User
 from storage.schema_transfers import TransferRecord
 from storage.schema_webhooks import Webhook, WebhookAttempt, WebhookLetter
@@ -46,6 +46,7 @@ __all__ = [
     "SQLModel",
     "Sealed",
     "Similarity",
+    "TextBand",
     "TextSignature",
     "TransferRecord",
     "User",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from storage.schema_columns import reference
@@ -15,15 +14,24 @@ class TextSignature(SQLModel, table=True):
     """What the text of evidence looks like, in short."""
 
     __tablename__: ClassVar[str] = "text_signatures"
-    __table_args__ = (Index("text_signatures_bands", "bands", postgresql_using="gin"),)
     evidence_id: int = reference("evidence.id", primary_key=True, kind=BigInteger)
     case_id: str = reference("cases.id", index=True)
     runs: int = Field(sa_column=Column(Integer, nullable=False))
     """How many different runs of words it holds."""
     signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     """Least hashes, uint32, little-endian."""
-    bands: list[int] = Field(sa_column=Column(ARRAY(BigInteger), nullable=False))
-    """Keys of the signature's bands: texts that share one are compared."""
+
+
+class TextBand(SQLModel, table=True):
+    """A key of one band of a text's signature, of its case alone: texts that share one are compared.
+
+    Not an array with an index of its own in `text_signatures`: PostgreSQL expects so many rows of an
+    overlap of arrays that it reads them all.
+    """
+
+    __tablename__: ClassVar[str] = "text_bands"
+    band: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    evidence_id: int = reference("evidence.id", primary_key=True, index=True, kind=BigInteger)
 
 
 class PictureHash(SQLModel, table=True):

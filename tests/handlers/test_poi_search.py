@@ -128,6 +128,7 @@ async def test_what_is_found_is_told_by_evidence_with_the_first_place_and_slips_
         assert one.start == words.index("Martha Quilling")
         assert one.snippet[slice(*one.marked)] == "Martha Quilling"
         assert not one.slip
+        assert set(one.snippet.split()) <= {*words.split(), "…"}
     assert await place.rows() == await place.linked_anew()
 
 

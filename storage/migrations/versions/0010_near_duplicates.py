@@ -2,7 +2,6 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
 
 revision = "0010"
 down_revision = "0006"
@@ -17,15 +16,19 @@ def upgrade() -> None:
         sa.Column("case_id", sa.Text(), nullable=False),
         sa.Column("runs", sa.Integer(), nullable=False),
         sa.Column("signature", sa.LargeBinary(), nullable=False),
-        sa.Column("bands", postgresql.ARRAY(sa.BigInteger()), nullable=False),
         sa.ForeignKeyConstraint(["case_id"], ["cases.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["evidence_id"], ["evidence.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("evidence_id"),
     )
-    op.create_index(
-        "text_signatures_bands", "text_signatures", ["bands"], unique=False, postgresql_using="gin"
-    )
     op.create_index(op.f("ix_text_signatures_case_id"), "text_signatures", ["case_id"], unique=False)
+    op.create_table(
+        "text_bands",
+        sa.Column("band", sa.BigInteger(), nullable=False),
+        sa.Column("evidence_id", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["evidence_id"], ["evidence.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("band", "evidence_id"),
+    )
+    op.create_index(op.f("ix_text_bands_evidence_id"), "text_bands", ["evidence_id"], unique=False)
     op.create_table(
         "picture_hashes",
         sa.Column("evidence_id", sa.BigInteger(), nullable=False),
@@ -58,4 +61,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("near_duplicates")
     op.drop_table("picture_hashes")
+    op.drop_table("text_bands")
     op.drop_table("text_signatures")
