@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -51,9 +51,16 @@ class Subject:
 
 
 class Reports:
-    """Reports of one instance."""
+    """Reports of one instance.
 
-    def __init__(self, database: AsyncEngine, journal: CustodyJournal, heads: CustodyHeads) -> None:
+    Args:
+        signs: Whether this process signs heads, as the servers of an instance do.
+    """
+
+    def __init__(
+        self, database: AsyncEngine, journal: CustodyJournal, heads: CustodyHeads, *, signs: bool
+    ) -> None:
+        self._signs = signs
         self._journal = journal
         self._heads = heads
         self._rows = CustodyRows(database)
@@ -83,6 +90,12 @@ class Reports:
         rows = await self._rows.about(sorted(topics), subject.upload, subject.evidence)
         heads, public = await asyncio.to_thread(self._signed)
         verdicts = [await self._journal.verify(topic, _of(topic, heads)) for topic in sorted(topics)]
+        unsigned = {v.topic: (v.rows, v.last) for v in verdicts if v.ok and v.signed_to < v.rows}
+        if self._signs and unsigned:
+            # Signed as it was just seen to be whole, so that the report vouches for its last record, too.
+            await asyncio.to_thread(self._heads.sign, unsigned)
+            heads, public = await asyncio.to_thread(self._signed)
+            verdicts = [replace(v, signed_to=v.rows) if v.topic in unsigned else v for v in verdicts]
         names = await self._rows.names([*_people(rows), who, *_uploaders(subject)])
         pem, public_hex = public
         return {
@@ -164,7 +177,7 @@ async def report_from_outside(settings: Settings, evidence: int, *, form: str, w
     services = attached_services(settings)
     database = create_engine(services.database_url, pool_size=2)
     try:
-        reports = Reports(database, CustodyJournal(database), custody_folder(services))
+        reports = Reports(database, CustodyJournal(database), custody_folder(services), signs=False)
         report = await reports.make(await reports.subject(evidence), who)
     finally:
         await database.dispose()

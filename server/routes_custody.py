@@ -143,7 +143,7 @@ async def get_custody_pdf(request: Request) -> Response:
 async def _report(request: Request) -> CustodyReport:
     await require_visitor(request)
     parts = parts_of(request)
-    reports = Reports(parts.database, parts.journal, custody_folder(parts.services))
+    reports = Reports(parts.database, parts.journal, custody_folder(parts.services), signs=True)
     try:
         subject: Subject = await reports.subject(number(request, "evidence"))
     except NoRecords as error:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pymupdf
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from handlers.custody_paper import write
 from handlers.quoting_queries import led_through
@@ -97,6 +99,13 @@ async def test_a_report_tells_who_did_what_and_proves_it(live: Live) -> None:
             assert hashlib.sha256(before + event["content"].encode()).hexdigest() == event["after"]
         (chain,) = report["chains"]
         assert (chain["topic"], chain["whole"], chain["problems"]) == (f"case:{case['id']}", True, [])
+        head = chain["head"]
+        assert (chain["signed_to"], head["row"]) == (chain["rows"], report["events"][-1]["row"])
+        assert head["hash"] == report["events"][-1]["after"]
+        public = load_pem_public_key(report["public_key"].encode())
+        assert isinstance(public, Ed25519PublicKey)
+        public.verify(bytes.fromhex(head["signature"]), head["message"].encode())
+        assert head["hash"] in head["message"]
 
 
 async def test_the_report_on_paper_has_every_record_every_script_and_numbered_pages(live: Live) -> None:

@@ -14,6 +14,8 @@ export class CaseData {
   moreEvidence = $state(false);
   entities = $state.raw<Entity[]>([]);
   trouble = $state("");
+  /** It waits to be deleted, so nobody changes anything in it. */
+  leaving = $state(false);
 
   constructor(id: string) {
     this.id = id;
@@ -24,6 +26,7 @@ export class CaseData {
   }
 
   hasRole(role: Role): boolean {
+    if (this.leaving && role !== "viewer") return false;
     return this.details !== null && RANKS[this.details.role] >= RANKS[role];
   }
 
