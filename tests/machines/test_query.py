@@ -154,3 +154,55 @@ def test_a_vote_while_answering_does_not_disturb_the_answer() -> None:
     walk.send("vote", source="client", node=2, value=-1)
     assert composing in walk.last.snapshot.awaiting
     assert walk.configuration == {"answering"}
+
+
+def test_evidence_that_is_gone_leaves_a_mark_and_nothing_else() -> None:
+    answer = {
+        "mode": "extractive",
+        "supported": True,
+        "text": "Paid.\nApproved.",
+        "claims": [
+            {"text": "Paid.", "citations": [cited(1, 7)]},
+            {"text": "Approved.", "citations": [cited(2, 8)]},
+        ],
+        "dropped": ["page 3 of “Ledger”"],
+    }
+    walk = asked()
+    for leg, effect in LEGS.items():
+        walk.send("leg_found", effect=walk.effect(effect), stage=f"by_{leg}", found=[])
+    path = [{"source": "Ledger", "kind": "part", "target": "Ann"}]
+    hits = [hit(1) | {"evidence": 7}, hit(2) | {"evidence": 8, "path": path}, hit(3) | {"evidence": 8}]
+    walk.send("ranked", effect=walk.effect("RankHits"), hits=hits, order=[], as_of=0, nodes=3, edges=1)
+    walk.send("composed", effect=walk.effect("ComposeAnswer"), answer=answer)
+    walk.send("withheld", evidence=7, hidden=True)
+    walk.send("redacted", evidence=7, retold=[2])
+    context = walk.context
+    assert (context["gone"], context["withheld"]) == ([7], [])
+    assert (context["hits"]["1"]["title"], context["hits"]["1"]["snippet"]) == ("deleted evidence", "")
+    assert context["hits"]["2"]["path"] == []
+    assert context["hits"]["3"]["snippet"] == "text"
+    assert context["answer"]["text"] == "Approved."
+    assert context["answer"]["dropped"] == []
+    assert context["answer"]["claims"][0] == {
+        "text": "",
+        "citations": [cited(1, 7) | {"title": "deleted evidence", "page": 0, "start": 0, "end": 0}],
+    }
+    assert "Ledger" not in str(context)
+
+
+def test_what_comes_after_evidence_is_gone_holds_nothing_of_it_either() -> None:
+    walk = asked().send("redacted", evidence=1)
+    for leg, effect in LEGS.items():
+        walk.send("leg_found", effect=walk.effect(effect), stage=f"by_{leg}", found=[])
+    walk.send("ranked", effect=walk.effect("RankHits"), hits=[hit(1)], order=[], as_of=0, nodes=1, edges=0)
+    assert walk.context["hits"]["1"]["title"] == "deleted evidence"
+    walk.send("reranked", order=[{"node": 4, "score": 1.0}], hits=[hit(4)], as_of=5, votes={})
+    assert walk.context["hits"]["4"]["snippet"] == ""
+    claims = [{"text": "Paid.", "citations": [cited(1, 1)]}]
+    answer = {"mode": "generated", "supported": True, "text": "Paid.", "claims": claims}
+    walk.send("composed", effect=walk.effect("ComposeAnswer"), answer=answer)
+    assert walk.context["answer"]["text"] == ""
+
+
+def cited(node: int, evidence: int) -> dict[str, Any]:
+    return {"node": node, "evidence": evidence, "title": "Ledger", "page": 1, "start": 2, "end": 9}
