@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import orjson
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from sqlalchemy import select
 
 from server.queues import JobQueues
+from storage.database import create_engine
 from storage.keys import shard_keys
-from tests.proof.instance import Instance, connect
+from storage.schema import Journal
+from storage.sealed import entries_in
+from tests.proof.instance import Instance
 from tests.proof.load import Load
 from tests.proof.people import Person
 
@@ -62,17 +65,21 @@ async def _left_over(instance: Instance) -> list[str]:
 
 
 async def _transitions(instance: Instance) -> list[dict[str, Any]]:
-    """Every transition of the custody chains, those of a topic in their order."""
+    """Every transition of the custody chains, those of a topic in their order, with what they quote."""
     owner = instance.owner
     assert owner is not None
-    connection = await connect(owner)
+    table: Any = Journal
+    database = create_engine(owner.database_url, pool_size=1)
     try:
-        rows = await connection.fetch(
-            "SELECT content FROM journal WHERE what = 'transition' ORDER BY topic, seq"
-        )
-        return [orjson.loads(row["content"])["data"] for row in rows]
+        async with database.connect() as connection:
+            entries: list[dict[str, Any]] = []
+            for topic in (await connection.execute(select(table.topic).distinct())).scalars().all():
+                rows = select(table.seq, table.content).where(table.topic == topic, table.what == "transition")
+                found = (await connection.execute(rows.order_by(table.seq))).all()
+                entries += await entries_in(connection, topic, [(seq, content) for seq, content in found])
+            return entries
     finally:
-        await connection.close()
+        await database.dispose()
 
 
 async def _views(load: Load) -> list[str]:

@@ -228,7 +228,7 @@ async def test_a_refusal_tells_what_is_allowed_and_a_server_that_is_not_there_is
             await client.send(case["machine"], "reopen")
         assert (refused.value.code, refused.value.allowed) == (
             "event.not_allowed",
-            ["close", "hold", "rename"],
+            ["close", "hold", "remove", "rename"],
         )
         with pytest.raises(Refused, match=r"machine\.revision"):
             await client.send(case["machine"], "hold", if_revision=7)
@@ -262,13 +262,13 @@ async def test_commands_send_and_spawn_and_tell_by_their_status_what_became_of_i
         case = await ann.case()
         send = ("send", case["machine"])
         status, out, _ = await cli(*send, "rename", "title=42 bridges", "--event-id", "e1", url=live.url)
-        assert (status, "revision 2" in out, "allowed: close, hold, rename" in out) == (0, True, True)
+        assert (status, "revision 2" in out, "allowed: close, hold, remove, rename" in out) == (0, True, True)
         status, out, _ = await cli(*send, "rename", "--data", '{"title": "x"}', "--event-id=e1", url=live.url)
         assert (status, "as it was the first time" in out) == (0, True)
         status, out, err = await cli(*send, "reopen", url=live.url)
         assert (status, out) == (1, "")
         assert "event.not_allowed" in err
-        assert "allowed: close, hold, rename" in err
+        assert "allowed: close, hold, remove, rename" in err
         status, _, err = await cli(*send, "hold", "--if-revision", "9", url=live.url)
         assert (status, "machine.revision" in err) == (1, True)
         status, out, _ = await cli(

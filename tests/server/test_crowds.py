@@ -236,7 +236,7 @@ async def test_each_role_sees_what_it_may_do(live: Live) -> None:
         await ann.invite(case, bob, "viewer")
         async with crowd(ann, topic) as owners, crowd(bob, topic) as viewers:
             await rename(live, case["machine"], 1)
-            for wires, allowed in ((owners, ["close", "hold", "rename"]), (viewers, [])):
+            for wires, allowed in ((owners, ["close", "hold", "remove", "rename"]), (viewers, [])):
                 for wire in wires:
                     entry = await wire.until(lambda m: m["type"] == "entry")
                     assert entry["allowed"] == allowed

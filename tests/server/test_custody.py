@@ -34,7 +34,7 @@ async def evidence_of(live: Live, ann: Person) -> tuple[dict[str, Any], str, int
     writer = parts.blobs.open_writer()
     writer.write(CONTENT)
     sha256, size = writer.commit()
-    await parts.receiving._arrivals.arrive(Arriving(machine, case["id"], 0, NAME), sha256)
+    await parts.arrivals.arrive(Arriving(machine, case["id"], 0, NAME), sha256)
     there = await parts.evidence.register(
         NewEvidence(case["id"], sha256, machine, NAME, "The bridge", size, "text/plain", ann.id)
     )
@@ -168,7 +168,7 @@ async def until_gone(live: Live, evidence: int) -> None:
         parts.redis,
         parts.database,
         parts.journal,
-        parts.receiving._arrivals,
+        parts.arrivals,
         parts.settings.shards,
     )
     c = snapshot.context

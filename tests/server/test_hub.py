@@ -327,7 +327,7 @@ async def test_each_role_sees_the_events_it_may_send_and_is_encoded_for_once(
     subscription = await hub.subscribe(TOPIC)
     await spawn(engine, 1)
     message = await asyncio.wait_for(anext(subscription), 10)
-    assert for_role(message, "owner")["allowed"] == ["close", "hold", "rename"]
+    assert for_role(message, "owner")["allowed"] == ["close", "hold", "remove", "rename"]
     assert for_role(message, "editor")["allowed"] == ["hold", "rename"]
     assert for_role(message, "viewer")["allowed"] == []
     assert "allowed" not in message

@@ -161,7 +161,7 @@ async def test_a_handler_learns_at_its_next_batch_that_it_is_cancelled(parts: Pa
     await parts.engine.send(machine, "cancel", {}, source="client", role="owner")
     async with asyncio.timeout(10):
         assert await run == "cancelled"
-    assert await parts.state(machine) == ["cancelled"]
+    assert await parts.state(machine) == ["forgetting"]
 
 
 async def test_a_handler_that_only_waits_is_stopped_when_it_is_cancelled(
@@ -192,7 +192,7 @@ async def test_a_result_that_nobody_awaits_is_dropped_and_counted(parts: Parts) 
         return await recognise(effect, job)
 
     assert await parts.runner({VerifyUpload: too_late}).run(await job_of(parts, machine)) == "cancelled"
-    assert await parts.state(machine) == ["cancelled"]
+    assert await parts.state(machine) == ["forgetting"]
     assert (await parts.records.counts())["results.dropped"] == 1
 
 

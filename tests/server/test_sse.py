@@ -51,7 +51,7 @@ async def test_a_stream_begins_with_a_snapshot_and_goes_on_with_entries_as_cloud
             assert reader.retry_ms is not None
             assert first.data["type"] == "casewire.snapshot.v1"
             (machine,) = first.data["data"]["machines"]
-            assert (machine["machine"], machine["allowed"]) == (case["machine"], ["close", "hold", "rename"])
+            assert (machine["machine"], machine["allowed"]) == (case["machine"], ["close", "hold", "remove", "rename"])
             epoch, offset = first.data["data"]["epoch"], first.data["data"]["offset"]
             assert first.last_id == f"{epoch}:{offset}"
             await rename(live, case, "Two\nbridges")
@@ -64,7 +64,7 @@ async def test_a_stream_begins_with_a_snapshot_and_goes_on_with_entries_as_cloud
         assert datetime.fromisoformat(event["time"]).timestamp() == pytest.approx(event["data"]["at"])
         assert event["datacontenttype"] == "application/json"
         assert event["data"]["context"] == {"title": "Two\nbridges"}
-        assert event["data"]["allowed"] == ["close", "hold", "rename"]
+        assert event["data"]["allowed"] == ["close", "hold", "remove", "rename"]
 
 
 async def test_what_a_stream_says_equals_what_the_websocket_says(live: Live) -> None:

@@ -94,7 +94,7 @@ async def test_a_worker_that_ignores_cancellation_is_killed_and_replaced(
         other = await parts.upload("b.pdf")
         await reached(parts, other, "duplicate")
         assert deaf not in supervisor.pids.values()
-    assert await parts.state(machine) == ["cancelled"]
+    assert await parts.state(machine) in (["forgetting"], ["stranded"])
     assert [run[0] for run in await runs(parts)] == ["deaf.pdf", "b.pdf"]
 
 

@@ -46,10 +46,10 @@ async def test_a_subscriber_gets_a_snapshot_and_then_what_happens(live: Live) ->
         assert (first["type"], first["recovered"], first["more"]) == ("ok", False, False)
         (machine,) = first["machines"]
         assert (machine["machine"], machine["configuration"]) == (case["machine"], ["open"])
-        assert machine["allowed"] == ["close", "hold", "rename"]
+        assert machine["allowed"] == ["close", "hold", "remove", "rename"]
         sent = await wire.ask("send", machine=case["machine"], event="hold", data={})
         assert (sent["to"], sent["revision"], sent["repeated"]) == (["pending"], 2, False)
-        assert sent["allowed"] == ["close", "proceed", "rename"]
+        assert sent["allowed"] == ["close", "proceed", "remove", "rename"]
         entry = next((m for m in wire.seen if m["type"] == "entry"), None) or await wire.read()
         assert (entry["event"], entry["from"], entry["to"]) == ("hold", ["open"], ["pending"])
         assert (entry["offset"], entry["actor"], entry["gone"]) == (first["offset"] + 1, ann.id, False)
@@ -160,7 +160,7 @@ async def test_a_refused_event_tells_what_is_possible(live: Live) -> None:
         case = await ann.case()
         reply = await wire.ask("send", machine=case["machine"], event="reopen", data={})
         assert (reply["type"], reply["code"], reply["temporary"]) == ("error", "event.not_allowed", False)
-        assert reply["allowed"] == ["close", "hold", "rename"]
+        assert reply["allowed"] == ["close", "hold", "remove", "rename"]
         unknown = await wire.ask("send", machine=case["machine"], event="__initial__", data={})
         assert unknown["code"] == "event.unknown"
         unfit = await wire.ask("send", machine=case["machine"], event="rename", data={"title": ""})
