@@ -48,6 +48,13 @@ SURE = 0.85
 LAYOUT_DPI = 100
 """Resolution at which it is told which way lines run: that takes a tenth of reading the page, and reading
 dense columns that lie on their side in vain takes twice as long as reading them."""
+CROOKED = 0.7
+"""Degrees from which a page is straightened: two columns are read across at 2."""
+STEEPEST = 5.0
+"""Degrees up to which it is looked for."""
+SHARPER = 1.3
+"""By how much rows must be sharper for a page to count as crooked; level ones gain up to a tenth."""
+SKEW_DPI = 75
 WRONG_WAY_UP = 0.6
 """Confidence below which a page may stand on its head: print read so has 0.3 to 0.4."""
 
@@ -129,7 +136,15 @@ class Recogniser:
             picture: Grey values of shape (height, width), 0 is black. Not modified.
             dpi: Its resolution.
         """
-        if self._lies_sideways(picture, dpi):
+        sideways = self._lies_sideways(picture, dpi)
+        skew = 0.0 if sideways else _skew(picture, dpi)
+        if abs(skew) >= CROOKED:
+            straight = Image.fromarray(picture).rotate(skew, Image.Resampling.BICUBIC, fillcolor=255)
+            return _tilted(self._recognise(np.asarray(straight), dpi, False), skew, picture.shape)
+        return self._recognise(picture, dpi, sideways)
+
+    def _recognise(self, picture: NDArray[np.uint8], dpi: int, sideways: bool) -> Seen:
+        if sideways:
             for turn in (3, 1):
                 turned = self._read_doubtful(np.rot90(picture, turn), dpi)
                 if turned.confidence >= WRONG_WAY_UP:
@@ -226,6 +241,38 @@ def _turned_back(seen: Seen, turn: int, shape: tuple[int, int]) -> Seen:
             case _:
                 box = y0, height - x1, y1, height - x0
         lines.append(Found(text, box, confidence))
+    return replace(seen, lines=lines)
+
+
+def _skew(picture: NDArray[np.uint8], dpi: int) -> float:
+    """Degrees by which a page is to be turned counter-clockwise so that its lines are level.
+
+    At the right angle rows of ink and rows of paper differ most. Tesseract's own estimate is 0 on pages of
+    few lines.
+    """
+    small = Image.fromarray(picture).reduce(max(1, round(dpi / SKEW_DPI)))
+    ink = small.point([255 if value < 128 else 0 for value in range(256)])
+
+    def sharpness(angle: float) -> float:
+        rows = np.asarray(ink.rotate(angle, fillcolor=0), np.float32).sum(axis=1)
+        return float(np.square(np.diff(rows)).sum())
+
+    level = sharpness(0.0)
+    best = max(np.arange(-STEEPEST, STEEPEST + 0.1, 0.5).tolist(), key=sharpness)
+    best = max((best - 0.25, best, best + 0.25), key=sharpness)
+    return best if sharpness(best) > SHARPER * level else 0.0
+
+
+def _tilted(seen: Seen, angle: float, shape: tuple[int, int]) -> Seen:
+    """What was seen in a picture that had been turned by `angle` counter-clockwise, on the picture itself."""
+    height, width = shape
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    lines = []
+    for text, (x0, y0, x1, y1), confidence in seen.lines:
+        corners = [(x - width / 2, y - height / 2) for x in (x0, x1) for y in (y0, y1)]
+        across = [width / 2 + x * cosine - y * sine for x, y in corners]
+        down = [height / 2 + x * sine + y * cosine for x, y in corners]
+        lines.append(Found(text, (min(across), min(down), max(across), max(down)), confidence))
     return replace(seen, lines=lines)
 
 

@@ -1,10 +1,12 @@
 """Pages that are pictures are read by OCR, those that have text are not."""
 
+import io
 import re
 from pathlib import Path
 
 import pymupdf
 import pytest
+from PIL import Image
 
 from handlers.parsing import ocr, pdf, pdf_scans
 from handlers.parsing.parsed import Parsed
@@ -12,7 +14,7 @@ from handlers.parsing.pdf_lines import rows_of
 from handlers.parsing.pdf_scans import Look
 from tests.handlers import files
 from tests.handlers.outlet import read_with
-from tests.handlers.pictures import WORDS, scan
+from tests.handlers.pictures import WORDS, scan, sheet
 
 STAMP = "Case 2:15-cv-05642-ABC  Document 465  Filed 08/01/19  Page 1 of 1  Page ID #:8083"
 
@@ -61,6 +63,25 @@ def test_boxes_lie_on_the_print_however_the_page_is_turned(tmp_path: Path, turn:
         assert shown[y0:y1, x0:x1].min() < 128
         covered[y0 - 2 : y1 + 2, x0 - 2 : x1 + 2] = 255
     assert covered.min() > 200
+
+
+@pytest.mark.parametrize("angle", [-4, 3])
+def test_a_crooked_scan_is_read_and_its_boxes_lie_on_the_print(tmp_path: Path, angle: int) -> None:
+    straight = Image.open(io.BytesIO(sheet()))
+    crooked = io.BytesIO()
+    straight.rotate(angle, Image.Resampling.BICUBIC, fillcolor=255).save(crooked, "PNG")
+    document = pymupdf.open()
+    page = document.new_page(width=612, height=396)
+    page.insert_image(page.rect, stream=crooked.getvalue())
+    document.save(tmp_path / "a.pdf")
+    parsed = read_pdf(tmp_path / "a.pdf")
+    assert words(parsed.text) == PRINTED
+    shown = pdf_scans.grey(page, 72).copy()
+    for line in parsed.lines:
+        x0, y0, x1, y1 = (round(value) for value in line.box)
+        assert y1 - y0 < 60
+        shown[y0 - 2 : y1 + 2, x0 - 2 : x1 + 2] = 255
+    assert shown.min() > 200
 
 
 def test_a_stamp_is_no_text_layer_and_is_kept_once(tmp_path: Path) -> None:
