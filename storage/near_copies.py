@@ -36,6 +36,9 @@ _PUT_BANDS = text(
     "INSERT INTO text_bands (band, evidence_id) SELECT unnest(CAST(:bands AS bigint[])), :evidence"
 )
 
+_PLAN_ANEW = text("SET LOCAL plan_cache_mode = 'force_custom_plan'")
+"""Of a table that was not analysed yet, a plan for any bands at all reads every row of it."""
+
 _ALIKE_TEXTS = text(
     """
     WITH met AS MATERIALIZED (
@@ -137,7 +140,8 @@ class NearCopies:
     ) -> list[AlikeText]:
         """Other evidence of the case that shares one of the bands, at most `limit`, in no order."""
         asked = {"case": case_id, "evidence": evidence, "bands": _of_case(case_id, bands), "limit": limit}
-        async with self._database.connect() as connection:
+        async with self._database.begin() as connection:
+            await connection.execute(_PLAN_ANEW)
             return [AlikeText(*row) for row in await connection.execute(_ALIKE_TEXTS, asked)]
 
     async def put_picture(self, case_id: str, evidence: int, phash: int) -> None:

@@ -16,6 +16,8 @@ BENCHES = (
     "bench_engine",
     "bench_main",
     "bench_retrieval",
+    "bench_duplicates",
+    "bench_pois",
     "bench_watching",
     "bench_ocr",
 )

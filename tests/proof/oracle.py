@@ -74,8 +74,9 @@ async def _transitions(instance: Instance) -> list[dict[str, Any]]:
         async with database.connect() as connection:
             entries: list[dict[str, Any]] = []
             for topic in (await connection.execute(select(table.topic).distinct())).scalars().all():
-                rows = select(table.seq, table.content).where(table.topic == topic, table.what == "transition")
-                found = (await connection.execute(rows.order_by(table.seq))).all()
+                mine = table.topic == topic, table.what == "transition"
+                rows = select(table.seq, table.content).where(*mine).order_by(table.seq)
+                found = (await connection.execute(rows)).all()
                 entries += await entries_in(connection, topic, [(seq, content) for seq, content in found])
             return entries
     finally:

@@ -129,6 +129,12 @@ ASKS: dict[str, Ask] = {
     # A text has no pictures, which is said to those alone who may read it.
     "GET /api/evidence/{evidence}/pages/{page}.webp": Ask(refused=(404, "picture.none")),
     "GET /api/evidence/{evidence}/thumbnail": Ask(refused=(404, "picture.none")),
+    # Somebody edits the same before, so that a number that was right for one is wrong for the next.
+    "PUT /api/evidence/{evidence}/title": Ask({"title": "a.txt", "if_version": 0}),
+    "PUT /api/evidence/{evidence}/summary": Ask(
+        {"restore": 7, "if_version": 0}, refused=(404, "edit.unknown")
+    ),
+    "PUT /api/evidence/{evidence}/tags": Ask({"tags": [], "if_version": 0}),
     # There is nothing to unlock, which is said to those alone who might.
     "POST /api/uploads/{machine}/unlock": Ask({"password": "sesame"}, refused=(409, "event.not_allowed")),
     "POST /api/cases/{case}/imports": Ask({"title": "Another folder"}),
