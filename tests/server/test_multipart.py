@@ -203,7 +203,8 @@ async def test_what_is_not_the_announced_size_or_not_there_is_told(direct: Live)
     there = await begun.begin("upload-0-y", 50)
     job = QuietJob()
     job.machine = "upload-0-y"
-    options: dict[str, Any] = {"multiparts": begun, "blobs": direct.parts.blobs}
+    parts = direct.parts
+    options: dict[str, Any] = {"multiparts": begun, "blobs": parts.blobs, "arrivals": parts.arrivals}
     with pytest.raises(Permanent, match="upload the file again"):
         await assemble_from_s3(AssembleUpload(there.name, 50), job, **options)
     with pytest.raises(Permanent, match="upload the file again"):
@@ -250,11 +251,15 @@ async def assemble(live: Live, path: str) -> object:
     machine = path.split("/")[3]
     _, context = await state_of(live, path)
     job = QuietJob()
-    job.machine, job.id = machine, "e"
+    upload = await live.parts.engine.load(machine)
+    assert upload is not None
+    job.machine, job.topic, job.id = machine, upload.topic, "e"
     effect = AssembleUpload(context["parts"], context["bytes"])
     blobs = live.parts.blobs
     assert isinstance(blobs, S3Blobs)
-    return await assemble_from_s3(effect, job, multiparts=multiparts(live), blobs=blobs)
+    return await assemble_from_s3(
+        effect, job, multiparts=multiparts(live), blobs=blobs, arrivals=live.parts.arrivals
+    )
 
 
 def bucket(live: Live) -> S3Bucket:

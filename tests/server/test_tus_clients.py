@@ -344,12 +344,15 @@ class Sending(RuleBasedStateMachine):
         if "assembling" not in snapshot.configuration:
             return str(snapshot.context["sha256"])
         folder = self.live.parts.settings.data_dir
+        job = QuietJob()
+        job.machine, job.topic = self.machine, snapshot.topic
         done = await assemble_upload(
             AssembleUpload(snapshot.context["parts"], snapshot.context["bytes"]),
-            QuietJob(),
+            job,
             transfers=self.live.parts.uploading.transfers,
             parts=DiskParts(folder / "parts"),
             blobs=DiskBlobs(folder / "blobs"),
+            arrivals=self.live.parts.arrivals,
         )
         return done.sha256
 
