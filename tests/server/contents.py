@@ -54,6 +54,7 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         ("upload", f"case:{case['id']}", {"filename": "a.txt"}),
         ("query", f"case:{case['id']}", {"question": "Who signed the contract?"}),
         ("notification", f"user:{owner.id}", {"title": "Hello", "body": "there"}),
+        ("poi_search", f"case:{case['id']}", {"poi": poi["id"], "called": "Ada Example"}),
     ):
         made = await live.parts.engine.spawn(kind, topic, data, actor=owner.id)
         machines[kind] = made.machine
