@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from handlers.job import Job, Permanent, Temporary
+from handlers.job import Cancelled, Job, Permanent, Temporary
 from machines.topics import case_of
 from machines.upload_events import Assembled, AssembleUpload, DropParts, Mismatched
 from storage.arrivals import Arrivals, Arriving
@@ -21,6 +21,8 @@ BLOCK_BYTES = 4 << 20
 
 Waits = Callable[[str], Awaitable[bool]]
 """Tells of an upload machine whether it waits for bytes (again)."""
+Ended = Callable[[str], Awaitable[bool]]
+"""Tells of an upload machine whether it has ended before its bytes had an address."""
 
 
 async def assemble_upload(
@@ -58,7 +60,13 @@ async def assemble_upload(
                 )
             await transfers.note_stored(transfer.id, sha256)
             await arrivals.expect(Arriving(job.machine, case_of(job.topic)), sha256)
+            try:
+                await job.check()
+            except Cancelled:  # whatever it needed before that was dropped with its end, but not this
+                await arrivals.leave(job.machine)
+                raise
             await asyncio.to_thread(blobs.take, parts.path(pieces[0].place), sha256)
+            await arrivals.clear(sha256)  # where it was cancelled since then, nobody needs it
         except NoRoom as error:
             raise Temporary(str(error)) from error
         except Departed as error:
@@ -72,9 +80,19 @@ async def assemble_upload(
 
 
 async def drop_parts(
-    effect: DropParts, job: Job, *, transfers: Transfers, parts: PartStore, waits: Waits
+    effect: DropParts,
+    job: Job,
+    *,
+    transfers: Transfers,
+    parts: PartStore,
+    arrivals: Arrivals,
+    waits: Waits,
+    ended: Ended,
 ) -> None:
-    """Forget what has arrived of an upload, unless it is expected anew: that replaces it by itself."""
+    """Forget what has arrived of an upload, unless it is expected anew: that replaces it by itself.
+
+    Bytes may have got their address while it was being cancelled; they go as well.
+    """
     found = await transfers.of_machine(effect.upload)
     if await waits(effect.upload):
         return
@@ -84,6 +102,8 @@ async def drop_parts(
         for one in await transfers.several(transfer.pieces):
             await asyncio.to_thread(parts.delete, one.place)
         await asyncio.to_thread(parts.delete, transfer.place)
+    if await ended(effect.upload):
+        await arrivals.leave(effect.upload)
 
 
 async def _pieces(name: str, transfers: Transfers) -> tuple[Transfer, Sequence[Transfer]]:

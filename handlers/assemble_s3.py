@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from handlers.job import Handler, Job, Permanent
+from handlers.job import Cancelled, Handler, Job, Permanent
 from machines.event import Event
 from machines.snapshot import Snapshot
 from machines.topics import case_of
@@ -55,6 +55,11 @@ async def assemble_from_s3(
             await job.progress(hashed[0], effect.bytes, "bytes")
         sha256, size = await storing
         await arrivals.arrive(Arriving(job.machine, case_of(job.topic)), sha256)
+        try:
+            await job.check()
+        except Cancelled:  # whatever it needed before that was dropped with its end, but not this
+            await arrivals.leave(job.machine)
+            raise
     except (KeyMissing, BlobMissing) as error:
         raise Permanent("what was sent is not in the store any more; upload the file again") from error
     except Departed as error:

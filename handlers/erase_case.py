@@ -9,6 +9,7 @@ from typing import Protocol
 from handlers.job import Job
 from handlers.quoting_queries import Send
 from machines.case import EraseCase, Erased, NotYet
+from machines.importing_events import ImportSwept
 from machines.snapshot import Snapshot
 from machines.topics import case_of
 from machines.upload_events import Swept
@@ -73,9 +74,11 @@ async def erase_case(effect: EraseCase, job: Job, *, stores: CaseStores) -> NotY
                 await stores.machines.purge(machine)
     await stores.graphs.forget_case(effect.case, queries)
     await _clear_contents(effect, job, stores)
-    members = await stores.erasure.erase(
+    members, arrived = await stores.erasure.erase(
         effect.case, topics, machine=job.machine, actor=effect.actor, reason=effect.reason
     )
+    for sha256 in arrived:
+        await stores.arrivals.clear(sha256)
     for topic in topics:
         if topic == f"case:{effect.case}":
             await stores.machines.cut_log(topic)
@@ -93,9 +96,17 @@ async def _topics_of(case: str, stores: CaseStores) -> set[str]:
 
 
 async def _sweep(topics: list[str], job: Job, stores: CaseStores) -> int:
-    """Tell every upload that its case goes; returns how many have not gone yet."""
+    """Tell every import and upload that its case goes; returns how many have not gone yet.
+
+    Files of imports that rest outside Redis await nothing: they go with the tables.
+    """
     left = 0
     for topic in topics:
+        for folder in await stores.machines.names(topic, "import"):
+            snapshot = await stores.machines.load(folder)
+            if snapshot is not None and not snapshot.terminated:
+                left += 1  # whoever feeds it may be about to begin files
+                await stores.send(folder, ImportSwept.name, {}, event_id=f"{job.id}:swept:{folder}")
         for upload in await stores.machines.names(topic, "upload"):
             await job.check()
             snapshot = await stores.machines.load(upload)

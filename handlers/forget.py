@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from handlers.job import Job, Permanent, Temporary
-from handlers.quoting_queries import UNDER_WAY, Send, led_through, quoting, redacted
+from handlers.quoting_queries import UNDER_WAY, Send, led_through, quoting, redacted, telling
 from machines.case import Changed
+from machines.poi_search import Redacted as PlaceRedacted
 from machines.query import Redacted
 from machines.snapshot import Snapshot
 from machines.topics import case_of
@@ -129,12 +130,14 @@ async def _not_yet_evidence(departure: Departure, stores: Stores) -> set[str]:
         snapshot = await stores.machines.load(upload)
         if snapshot is not None and snapshot.context["parent"] == departure.evidence:
             found.add(upload)
+    # Those that rest outside Redis, too.
+    found |= await stores.departures.arrived_within(departure)
     found.discard(departure.upload)
     return found - await stores.departures.moved(departure, sorted(found))
 
 
 async def _redact(departure: Departure, labels: Collection[str], job: Job, stores: Stores) -> None:
-    """Questions keep a mark where they quoted it."""
+    """Questions keep a mark where they quoted it; searches for a person lose the place."""
     evidence = departure.evidence
     if not evidence:
         return
@@ -157,6 +160,15 @@ async def _redact(departure: Departure, labels: Collection[str], job: Job, store
         await stores.partials.forget(query)
     async for snapshot in stores.finished.quoting(topic, evidence):
         await stores.finished.rewrite(redacted(snapshot, evidence, ()))
+    for search in await stores.machines.names(topic, "poi_search"):
+        await job.check()
+        snapshot = await stores.machines.load(search)
+        if snapshot is None or snapshot.terminated:
+            continue  # one that has ended holds no places
+        if telling(snapshot.context, evidence) or "searching" in snapshot.configuration:
+            place = PlaceRedacted(evidence=evidence).model_dump(mode="json")
+            event_id = f"{departure.upload}:redacted:{snapshot.revision}:{search}"
+            await stores.send(search, PlaceRedacted.name, place, event_id=event_id)
     for upload in await stores.departures.spares(departure):
         if await stores.finished.untitle(upload):
             await stores.machines.evict(upload)

@@ -8,6 +8,7 @@ from typing import Any
 from handlers.job import Job
 from handlers.quoting_queries import Names, Send, quoting
 from machines.case import Changed
+from machines.poi_search import Withheld as PlaceWithheld
 from machines.query import Withheld
 from machines.snapshot import Snapshot
 from machines.upload_events import HideEvidence
@@ -45,6 +46,10 @@ async def hide_evidence(
         snapshot = await load(query)
         if snapshot is not None and not snapshot.terminated and quoting(snapshot.context, effect.evidence):
             await send(query, Withheld.name, data, event_id=f"{job.id}:{query}")
+    for search in await names(f"case:{case}", "poi_search"):
+        snapshot = await load(search)
+        if snapshot is not None and not snapshot.terminated:
+            await send(search, PlaceWithheld.name, data, event_id=f"{job.id}:{search}")
     if (machine := await case_machine(case)) is not None:
         changed: dict[str, Any] = Changed(part="evidence").model_dump(mode="json")
         await send(machine, Changed.name, changed, event_id=f"{job.id}:evidence")

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from handlers.parsing.parsed import PasswordNeeded, Source, Unreadable
 from handlers.rendering.renderers import MEDIA_TYPE, RENDERERS
 from handlers.sandbox import Sandbox
-from storage.blobs import Blobs
+from storage.blobs import BlobMissing, Blobs
 from storage.file_cache import FileCache
 
 EDITION = 1
@@ -91,7 +91,11 @@ class PagePictures:
                 reason = str(error)
                 await asyncio.to_thread(self._cache.put, _none(name), _writing(reason.encode()))
                 raise NoPicture(reason) from error
-            return await asyncio.to_thread(self._cache.put, name, _writing(sink.content))
+            drawn = await asyncio.to_thread(self._cache.put, name, _writing(sink.content))
+            if not await asyncio.to_thread(self._blobs.exists, sha256):  # deleted while it was drawn
+                await asyncio.to_thread(self._cache.drop, name)
+                raise BlobMissing(sha256)
+            return drawn
         finally:
             turn.__exit__(None, None, None)
 
@@ -131,6 +135,15 @@ class _Taken:
 def name_of(sha256: str, page: int, width: int) -> str:
     """By which a drawing is kept; another one has another name."""
     return f"{sha256}-{page}-{width}-{EDITION}"
+
+
+def clearing(cache: FileCache) -> Callable[[str], None]:
+    """Forgets every drawing of a content that is gone, by its hash."""
+
+    def clear(sha256: str) -> None:
+        cache.drop_all(f"{sha256}-")
+
+    return clear
 
 
 def _none(name: str) -> str:

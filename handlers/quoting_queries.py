@@ -32,6 +32,12 @@ def quoting(context: Mapping[str, Any], evidence: int) -> bool:
     return any(citation["evidence"] == evidence for claim in claims for citation in claim["citations"])
 
 
+def telling(context: Mapping[str, Any], evidence: int) -> bool:
+    """Whether a search for a person tells of a place in the evidence."""
+    told = (*(place["evidence"] for place in context["places"]), *context["withheld"])
+    return evidence in told
+
+
 def led_through(context: Mapping[str, Any], labels: Collection[str]) -> list[int]:
     """The nodes of hits whose path names one of `labels`, or a page of it."""
     return sorted(

@@ -101,6 +101,19 @@ class Swept(Event, name="swept", source="handler"):
     """The person of interest, or the whole case, is there no more."""
 
 
+class Withheld(Event, name="withheld", source="handler"):
+    """Evidence waits to be deleted, or does so no longer: its place is not to be shown meanwhile."""
+
+    evidence: int
+    hidden: bool
+
+
+class Redacted(Event, name="redacted", source="handler"):
+    """Evidence is gone: nothing of it stays, here or in what comes later."""
+
+    evidence: int
+
+
 @dataclass(frozen=True)
 class SizePoiSearch(Effect, queue="cpu", deadline_s=60):
     """Tell how large a search would be. Answered by sized."""
@@ -134,6 +147,10 @@ class PoiSearchContext(WorkContext):
     added: int = 0
     removed: int = 0
     places: list[FoundPlace] = []
+    withheld: list[int] = []
+    """Evidence that waits to be deleted: whoever shows places leaves out its place."""
+    gone: list[int] = []
+    """Evidence that was deleted while a search was under way."""
     found_at: float = 0.0
     seen: list[str] = []
     """Who has looked at what was found."""
@@ -149,7 +166,10 @@ class PoiSearchChart(WorkChart):
     context_type = PoiSearchContext
     spawn_event = PoiSearchSpawned
     spawn_topics = ("case",)
-    event_types = (Renamed, Sized, Searched, Confirm, Decline, Cancel, Retry, Seen, Swept, *WORK_EVENTS)
+    event_types = (
+        Renamed, Sized, Searched, Confirm, Decline, Cancel, Retry, Seen, Swept, Withheld, Redacted,
+        *WORK_EVENTS,
+    )  # fmt: skip
 
     context: PoiSearchContext
 
@@ -171,6 +191,8 @@ class PoiSearchChart(WorkChart):
         sizing, asked, searching, found, declined, failed, to=sizing, cond="is_called_otherwise"
     ) | on_each(sizing, asked, searching, found, declined, failed)
     seen = on_each(found, on="note_seen")
+    withheld = on_each(sizing, asked, searching, found, declined, failed, on="note_withheld")
+    redacted = on_each(sizing, asked, searching, found, declined, failed, on="note_redacted")
     swept = from_each(sizing, asked, searching, found, declined, failed, to=gone, on="forget_person")
 
     _stages: ClassVar[dict[State, State]] = {sizing: failed, searching: failed}
@@ -229,9 +251,29 @@ class PoiSearchChart(WorkChart):
         """Keep what was found, for everybody to look at anew."""
         c = self.context
         c.mentions, c.slips, c.evidence = data.mentions, data.slips, data.evidence
-        c.added, c.removed, c.places = data.added, data.removed, data.places
+        c.added, c.removed = data.added, data.removed
+        c.places = [place for place in data.places if place.evidence not in c.gone]
+        c.gone = []
         c.found_at, c.seen = self.at, []
         self.finish(source, done=c.chunks, unit="passages")
+
+    def note_withheld(self, data: Withheld) -> None:
+        """Whoever shows it leaves out that place."""
+        others = [evidence for evidence in self.context.withheld if evidence != data.evidence]
+        self.context.withheld = [*others, data.evidence] if data.hidden else others
+
+    def note_redacted(self, data: Redacted, source: State) -> None:
+        """The place goes, and its mentions with it."""
+        c = self.context
+        for place in c.places:
+            if place.evidence == data.evidence:
+                c.mentions, c.slips, c.evidence = (
+                    c.mentions - place.mentions, c.slips - place.slips, c.evidence - 1,
+                )  # fmt: skip
+        c.places = [place for place in c.places if place.evidence != data.evidence]
+        c.withheld = [evidence for evidence in c.withheld if evidence != data.evidence]
+        if source.id == "searching":
+            c.gone = [*(evidence for evidence in c.gone if evidence != data.evidence), data.evidence]
 
     def note_seen(self) -> None:
         """Once for each person."""

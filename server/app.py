@@ -48,7 +48,7 @@ from server import (
     tracing,
 )
 from server.admission import Admission
-from server.blob_store import blobs_of, multiparts_of, pictures_of, with_s3
+from server.blob_store import arrivals_of, blobs_of, multiparts_of, pictures_of, with_s3
 from server.ending import end
 from server.engine import Engine
 from server.errors import Close
@@ -83,7 +83,6 @@ from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
 from server.ws import websocket_endpoint
 from storage.archive import resting_in
-from storage.arrivals import Arrivals
 from storage.cases import Cases
 from storage.census import Census
 from storage.database import create_engine
@@ -210,7 +209,7 @@ async def build(
         direct = None
         if multiparts is not None:
             direct = DirectUploads(engine, multiparts, transfers, max_bytes=settings.max_upload_bytes)
-        arrivals = Arrivals(database, blobs)
+        arrivals = await asyncio.to_thread(arrivals_of, settings, blobs, database)
         pictures = await asyncio.to_thread(pictures_of, settings, blobs)
         stack.push_async_callback(pictures.aclose)
         cases = Cases(database)
@@ -240,11 +239,14 @@ async def build(
                         database=database,
                         transfers=transfers,
                         parts=incoming,
+                        arrivals=arrivals,
                     ),
                     blobs,
                     database,
                     engine,
+                    arrivals,
                 ),
+                arrivals=arrivals,
                 beside={"parts": PartsSweeper(engine, transfers, incoming, holder=name).run}
                 | ({"webhooks": deliverer.run} if settings.webhook_hosts else {})
                 | ({"multiparts": direct.run} if direct else {}),

@@ -45,11 +45,10 @@ from machines.upload_events import (
     TagEvidence,
     VerifyUpload,
 )
-from server.blob_store import blobs_of, with_s3
+from server.blob_store import arrivals_of, blobs_of, with_s3
 from server.leaving import GOING, case_stores, leaving_stores
 from server.settings import Settings
 from server.worker import WorkerSetup
-from storage.arrivals import Arrivals
 from storage.cases import Cases
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
@@ -87,7 +86,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     await asyncio.to_thread(warm_ranking if setup.queue == "cpu" else partial(encoder.encode, ["ready"]))
     near = NearLinks(evidence, NearCopies(database))
     journal = CustodyJournal(database)
-    arrivals = Arrivals(database, blobs)
+    arrivals = await asyncio.to_thread(arrivals_of, settings, blobs, database)
     leaving = leaving_stores(setup.engine, setup.redis, database, journal, arrivals, settings.shards)
     ending = case_stores(setup.engine, setup.redis, database, journal, arrivals, settings.shards)
     secrets = Secrets(setup.redis)
@@ -174,6 +173,6 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 read_topic=setup.store.read_topic,
             ),
         }
-        yield with_s3(handlers, blobs, database, setup.engine)
+        yield with_s3(handlers, blobs, database, setup.engine, arrivals)
     finally:
         await sandbox.aclose()

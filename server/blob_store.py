@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.assemble_s3 import after, assemble_from_s3, beside, drop_multipart
 from handlers.job import Handlers
-from handlers.page_pictures import DRAW_S, PagePictures
+from handlers.page_pictures import DRAW_S, PagePictures, clearing
 from handlers.rendering.renderers import RENDERERS
 from handlers.sandbox import Sandbox
 from machines.upload_events import AssembleUpload, DropParts
@@ -57,7 +57,14 @@ def multiparts_of(blobs: Blobs, database: AsyncEngine) -> Multiparts | None:
     return Multiparts(blobs.bucket, database)
 
 
-def with_s3(handlers: Handlers, blobs: Blobs, database: AsyncEngine, engine: Engine) -> Handlers:
+def arrivals_of(settings: Settings, blobs: Blobs, database: AsyncEngine) -> Arrivals:
+    """Which contents are needed; with the last one that needs a content its pictures go, too."""
+    return Arrivals(database, blobs, made_from=[clearing(_pictures_cache(settings))])
+
+
+def with_s3(
+    handlers: Handlers, blobs: Blobs, database: AsyncEngine, engine: Engine, arrivals: Arrivals
+) -> Handlers:
     """Handlers that also take what clients have sent straight to the store; the same where there is none."""
     multiparts = multiparts_of(blobs, database)
     if multiparts is None:
@@ -65,7 +72,6 @@ def with_s3(handlers: Handlers, blobs: Blobs, database: AsyncEngine, engine: Eng
     from storage.blobs_s3 import S3Blobs
 
     assert isinstance(blobs, S3Blobs)
-    arrivals = Arrivals(database, blobs)
     assemble = partial(assemble_from_s3, multiparts=multiparts, blobs=blobs, arrivals=arrivals)
     drop = partial(drop_multipart, multiparts=multiparts, load=engine.load)
     return handlers | {
@@ -76,7 +82,7 @@ def with_s3(handlers: Handlers, blobs: Blobs, database: AsyncEngine, engine: Eng
 
 def pictures_of(settings: Settings, blobs: Blobs) -> PagePictures:
     """What draws pages, and where it keeps them; its child is started for the first one."""
-    cache = FileCache(settings.data_dir / "cache" / "pictures", pictures_bytes(settings))
+    cache = _pictures_cache(settings)
     sandbox = Sandbox(
         memory_bytes=settings.parse_memory_bytes,
         time_s=DRAW_S,
@@ -84,6 +90,10 @@ def pictures_of(settings: Settings, blobs: Blobs) -> PagePictures:
         readers=RENDERERS,
     )
     return PagePictures(blobs, cache, sandbox)
+
+
+def _pictures_cache(settings: Settings) -> FileCache:
+    return FileCache(settings.data_dir / "cache" / "pictures", pictures_bytes(settings))
 
 
 def pictures_bytes(settings: Settings) -> int:

@@ -86,7 +86,12 @@ class HandingOver:
             await asyncio.to_thread(self._blobs.take, path, sha256)
         except FileNotFoundError:
             raise ended() from None
-        await self._received(transfer, sha256, size, actor)
+        try:
+            await self._received(transfer, sha256, size, actor)
+        except Gone:  # cancelled meanwhile: what it needed then was dropped, this came later
+            await self._arrivals.leave(transfer.machine)
+            await self._arrivals.clear(sha256)
+            raise
 
     async def hand_over(self, transfer: Transfer, actor: str) -> None:
         """Have a worker put the bytes together and hash them.

@@ -26,6 +26,8 @@ from server.import_pace import WINDOW_S, Sample, pace_of, sample
 from server.import_sweep import sweep
 from server.queues import JOB_QUEUES, JobQueues
 from storage.archive import archived
+from storage.arrivals import Arrivals, Arriving
+from storage.departed import Departed
 from storage.import_files import FileRow, ImportFiles
 from storage.imports import Counted, ImportRow, Imports, sums_of, tally_of
 
@@ -54,6 +56,7 @@ class Feeder:
         engine: Engine,
         database: AsyncEngine,
         queues: JobQueues,
+        arrivals: Arrivals,
         *,
         window: int,
         holder: str,
@@ -65,6 +68,7 @@ class Feeder:
         self._imports = Imports(database)
         self._files = ImportFiles(database)
         self._queues = queues
+        self._arrivals = arrivals
         self._window = window
         self._holder = holder
         self._every_s = every_s
@@ -137,6 +141,10 @@ class Feeder:
 
     async def _begin(self, row: ImportRow, file: FileRow) -> None:
         once = spawning_id(file.id, file.attempt)
+        try:  # also where an earlier machine brought the bytes, and was lost
+            await self._arrivals.expect(Arriving(file.machine, row.case_id), file.sha256)
+        except Departed:
+            return
         data = {"filename": shortened(file.path), "bytes": file.bytes}
         await self._engine.spawn("upload", row.topic, data, source="handler", actor=row.owner, event_id=once)
         try:
@@ -167,7 +175,9 @@ class Feeder:
                 await self._files.heard(row.id, file.id, now.state, now.reason, retryable=False)
 
     async def _end(self, row: ImportRow, actor: str) -> None:
-        await self._files.end(row.id)
+        for number, attempt in await self._files.end(row.id):
+            machine = self._engine.machine_for("upload", row.topic, spawning_id(number, attempt))
+            await self._arrivals.leave(machine)
         live = await self._files.files(
             row.id, ("waiting", "sending", "queued", "working"), limit=2 * self._window + _AT_ONCE
         )

@@ -25,6 +25,7 @@ from server.leaving import sender_of
 from server.poi_searches import look_for
 from server.rights import announce
 from server.settings import Settings
+from storage.arrivals import Arrivals
 from storage.cases import Cases
 from storage.evidence import EvidenceStore
 from storage.graph_postgres import GraphPostgres
@@ -45,6 +46,7 @@ def inline_handlers(
     database: AsyncEngine,
     transfers: Transfers,
     parts: PartStore,
+    arrivals: Arrivals,
 ) -> Handlers:
     """The handlers of the queue `inline`."""
     cases, pois = Cases(database), Pois(database)
@@ -60,6 +62,12 @@ def inline_handlers(
     async def waits(upload: str) -> bool:
         snapshot = await engine.load(upload)
         return snapshot is not None and bool({"receiving", "paused"} & set(snapshot.configuration))
+
+    async def ended(upload: str) -> bool:
+        snapshot = await engine.load(upload)
+        if snapshot is None:
+            return True
+        return bool({"cancelled", "failed"} & set(snapshot.configuration)) and not snapshot.context["sha256"]
 
     async def hide_case(effect: HideCase, job: Job) -> None:
         await cases.hide(effect.case, hidden=effect.hidden)
@@ -82,7 +90,9 @@ def inline_handlers(
             case_machine=cases.machine,
         ),
         RelinkPoi: relink_poi,
-        DropParts: partial(drop_parts, transfers=transfers, parts=parts, waits=waits),
+        DropParts: partial(
+            drop_parts, transfers=transfers, parts=parts, arrivals=arrivals, waits=waits, ended=ended
+        ),
         RetryFiles: partial(retry_files, files=ImportFiles(database)),
         HideCase: hide_case,
         HideEvidence: partial(

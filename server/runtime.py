@@ -36,6 +36,7 @@ from server.supervisor import GRACE_S, STOP_S, Supervisor
 from server.sweeper import AFTER_S, EVERY_S, Sweeper
 from server.timers import Timers
 from server.worker import DEFAULT_BINDINGS
+from storage.arrivals import Arrivals
 from storage.custody_heads import CustodyHeads
 from storage.era import advance_marker, close_era
 from storage.journal import CustodyJournal
@@ -86,6 +87,7 @@ async def runtime(
     redis: Redis,
     database: AsyncEngine,
     inline: Handlers,
+    arrivals: Arrivals,
     bindings: str = DEFAULT_BINDINGS,
     beside: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
     pace: Pace | None = None,
@@ -97,6 +99,7 @@ async def runtime(
     Args:
         redis: The machines' Redis; replies are bytes.
         inline: What does the inline effects.
+        arrivals: Which contents the files of imports need.
         bindings: `module:function` that yields the handlers of a worker.
         beside: Further parts, by name.
         name: Unique to this life of this process; made up if it is empty.
@@ -138,7 +141,7 @@ async def runtime(
         consumer=name,
         idle_s=pace.idle_s,
     )
-    feeder = Feeder(engine, database, queues, window=settings.import_window, holder=name)
+    feeder = Feeder(engine, database, queues, arrivals, window=settings.import_window, holder=name)
     journalist = Journalist(
         store=engine.store,
         stream=JournalStream(redis, shards=settings.shards),

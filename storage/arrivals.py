@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.blobs import BlobMissing, Blobs
-from storage.departed import check_departed
+from storage.departed import Departed, check_departed
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('casewire.content.' || :sha256, 0))")
 _ARRIVE = text(
@@ -26,6 +26,8 @@ _ARRIVE = text(
     ON CONFLICT (upload, sha256) DO NOTHING
     """
 )
+_CASE = text("SELECT id FROM cases WHERE id = :case FOR KEY SHARE")
+"""A case is not deleted while something arrives for it, and nothing arrives for one that is gone."""
 _SPARE = text("UPDATE arrivals SET spare = true WHERE upload = :upload AND sha256 = :sha256")
 _NEEDED = text(
     """
@@ -87,6 +89,9 @@ class Arrivals:
             # In one order by everybody, so that no two wait for each other.
             for upload in sorted({arriving.upload for arriving, _ in needed}):
                 await check_departed(connection, upload)
+            for case, upload in sorted({(arriving.case, arriving.upload) for arriving, _ in needed}):
+                if (await connection.execute(_CASE, {"case": case})).scalar_one_or_none() is None:
+                    raise Departed(upload)
             for sha256 in sorted({sha256 for _, sha256 in needed}):
                 await connection.execute(_LOCK, {"sha256": sha256})
                 if stored and not await asyncio.to_thread(self._blobs.exists, sha256):

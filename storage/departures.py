@@ -78,6 +78,12 @@ _LABELS = text(
     )
     """
 )
+_UPLOADS_WITHIN = text(
+    "SELECT DISTINCT upload FROM arrivals "
+    "WHERE case_id = :case AND parent = :evidence AND filename <> '' AND upload <> :upload "
+    "AND NOT spare AND NOT EXISTS (SELECT 1 FROM evidence WHERE evidence.upload = arrivals.upload "
+    "AND evidence.sha256 = arrivals.sha256 AND evidence.case_id = :case)"
+)
 _SPARES = text(
     "SELECT upload FROM arrivals WHERE case_id = :case AND sha256 = :sha256 AND spare AND upload <> :upload"
 )
@@ -101,6 +107,26 @@ _VOTES = text("DELETE FROM votes WHERE case_id = :case AND node = ANY(:nodes)")
 _ATTENTION = text("DELETE FROM attention WHERE case_id = :case AND node = ANY(:nodes)")
 _NEED_NO_MORE = text(
     "DELETE FROM arrivals WHERE upload = :upload OR (case_id = :case AND spare AND sha256 = :sha256)"
+)
+_INSIDE_NO_MORE = text(
+    """
+    DELETE FROM arrivals AS container
+    WHERE case_id = :case AND sha256 = :sha256 AND upload <> :upload AND filename = ''
+      AND parent IN (
+        SELECT inside.parent FROM arrivals AS inside
+        WHERE inside.case_id = :case AND inside.sha256 = :sha256 AND inside.filename <> ''
+          AND (inside.upload = :upload OR inside.spare)
+      )
+      AND NOT EXISTS (
+        SELECT 1 FROM evidence WHERE evidence.id = container.parent
+          AND meta -> 'derived' @> jsonb_build_array(jsonb_build_object('sha256', CAST(:sha256 AS text)))
+      )
+    """
+)
+"""What it was found in, whose upload has stored it, needs it only until it is evidence of its own."""
+_UNTOLD = text(
+    "UPDATE import_files SET reason = 'the case held this file already, and it was deleted since' "
+    "WHERE evidence = :evidence AND state = 'duplicate'"
 )
 _COMPLETE = text("UPDATE departures SET complete = true WHERE upload = :upload")
 
@@ -232,6 +258,12 @@ class Departures:
                 await connection.execute(_MOVE, asked | moved)
         return going
 
+    async def arrived_within(self, departure: Departure) -> set[str]:
+        """Uploads of what was found in it that have brought bytes, but no evidence so far."""
+        asked = {"case": departure.case, "evidence": departure.evidence, "upload": departure.upload}
+        async with self._database.connect() as connection:
+            return set((await connection.execute(_UPLOADS_WITHIN, asked)).scalars())
+
     async def moved(self, departure: Departure, uploads: Sequence[str]) -> set[str]:
         """Those of the uploads whose evidence is found elsewhere, and stays."""
         asked = {"uploads": list(uploads), "evidence": departure.evidence}
@@ -271,7 +303,10 @@ class Departures:
                 nodes += (await connection.execute(_UNNAMED, {"entities": named})).scalars().all()
                 await connection.execute(_VOTES, {"case": case, "nodes": nodes})
                 await connection.execute(_ATTENTION, {"case": case, "nodes": nodes})
+            await connection.execute(_INSIDE_NO_MORE, key | {"sha256": held or ""})
             await connection.execute(_NEED_NO_MORE, key | {"sha256": held or ""})
+            if evidence:
+                await connection.execute(_UNTOLD, key)
             await forget_seals(connection, departure.upload, evidence if held is not None else 0)
             if departure.contents:
                 await self._journal.append(connection, [_record(departure, children, held is not None)])

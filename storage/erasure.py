@@ -37,6 +37,7 @@ _DELETE_LETTERS = text(
     "DELETE FROM webhook_letters l USING unnest(CAST(:topics AS text[])) AS of(topic) "
     "WHERE strpos(encode(l.body, 'escape'), '\"' || of.topic || '\"') > 0"
 )
+_DELETE_ARRIVALS = text("DELETE FROM arrivals WHERE case_id = :case RETURNING sha256")
 _DELETE_CASE = text("DELETE FROM cases WHERE id = :case RETURNING id")
 
 
@@ -69,14 +70,15 @@ class Erasure:
 
     async def erase(
         self, case: str, topics: Sequence[str], *, machine: str, actor: str, reason: str
-    ) -> list[str]:
+    ) -> tuple[list[str], list[str]]:
         """Delete the case with members, persons of interest, votes, machines and what they told.
 
         Its own `machine` stays in the archive, and the chains of its topics as they are, with a record
         of the deletion. A case that is gone is left alone.
 
         Returns:
-            Who had a role in it.
+            Who had a role in it, and the hashes of contents that came for it at the last moment: nothing
+            arrives for a case that is gone.
         """
         about = f"case:{case}"
         async with self._database.begin() as connection:
@@ -91,4 +93,5 @@ class Erasure:
                 data = {"what": "case deleted", "who": actor, "why": reason, "topics": list(topics)}
                 record = Record(about, f"deletion:{machine}", "deletion", data, round(time.time(), 3))
                 await self._journal.append(connection, [record])
-        return members
+            arrived = list((await connection.execute(_DELETE_ARRIVALS, asked)).scalars())
+        return members, arrived

@@ -316,7 +316,7 @@ class EvidenceStore:
             select(tag.c.value, count)
             .select_from(EVIDENCE)
             .join(tag, literal(True))
-            .where(EVIDENCE.c.case_id == case)
+            .where(EVIDENCE.c.case_id == case, EVIDENCE.c.hidden_at.is_(None))
             .group_by(tag.c.value)
             .order_by(count.desc(), tag.c.value)
             .limit(limit)

@@ -109,6 +109,11 @@ class FileCache:
             return False
         return True
 
+    def drop_all(self, beginning: str) -> int:
+        """Forget the files whose names begin so; how many there were."""
+        names = [path.name for path, _ in _statuses(self._files) if path.name.startswith(beginning)]
+        return sum(self.drop(name) for name in names)
+
     @contextmanager
     def turn(self, name: str) -> Iterator[None]:
         """Held by one thread of one process at a time for a name, and a few others that share its lock."""

@@ -201,17 +201,26 @@ class ImportFiles:
         async with self._database.begin() as connection:
             return int((await connection.execute(query)).rowcount)
 
-    async def end(self, imported: str) -> None:
-        """Cancel what has no machine; what was to be tried again has failed as before."""
+    async def end(self, imported: str) -> list[tuple[int, int]]:
+        """Cancel what has no machine; what was to be tried again has failed as before.
+
+        Returns:
+            Number and attempt of each file that will have no machine, whose bytes may be here.
+        """
         mine = FILES.c.import_id == imported
         unborn = or_(FILES.c.state == "received", and_(FILES.c.state == "waiting", FILES.c.machine == ""))
         async with self._database.begin() as connection:
-            await connection.execute(
-                update(FILES).where(mine, unborn).values(state="cancelled", machine="", changed_at=func.now())
+            ended = await connection.execute(
+                update(FILES)
+                .where(mine, unborn)
+                .values(state="cancelled", machine="", changed_at=func.now())
+                .returning(FILES.c.id, FILES.c.attempt)
             )
+            numbers = [(row[0], row[1]) for row in ended]
             await connection.execute(
                 update(FILES).where(mine, FILES.c.state == "retrying").values(state="failed", asker="")
             )
+        return numbers
 
     async def replace(self, file: FileRow, *, state: FileState, machine: str) -> None:
         """Give a file whose machine was lost with its store a new attempt."""
@@ -282,12 +291,12 @@ class ImportFiles:
     async def _there(
         self, connection: AsyncConnection, case_id: str, hashes: set[str]
     ) -> dict[str, tuple[int, str]]:
-        """Evidence of the case by SHA-256: its number and title."""
+        """Evidence of the case by SHA-256: its number and title; what waits to be deleted is not there."""
         if not hashes:
             return {}
         rows = await connection.execute(
             select(EVIDENCE.c.sha256, EVIDENCE.c.id, EVIDENCE.c.title).where(
-                EVIDENCE.c.case_id == case_id, EVIDENCE.c.sha256.in_(hashes)
+                EVIDENCE.c.case_id == case_id, EVIDENCE.c.sha256.in_(hashes), EVIDENCE.c.hidden_at.is_(None)
             )
         )
         return {sha256: (number, title) for sha256, number, title in rows}

@@ -212,7 +212,7 @@ class NearCopies:
         return len(kept)
 
     async def of_evidence(self, evidence: int, *, limit: int) -> list[NearCopy]:
-        """What is linked with a piece of evidence, the most alike first."""
+        """What is linked with a piece of evidence and in sight, the most alike first."""
         other = case((LINKS.c.a == evidence, LINKS.c.b), else_=LINKS.c.a)
         query = (
             select(
@@ -226,7 +226,7 @@ class NearCopies:
                 LINKS.c.exact,
             )
             .join(EVIDENCE, EVIDENCE.c.id == other)
-            .where(or_(LINKS.c.a == evidence, LINKS.c.b == evidence))
+            .where(or_(LINKS.c.a == evidence, LINKS.c.b == evidence), EVIDENCE.c.hidden_at.is_(None))
             .order_by(LINKS.c.score.desc(), EVIDENCE.c.id, LINKS.c.kind)
             .limit(limit)
         )
@@ -234,22 +234,28 @@ class NearCopies:
             return [NearCopy(*row) for row in await connection.execute(query)]
 
     async def counts(self, evidence: Sequence[int]) -> dict[int, int]:
-        """With how many others each is linked; those with none are left out."""
+        """With how many others in sight each is linked; those with none are left out."""
         if not evidence:
             return {}
         ends = union_all(
             select(LINKS.c.a.label("one"), LINKS.c.b.label("other")).where(LINKS.c.a.in_(evidence)),
             select(LINKS.c.b.label("one"), LINKS.c.a.label("other")).where(LINKS.c.b.in_(evidence)),
         ).subquery()
-        query = select(ends.c.one, func.count(ends.c.other.distinct())).group_by(ends.c.one)
+        query = (
+            select(ends.c.one, func.count(ends.c.other.distinct()))
+            .join(EVIDENCE, EVIDENCE.c.id == ends.c.other)
+            .where(EVIDENCE.c.hidden_at.is_(None))
+            .group_by(ends.c.one)
+        )
         async with self._database.connect() as connection:
             return {row[0]: row[1] for row in await connection.execute(query)}
 
     async def among(self, case_id: str, evidence: Sequence[int]) -> list[Pair]:
-        """The links of a case between these, by ids."""
+        """The links of a case between those of these that are in sight, by ids."""
+        seen = select(EVIDENCE.c.id).where(EVIDENCE.c.id.in_(evidence), EVIDENCE.c.hidden_at.is_(None))
         query = (
             select(LINKS.c.a, LINKS.c.b, LINKS.c.kind, LINKS.c.score)
-            .where(and_(LINKS.c.case_id == case_id, LINKS.c.a.in_(evidence), LINKS.c.b.in_(evidence)))
+            .where(and_(LINKS.c.case_id == case_id, LINKS.c.a.in_(seen), LINKS.c.b.in_(seen)))
             .order_by(LINKS.c.a, LINKS.c.b, LINKS.c.kind)
         )
         async with self._database.connect() as connection:

@@ -241,7 +241,9 @@ class PoiMentions:
                 await connection.execute(update(ENTITIES).where(there).values(name=name))
 
     async def titles(self, evidence: Iterable[int]) -> dict[int, str]:
-        """The titles of pieces of evidence by id."""
-        query = select(EVIDENCE.c.id, EVIDENCE.c.title).where(EVIDENCE.c.id.in_(list(evidence)))
+        """The titles of pieces of evidence by id; what is out of sight has none."""
+        query = select(EVIDENCE.c.id, EVIDENCE.c.title).where(
+            EVIDENCE.c.id.in_(list(evidence)), EVIDENCE.c.hidden_at.is_(None)
+        )
         async with self._database.connect() as connection:
             return {row[0]: row[1] for row in await connection.execute(query)}

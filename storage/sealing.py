@@ -21,6 +21,8 @@ SALT_BYTES = 16
 _MARK = "sealed"
 _TEXTS = {
     "case": ("title", "description"),
+    "import": ("title",),
+    "poi_search": ("name", "aliases", "reason", "places"),
     "query": ("question", "answer"),
     "upload": ("title", "tags", "reason", "notice"),
 }
@@ -119,7 +121,9 @@ def _opened(seals: Mapping[str, bytes], place: str, value: Any) -> Any:
 
 
 def _quoted(value: Any) -> tuple[int, ...]:
-    """The evidence that an answer cites; other texts name none."""
+    """The evidence that an answer cites, or where a person was found; other texts name none."""
+    if isinstance(value, list):
+        return tuple(sorted({one["evidence"] for one in value if isinstance(one, dict)}))
     if not isinstance(value, dict):
         return ()
     cited = (citation["evidence"] for claim in value.get("claims", []) for citation in claim["citations"])

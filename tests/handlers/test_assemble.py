@@ -27,6 +27,14 @@ CONTENT = b"one two three"
 ADDRESS = sha256(CONTENT).hexdigest()
 
 
+async def always(_: str) -> bool:
+    return True
+
+
+async def never(_: str) -> bool:
+    return False
+
+
 class Yard:
     """Stores with an upload in parts."""
 
@@ -149,25 +157,33 @@ async def test_what_is_not_wanted_any_more_is_dropped_with_all_its_parts(yard: Y
     await sent(yard.transfers, yard.parts, alone, b"abc")
     await yard.transfers.join(transfer("f2", None, kind="final", pieces=["alone"], machine=MACHINE))
 
-    async def never(_: str) -> bool:
-        return False
-
     await drop_parts(
-        DropParts(MACHINE, "f"), QuietJob(), transfers=yard.transfers, parts=yard.parts, waits=never
-    )
+        DropParts(MACHINE, "f"), QuietJob(), transfers=yard.transfers, parts=yard.parts,
+        arrivals=yard.arrivals, waits=never, ended=always,
+    )  # fmt: skip
     assert yard.parts.received(MACHINE) == yard.parts.size(alone.place) == 0
     states = {(await yard.transfers.get(name)).state for name in ("p0", "p1", "f", "alone", "f2")}
     assert states == {"gone"}
 
 
+async def test_bytes_that_got_their_address_while_they_were_cancelled_go_as_well(yard: Yard) -> None:
+    effect = await yard.joined(b"one ", b"two ", b"three")
+    await yard.assemble(effect)
+    assert yard.blobs.exists(ADDRESS)
+    dropped = DropParts(MACHINE, "f")
+    stores = {"transfers": yard.transfers, "parts": yard.parts, "arrivals": yard.arrivals}
+    await drop_parts(dropped, QuietJob(), **stores, waits=never, ended=never)
+    assert yard.blobs.exists(ADDRESS)
+    await drop_parts(dropped, QuietJob(), **stores, waits=never, ended=always)
+    assert not yard.blobs.exists(ADDRESS)
+
+
 async def test_what_is_expected_anew_is_not_dropped_by_its_earlier_failure(yard: Yard) -> None:
     await sent(yard.transfers, yard.parts, transfer("w", 3, machine=MACHINE), b"abc")
 
-    async def again(_: str) -> bool:
-        return True
-
     await drop_parts(
-        DropParts(MACHINE, ""), QuietJob(), transfers=yard.transfers, parts=yard.parts, waits=again
-    )
+        DropParts(MACHINE, ""), QuietJob(), transfers=yard.transfers, parts=yard.parts,
+        arrivals=yard.arrivals, waits=always, ended=never,
+    )  # fmt: skip
     assert yard.parts.received(MACHINE) == 3
     assert (await yard.transfers.get("w")).state == "open"

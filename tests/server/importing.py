@@ -88,7 +88,9 @@ class Folder:
         """Have the import looked after, and what its machines did carried, until both are done."""
         parts = self.live.parts
         queues = JobQueues(parts.services.queue_url)
-        feeder = Feeder(parts.engine, parts.database, queues, window=4, holder="test", sweep_every_s=1e9)
+        feeder = Feeder(
+            parts.engine, parts.database, queues, parts.arrivals, window=4, holder="test", sweep_every_s=1e9
+        )
         try:
             for _ in range(2):
                 await self.carried()

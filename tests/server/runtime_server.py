@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from handlers.notify import deliver_toast, notify
 from machines.notification import DeliverToast, Notify
+from server.blob_store import arrivals_of, blobs_of
 from server.engine import Engine
 from server.runtime import Pace, runtime
 from server.services import attached_services
@@ -39,6 +40,7 @@ async def main(bindings: str = BINDINGS) -> None:
         redis=redis,
         database=database,
         inline=inline,
+        arrivals=arrivals_of(settings, blobs_of(settings), database),
         bindings=bindings,
         pace=pace,
     ):
