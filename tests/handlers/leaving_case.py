@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,7 @@ class Leaving:
     redis: Redis
     blobs: DiskBlobs
     custody: CustodyHeads
+    made_from: Sequence[Callable[[str], None]] = ()
     engine: Engine = field(init=False)
     journal: CustodyJournal = field(init=False)
     arrivals: Arrivals = field(init=False)
@@ -119,7 +120,7 @@ class Leaving:
         self.store = RedisMachineStore(self.redis, shards=SHARDS, era="e")
         self.engine = Engine(self.store, shards=SHARDS)
         self.journal = CustodyJournal(database)
-        self.arrivals = Arrivals(database, self.blobs)
+        self.arrivals = Arrivals(database, self.blobs, made_from=self.made_from)
         self.send = sender_of(self.engine)
         self.cases = Cases(database)
         self.stores = leaving_stores(self.engine, self.redis, database, self.journal, self.arrivals, SHARDS)
@@ -360,12 +361,17 @@ class Leaving:
 
 
 async def leaving_case(
-    database: AsyncEngine, redis: Redis, folder: Path, *, names: Sequence[str] = tuple(DOCUMENTS)
+    database: AsyncEngine,
+    redis: Redis,
+    folder: Path,
+    *,
+    names: Sequence[str] = tuple(DOCUMENTS),
+    made_from: Sequence[Callable[[str], None]] = (),
 ) -> Leaving:
     """The case with a machine for it and for each file, a member, and what was found in what."""
     documents = {name: DOCUMENTS[name] for name in names}
     case = await small_case(database, redis, Hashed(), documents=documents, entities=ENTITIES)
-    made = Leaving(case, redis, DiskBlobs(folder / "blobs"), CustodyHeads(folder / "custody"))
+    made = Leaving(case, redis, DiskBlobs(folder / "blobs"), CustodyHeads(folder / "custody"), made_from)
     await add_user(database, "ann")
     async with database.begin() as connection:
         await connection.execute(text("INSERT INTO members VALUES ('case1', 'ann', 'owner')"))

@@ -109,6 +109,24 @@ def test_everybody_sees_what_was_found_once_and_anew_after_the_next_search() -> 
     assert searched(sized(walk)).context["seen"] == []
 
 
+def test_a_place_in_evidence_that_is_gone_goes_with_its_mentions() -> None:
+    walk = searched(sized(entered()))
+    [place, *others] = walk.context["places"]
+    mentions = walk.context["mentions"]
+    walk.send("withheld", evidence=place["evidence"], hidden=True)
+    assert walk.context["withheld"] == [place["evidence"]]
+    assert place in walk.context["places"]
+    walk.send("redacted", evidence=place["evidence"])
+    assert (walk.context["places"], walk.context["withheld"]) == (others, [])
+    assert walk.context["mentions"] == mentions - place["mentions"]
+
+
+def test_a_search_that_saw_evidence_before_it_was_gone_brings_no_place_in_it() -> None:
+    known = searched(sized(entered())).context["places"][0]["evidence"]
+    walk = sized(entered()).send("redacted", evidence=known)
+    assert known not in [place["evidence"] for place in searched(walk).context["places"]]
+
+
 @pytest.mark.parametrize(
     ("counts", "title", "body"),
     [
