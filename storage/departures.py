@@ -126,7 +126,8 @@ _INSIDE_NO_MORE = text(
 """What it was found in, whose upload has stored it, needs it only until it is evidence of its own."""
 _UNTOLD = text(
     "UPDATE import_files SET reason = 'the case held this file already, and it was deleted since' "
-    "WHERE evidence = :evidence AND state = 'duplicate'"
+    "WHERE import_id IN (SELECT id FROM imports WHERE case_id = :case) "
+    "AND state = 'duplicate' AND evidence = :evidence"
 )
 _COMPLETE = text("UPDATE departures SET complete = true WHERE upload = :upload")
 
