@@ -59,11 +59,15 @@ class Reading:
         check: Awaited about every second; what it raises ends the reading.
         output_bytes: Most that the text, the facts and the pictures made of the file may take.
         room: What may be found inside.
+        silence_s: Longest that the child may send nothing while it is listened to.
     """
 
-    def __init__(self, frames: StreamReader, check: Check, output_bytes: int, room: Room) -> None:
+    def __init__(
+        self, frames: StreamReader, check: Check, output_bytes: int, room: Room, silence_s: float
+    ) -> None:
         self._frames = frames
         self._check = check
+        self._silence_s = silence_s
         self._output_bytes = output_bytes
         self._output_left = output_bytes
         self._files_left, self._bytes_left = room
@@ -73,7 +77,7 @@ class Reading:
         """Take frames until the file has been read, or could not be: then what the reader raised.
 
         Raises:
-            Unreadable: The answer is too large, or none.
+            Unreadable: The answer is too large, or none, or does not come.
             IncompleteReadError: The child ended.
         """
         while True:
@@ -131,11 +135,17 @@ class Reading:
         return await self._exactly(length)
 
     async def _exactly(self, length: int) -> bytes:
-        """So many bytes, looking about every second whether they are still wanted."""
+        """So many bytes, looking about every second whether they are still wanted.
+
+        What the parent itself takes to store things is not counted against the child.
+        """
         coming: Coroutine[Any, Any, bytes] = self._frames.readexactly(length)
         waiting = asyncio.ensure_future(coming)
+        until = time.monotonic() + self._silence_s
         try:
-            while not (await asyncio.wait({waiting}, timeout=LOOK_EVERY_S))[0]:
+            while not (await asyncio.wait({waiting}, timeout=min(LOOK_EVERY_S, self._silence_s)))[0]:
+                if time.monotonic() >= until:
+                    raise stuck(self._silence_s)
                 await self._look()
             if time.monotonic() - self._looked >= LOOK_EVERY_S:
                 await self._look()
@@ -148,6 +158,11 @@ class Reading:
     async def _look(self) -> None:
         await self._check()
         self._looked = time.monotonic()
+
+
+def stuck(silence_s: float) -> Unreadable:
+    """For a file whose reader does not get on."""
+    return Unreadable(f"reading it got no further for {silence_s:g} seconds")
 
 
 def _nonsense() -> Unreadable:

@@ -25,7 +25,7 @@ from handlers.parsing import wire
 from handlers.parsing.guards import Guards
 from handlers.parsing.parsed import Parsed, Source, Unreadable
 from handlers.parsing.readers import READERS
-from handlers.reading import Check, Progress, Reading, Room, Sink
+from handlers.reading import Check, Progress, Reading, Room, Sink, stuck
 from handlers.scratch import Scratch, sweep
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,9 @@ class Sandbox:
 
     Args:
         memory_bytes: What reading one file may take on top of the reader itself.
-        time_s: How long one file may take, in processor time and by the clock.
+        time_s: How long its reader may go without telling of any progress, which it does after each page
+            or message and with each block of what is found inside. Large files take long; none stands still.
+        total_s: How long one file may take in all, however far it gets; by default as long as `time_s`.
         output_bytes: Most that may be made of one file, its text and what is derived from it together.
             What is found inside does not count here.
         scratch_bytes: Most that a reader may write to temporary files.
@@ -93,6 +95,7 @@ class Sandbox:
         *,
         memory_bytes: int,
         time_s: float,
+        total_s: float | None = None,
         output_bytes: int = OUTPUT_BYTES,
         scratch_bytes: int = SCRATCH_BYTES,
         folder: Path | None = None,
@@ -102,6 +105,7 @@ class Sandbox:
     ) -> None:
         self._memory_bytes = memory_bytes
         self._time_s = time_s
+        self._total_s = time_s if total_s is None else total_s
         self._output_bytes = output_bytes
         self._scratch_bytes = scratch_bytes
         self._folder = folder or Path(tempfile.gettempdir())
@@ -137,14 +141,14 @@ class Sandbox:
             self._child = None
             kept = False
             try:
-                async with asyncio.timeout(self._time_s) as clock:
+                async with asyncio.timeout(self._total_s) as clock:
                     answer = await self._answer(child, source, progress, check, sink, room)
                 child.files += 1
                 kept = child.files < self._recycle_after and not isinstance(answer, MemoryError)
             except TimeoutError as error:
                 if not clock.expired():
                     raise
-                raise Unreadable(f"reading it takes longer than {self._time_s:g} seconds") from error
+                raise Unreadable(f"reading it takes longer than {self._total_s:g} seconds") from error
             except (asyncio.IncompleteReadError, ConnectionError) as error:
                 raise self._crashed(await child.end()) from error
             finally:
@@ -202,7 +206,8 @@ class Sandbox:
                 )
 
         child.stdin.write(wire.frame(wire.REQUEST, orjson.dumps(request)))
-        return await Reading(child.stdout, look, self._output_bytes, room).answer(progress, sink)
+        reading = Reading(child.stdout, look, self._output_bytes, room, self._time_s)
+        return await reading.answer(progress, sink)
 
     async def _start(self) -> _Child:
         scratch = await asyncio.to_thread(self._new_scratch)
@@ -262,7 +267,7 @@ class Sandbox:
     def _crashed(self, code: int) -> Exception:
         number = -code
         if number == signal.SIGXCPU:
-            return Unreadable(f"reading it takes longer than {self._time_s:g} seconds")
+            return stuck(self._time_s)
         if number == signal.SIGKILL:
             return Temporary("the process that reads files was killed, perhaps for lack of memory")
         how = signal.Signals(number).name if number > 0 else f"exit code {code}"

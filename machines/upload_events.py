@@ -195,7 +195,7 @@ class AssembleUpload(Effect, queue="cpu", deadline_s=86_400):
 
 
 @dataclass(frozen=True)
-class VerifyUpload(Effect, queue="cpu", deadline_s=120):
+class VerifyUpload(Effect, queue="cpu", deadline_s=3600):
     """Look at the content: kind, duplicate, acceptable. Answered by verified, recognised, unsupported."""
 
     topic: str
@@ -207,7 +207,7 @@ class VerifyUpload(Effect, queue="cpu", deadline_s=120):
 
 
 @dataclass(frozen=True)
-class ExtractText(Effect, queue="cpu", deadline_s=900, memory_mb=512):
+class ExtractText(Effect, queue="cpu", deadline_s=90_000, memory_mb=512):
     """Read text with positions and split it. Answered by extracted or needs_password."""
 
     evidence: int
@@ -223,14 +223,14 @@ class EmbedChunks(Effect, queue="gpu", deadline_s=3600):
 
 
 @dataclass(frozen=True)
-class IndexChunks(Effect, queue="cpu", deadline_s=900):
+class IndexChunks(Effect, queue="cpu", deadline_s=3600):
     """Store words and nearest neighbours. Answered by indexed."""
 
     evidence: int
 
 
 @dataclass(frozen=True)
-class LinkEntities(Effect, queue="cpu", deadline_s=900):
+class LinkEntities(Effect, queue="cpu", deadline_s=3600):
     """Find entities. Answered by linked."""
 
     evidence: int

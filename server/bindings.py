@@ -93,8 +93,10 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     sandbox = Sandbox(
         memory_bytes=settings.parse_memory_bytes,
         time_s=settings.parse_time_s,
+        total_s=settings.parse_total_s,
         output_bytes=settings.parse_output_bytes,
         folder=settings.data_dir / "scratch",
+        tools=settings.reader_tools,
     )
 
     async def password(secret: str) -> str:

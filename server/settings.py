@@ -209,10 +209,20 @@ class Settings(BaseSettings):
     )
     parse_time_s: float = _setting(
         "CASEWIRE_PARSE_TIME_S",
-        120.0,
-        "Seconds that reading one file may take; more fails that file.",
+        300.0,
+        "Seconds that reading one file may go on without progress, such as a page or a message; "
+        "more fails that file. Large files take longer in all.",
         "a number of seconds of at least 1",
         ge=1,
+        allow_inf_nan=False,
+    )
+    parse_total_s: float = _setting(
+        "CASEWIRE_PARSE_TOTAL_S",
+        86_400.0,
+        "Seconds that reading one file may take in all, however far it gets; more fails that file.",
+        "a number of seconds from 1 to 86400",
+        ge=1,
+        le=86_400,
         allow_inf_nan=False,
     )
     parse_output_bytes: int = _setting(

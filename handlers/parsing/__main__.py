@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
@@ -60,8 +61,9 @@ def main() -> None:
     while header := requests.read(wire.HEADER.size):
         _, length = wire.HEADER.unpack(header)
         request = json.loads(requests.read(length))
-        limit_time(given["time_s"])
-        outlet = PipeOutlet(answers, scratch, tuple(request["room"]))
+        getting_on = partial(limit_time, given["time_s"])
+        getting_on()
+        outlet = PipeOutlet(answers, scratch, tuple(request["room"]), getting_on=getting_on)
         _answer(request, outlet, answers, given["memory_bytes"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import resource
 from pathlib import Path
 
@@ -32,7 +33,10 @@ def lift_memory() -> None:
 
 
 def limit_time(time_s: float) -> None:
-    """So much processor time from now on; the kernel ends the process at the next whole second."""
+    """So long, on all cores at once, from now on; the kernel ends the process at the next whole second.
+
+    The parent, which goes by the clock, is there first, unless it is there no more.
+    """
     used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = math.ceil(used.ru_utime + used.ru_stime + time_s)
+    soft = math.ceil(used.ru_utime + used.ru_stime + time_s * (os.cpu_count() or 1))
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,10 +24,14 @@ class PipeOutlet:
         answers: Where the frames go.
         scratch: Folder for temporary files.
         room: How many files and how many bytes may be attached; no files means that none is taken up.
+        getting_on: Called whenever something is sent.
     """
 
-    def __init__(self, answers: BinaryIO, scratch: Path, room: tuple[int, int]) -> None:
+    def __init__(
+        self, answers: BinaryIO, scratch: Path, room: tuple[int, int], *, getting_on: Callable[[], None]
+    ) -> None:
         self.scratch = scratch
+        self._getting_on = getting_on
         self._answers = answers
         self._files, self._bytes = room
         self._files_left, self._bytes_left = room
@@ -37,34 +41,38 @@ class PipeOutlet:
         now = time.monotonic()
         if now - self._told >= PROGRESS_S or done == total:
             self._told = now
-            send(self._answers, wire.PROGRESS, json.dumps([done, total, unit]).encode())
+            self._send(wire.PROGRESS, json.dumps([done, total, unit]).encode())
 
     def attach(self, filename: str, content: Iterable[bytes]) -> None:
         name = filename[-FILENAME:].encode("utf-8", "replace")
         if not self._files:
-            send(self._answers, wire.REFUSED, name)
+            self._send(wire.REFUSED, name)
             return
         if not self._files_left:
             raise TooMuch(f"more than {self._files:,} files are inside")
         self._files_left -= 1
-        send(self._answers, wire.ATTACH, name)
+        self._send(wire.ATTACH, name)
         try:
             for block in _cut(content):
                 if len(block) > self._bytes_left:
                     self._bytes_left = 0
                     raise TooMuch(f"what is inside takes more than {self._bytes >> 20:,} MiB")
                 self._bytes_left -= len(block)
-                send(self._answers, wire.BLOCK, block)
+                self._send(wire.BLOCK, block)
         except BaseException:
-            send(self._answers, wire.DROPPED, b"")
+            self._send(wire.DROPPED, b"")
             raise
-        send(self._answers, wire.ATTACHED, b"")
+        self._send(wire.ATTACHED, b"")
 
     def derive(self, name: str, media_type: str, content: bytes) -> None:
         if len(content) > DERIVED_BYTES:
             raise Unreadable(f"a picture made from it takes more than {DERIVED_BYTES >> 20} MiB")
         label = json.dumps([name[-FILENAME:], media_type]).encode()
-        send(self._answers, wire.DERIVED, wire.LABEL.pack(len(label)) + label + content)
+        self._send(wire.DERIVED, wire.LABEL.pack(len(label)) + label + content)
+
+    def _send(self, kind: bytes, content: bytes) -> None:
+        send(self._answers, kind, content)
+        self._getting_on()
 
 
 def send(answers: BinaryIO, kind: bytes, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from handlers.parsing.parsed import Outlet, Parsed, Source, TooMuch
@@ -51,7 +52,22 @@ def _progress(_: Source, outlet: Outlet, argument: str) -> str:
     return "told"
 
 
+def _work(_: Source, outlet: Outlet, argument: str) -> str:
+    """`PAGES SECONDS_A_PAGE HOW`, computing, not sleeping, as the reader of a long scan does."""
+    pages, seconds, how = argument.split()
+    for page in range(int(pages)):
+        until = time.process_time() + float(seconds)
+        while time.process_time() < until:
+            pass
+        if how == "page":
+            outlet.progress(page + 1, int(pages))
+        elif how == "file":
+            outlet.attach(f"{page}", [b"content"])
+    return "worked"
+
+
 _COMMANDS = {
+    "work": _work,
     "attach": _attach,
     "break-off": _break_off,
     "derive": _derive,

@@ -26,6 +26,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     sandbox = Sandbox(
         memory_bytes=128 << 20,
         time_s=2,
+        total_s=3,
         output_bytes=1 << 20,
         scratch_bytes=8 << 20,
         folder=tmp_path / "scratch",
@@ -143,9 +144,9 @@ async def test_temporary_files_are_limited_one_by_one_and_together(sandbox: Sand
     [
         ("allocate", "more than 128 MiB of memory"),
         ("allocate-beside", "more than 128 MiB of memory"),
-        ("spin", "longer than 2 seconds"),
-        ("print", "longer than 2 seconds"),
-        ("progress", "longer than 2 seconds"),
+        ("spin", "no further for 2 seconds"),
+        ("print", "no further for 2 seconds"),
+        ("progress", "longer than 3 seconds"),
         ("answer nonsense", "nonsense"),
         ("answer huge", "more than 1 MiB"),
         ("answer block", "nonsense"),

@@ -1,5 +1,6 @@
 """What the sandbox promises to readers: files from inside and pictures come through, within limits."""
 
+import asyncio
 import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -51,6 +52,39 @@ async def do(
 def test_every_reader_can_be_imported_and_is_one(media_type: str) -> None:
     assert callable(reader(READERS[media_type]))
     assert importlib.import_module(READERS[media_type]).__doc__
+
+
+@pytest.mark.parametrize("how", ["page", "file"])
+async def test_a_long_file_is_read_as_long_as_its_reader_gets_on(tmp_path: Path, how: str) -> None:
+    sandbox = Sandbox(memory_bytes=128 << 20, time_s=1, total_s=60, readers=ODD)
+    try:
+        assert (await do(sandbox, tmp_path, f"work 12 0.2 {how}")).text == "worked"
+        with pytest.raises(Unreadable, match="got no further for 1 seconds"):
+            await do(sandbox, tmp_path, "work 100 0.2 silently")
+    finally:
+        await sandbox.aclose()
+
+
+async def test_a_file_is_not_read_for_ever_however_far_it_gets(tmp_path: Path) -> None:
+    sandbox = Sandbox(memory_bytes=128 << 20, time_s=1, total_s=1.5, readers=ODD)
+    try:
+        with pytest.raises(Unreadable, match=r"takes longer than 1\.5 seconds"):
+            await do(sandbox, tmp_path, "work 1000 0.02 page")
+    finally:
+        await sandbox.aclose()
+
+
+async def test_time_that_storing_takes_is_not_the_readers(tmp_path: Path) -> None:
+    class Slow(Sunk):
+        async def end(self) -> None:
+            await asyncio.sleep(1.2)
+            await super().end()
+
+    sandbox = Sandbox(memory_bytes=128 << 20, time_s=1, total_s=60, readers=ODD)
+    try:
+        assert (await do(sandbox, tmp_path, "attach a 1 10", sink=Slow())).text == "attached"
+    finally:
+        await sandbox.aclose()
 
 
 async def test_a_reader_is_told_the_name_and_the_tools(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_a_variable_set_to_nothing_counts_as_unset(monkeypatch: pytest.MonkeyPat
         ("CASEWIRE_MAX_UPLOAD_BYTES", "2GB", "a whole number of at least 1"),
         ("CASEWIRE_PARSE_MEMORY_BYTES", "1", "a whole number of at least 134217728"),
         ("CASEWIRE_PARSE_TIME_S", "nan", "a number of seconds of at least 1"),
+        ("CASEWIRE_PARSE_TOTAL_S", "90000", "a number of seconds from 1 to 86400"),
         ("CASEWIRE_TESSDATA", "/nowhere", "the path of a folder that holds .traineddata files"),
         ("CASEWIRE_OCR_LANGUAGES", "eng,deu", "codes such as eng, deu or chi_sim"),
         ("CASEWIRE_WHISPER", "/nowhere", "the path of a folder that holds model.bin"),
