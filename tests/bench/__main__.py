@@ -14,6 +14,7 @@ BENCHES = (
     "bench_push",
     "bench_inspector",
     "bench_engine",
+    "bench_upload",
     "bench_main",
     "bench_retrieval",
     "bench_duplicates",
