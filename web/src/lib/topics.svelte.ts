@@ -6,7 +6,7 @@
 import { SvelteMap } from "svelte/reactivity";
 import { clock } from "./clock.svelte";
 import { hasGap, merge, NOTHING_YET, type PartialAnswer, type Piece } from "./partial";
-import type { Entry, Machine, Passing, Position, Subscribed, TopicSnapshot } from "./types";
+import type { Entry, Machine, Pace, Passing, Position, Subscribed, TopicSnapshot } from "./types";
 
 /** `gap`: entries before this one are missing, so the topic must be recovered. */
 export type Applied = "applied" | "old" | "gap" | "waiting";
@@ -99,6 +99,7 @@ export class Topics {
   readonly #topics = new SvelteMap<string, Topic>();
   readonly #progress = new SvelteMap<string, Record<string, StageProgress>>();
   readonly #positions = new SvelteMap<string, Record<string, number>>();
+  readonly #paces = new SvelteMap<string, Pace>();
   readonly #partials = new SvelteMap<string, PartialAnswer>();
   readonly #watchers = new Set<(entry: Entry) => void>();
   /** The newest entries seen, newest first. */
@@ -124,6 +125,7 @@ export class Topics {
     this.#topics.clear();
     this.#progress.clear();
     this.#positions.clear();
+    this.#paces.clear();
     this.#partials.clear();
     this.journal = [];
   }
@@ -148,6 +150,11 @@ export class Topics {
   /** How many jobs the queue does before this effect, as last told; undefined while nothing was told. */
   ahead(machine: string, effect: string): number | undefined {
     return this.#positions.get(machine)?.[effect];
+  }
+
+  /** How fast an import goes, as last told; undefined while nothing was told. */
+  pace(machine: string): Pace | undefined {
+    return this.#paces.get(machine);
   }
 
   partial(machine: string): PartialAnswer {
@@ -193,6 +200,7 @@ export class Topics {
   passing(message: Passing): void {
     if (message.what === "progress") this.#noteProgress(message);
     if (message.what === "position") this.#positions.set(message.machine, message.data as Record<string, number>);
+    if (message.what === "pace") this.#paces.set(message.machine, message.data as unknown as Pace);
     if (message.what !== "token") return;
     this.addPiece(message.machine, message.data as unknown as Piece);
     if (hasGap(this.partial(message.machine))) this.recovery?.fetchPartial(message.machine);

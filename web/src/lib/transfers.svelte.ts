@@ -231,23 +231,3 @@ function problemIn(error: Error | DetailedError): Problem | undefined {
 function mayHelp(problem: Problem | undefined): boolean {
   return problem !== undefined && (problem.temporary || problem.code === "upload.offset" || problem.status === 423);
 }
-
-/** The files of a drop, folders opened. */
-export async function filesOf(data: DataTransfer): Promise<File[]> {
-  const entries = [...data.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  if (entries.length === 0) return [...data.files];
-  return (await Promise.all(entries.map(filesBelow))).flat();
-}
-
-async function filesBelow(entry: FileSystemEntry): Promise<File[]> {
-  if (entry.isFile) {
-    return [await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))];
-  }
-  const reader = (entry as FileSystemDirectoryEntry).createReader();
-  const found: File[] = [];
-  for (;;) {
-    const batch = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
-    if (batch.length === 0) return found;
-    for (const child of batch) found.push(...(await filesBelow(child)));
-  }
-}

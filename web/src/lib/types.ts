@@ -7,12 +7,16 @@ export type {
   CaseContext,
   Citation,
   Entry,
+  ImportContext,
   NotificationContext,
+  Pace,
   Passing,
   PathStep,
   Place,
   PoiSearchContext,
   ServerMessage,
+  Tally,
+  TimeLeft,
   UploadContext,
   Work,
 } from "./wire.gen";
@@ -183,4 +187,18 @@ export interface Token {
   created_at: string;
   expires_at: string | null;
   used_at: string | null;
+}
+
+/** One file of an import, as its list tells it. */
+export interface ImportFile {
+  file: number;
+  path: string;
+  bytes: number;
+  found: boolean;
+  state: string;
+  machine: string;
+  evidence: number;
+  reason: string;
+  pages: number;
+  retryable: boolean;
 }
