@@ -256,6 +256,8 @@ export interface PoiSearchContext {
   added: number;
   removed: number;
   places: FoundPlace[];
+  withheld: number[];
+  gone: number[];
   found_at: number;
   seen: string[];
 }
