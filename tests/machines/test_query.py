@@ -205,4 +205,5 @@ def test_what_comes_after_evidence_is_gone_holds_nothing_of_it_either() -> None:
 
 
 def cited(node: int, evidence: int) -> dict[str, Any]:
-    return {"node": node, "evidence": evidence, "title": "Ledger", "page": 1, "start": 2, "end": 9}
+    title = "Ledger" if evidence == 7 else "Minutes"
+    return {"node": node, "evidence": evidence, "title": title, "page": 1, "start": 2, "end": 9}
