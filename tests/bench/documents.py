@@ -139,7 +139,7 @@ def _row(name: str, machine: dict[str, Any]) -> Row:
     c = machine["context"]
     spans = [(w["since"], w["ended"]) for w in c["work"].values() if w["ended"]]
     seconds = sum(end - start for start, end in spans)
-    said = c["reason"] or c.get("notice", "")
+    said = "; ".join(one for one in (c["reason"], c.get("notice", "")) if one)
     return Row(
         name, c["media_type"] or "–", _state(machine), seconds, c["pages"], c["characters"],
         c.get("ocr_pages", 0), c["children"], said,
