@@ -40,6 +40,9 @@ async def verify_upload(
     case = case_of(effect.topic)
     if not case:
         raise Permanent(f"evidence belongs to a case, and “{effect.topic}” is none")
+    # Before the arrival is noted: its parent may become that of evidence found there, too.
+    if effect.parent and not await _is_of_case(evidence, effect.parent, case):
+        raise Permanent("the evidence that it is said to come from is not in this case")
     try:
         await arrivals.arrive(Arriving(job.machine, case, effect.parent, effect.filename), effect.sha256)
         path = await asyncio.to_thread(blobs.path, effect.sha256)
@@ -51,8 +54,6 @@ async def verify_upload(
     if kind.reason:
         return Unsupported(effect=job.id, reason=kind.reason, media_type=kind.media_type)
     await job.check()
-    if effect.parent and not await _is_of_case(evidence, effect.parent, case):
-        raise Permanent("the evidence that it is said to come from is not in this case")
     new = NewEvidence(
         case_id=case,
         sha256=effect.sha256,

@@ -11,6 +11,7 @@ from server.admission import Visitor as Visitor
 from server.bodies import refuse_nul
 from server.errors import Clash, Denied, Missing, Unauthenticated
 from server.parts import Parts, parts_of
+from server.pouring import Sender
 from server.rights import Rights
 from server.tokens import limits_of
 
@@ -157,6 +158,17 @@ async def require_staying(rights: Rights, topic: str) -> None:
     """
     if await rights.leaving(topic):
         raise Clash("this case waits to be deleted; its owner can restore it", code="case.leaving")
+
+
+def sender_of(parts: Parts, visitor: Visitor, topic: str) -> Sender:
+    """Whoever sends bytes to a topic, who may for as long as they stay an editor of a case that stays."""
+
+    async def may() -> bool:
+        role = await parts.rights.role_for(visitor, topic)
+        lasts = at_least(role, "editor") and await parts.admission.lasts(visitor)
+        return lasts and not await parts.rights.leaving(topic)
+
+    return Sender(visitor.person.id, may)
 
 
 def _bearer(connection: HTTPConnection) -> str | None:

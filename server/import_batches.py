@@ -8,6 +8,7 @@ the files that came whole; whatever is sent again although it is here is passed 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
@@ -18,13 +19,14 @@ from machines.errors import StepError
 from machines.import_files import UNSENT
 from server.bodies import Body
 from server.engine import Engine
-from server.errors import Denied, Invalid, TooLarge
+from server.errors import Denied, Full, Invalid, TooLarge
 from server.import_machines import spawning_id
 from storage.arrivals import Arrivals, Arriving
 from storage.blobs import Blobs
 from storage.import_files import FileRow, ImportFiles
 from storage.import_listing import EMPTY
 from storage.imports import ImportRow
+from storage.transfers import Transfers
 
 HEADER_BYTES = 256 * 1024
 BATCH_FILES = 1000
@@ -55,8 +57,11 @@ class Header(Body):
 class Batches:
     """Receives batches for one import after the other."""
 
-    def __init__(self, engine: Engine, blobs: Blobs, arrivals: Arrivals, files: ImportFiles) -> None:
+    def __init__(
+        self, engine: Engine, blobs: Blobs, arrivals: Arrivals, files: ImportFiles, transfers: Transfers
+    ) -> None:
         self._engine = engine
+        self._transfers = transfers
         self._blobs = blobs
         self._arrivals = arrivals
         self._files = files
@@ -79,6 +84,7 @@ class Batches:
 
         Raises:
             Invalid: It is no batch, or names a file that is not on the list.
+            OverQuota, Full: There is no room for the files that are not noted yet.
             Denied: The sender's right has ended meanwhile.
             ClientDisconnect: The connection was cut; what had come whole is noted.
         """
@@ -125,6 +131,8 @@ class Batches:
         """Store a group, then note that it is here."""
         if not group:
             return
+        size = sum(len(content) for _, content in group)
+        await self._transfers.check_room(row.case_id, row.owner, size)
         hashes = [hashlib.sha256(content).hexdigest() for _, content in group if content]
         machines = [file.machine or self._machine(row, file) for file, content in group if content]
         arriving = [Arriving(machine, row.case_id) for machine in machines]
@@ -164,12 +172,17 @@ class Batches:
         return self._engine.machine_for("upload", row.topic, spawning_id(file.id, file.attempt))
 
     def _store(self, content: bytes) -> str:
-        writer = self._blobs.open_writer()
         try:
-            writer.write(content)
-            return writer.commit()[0]
-        finally:
-            writer.abort()
+            writer = self._blobs.open_writer()
+            try:
+                writer.write(content)
+                return writer.commit()[0]
+            finally:
+                writer.abort()
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise Full("the server's disk is full: make room there, then try again") from error
+            raise
 
 
 class _Reader:

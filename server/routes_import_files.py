@@ -15,8 +15,8 @@ from starlette.routing import Route
 from typing_extensions import TypedDict
 
 from machines.errors import NotAllowed
-from machines.event import at_least
 from machines.import_files import UNSENT, FileState
+from server.auth import sender_of
 from server.bodies import Body, Json, nothing, number, query, read
 from server.errors import Clash, Missing
 from server.import_batches import Batches
@@ -118,19 +118,19 @@ async def failures(request: Request) -> Response:
     )
 
 
-@operation("editor", answer=list[Acknowledged], raw="application/octet-stream", errors=(400, 409, 413, 422))
+@operation(
+    "editor", answer=list[Acknowledged], raw="application/octet-stream", errors=(400, 409, 413, 422, 507)
+)
 async def receive_batch(request: Request) -> Response:
     """Receive many small files: a line of JSON that names them, then their contents."""
     row, visitor = await import_of(request, "editor")
     parts = parts_of(request)
     await require_open(parts, row)
 
-    async def may() -> bool:
-        role = await parts.rights.role_for(visitor, row.topic)
-        return at_least(role, "editor") and await parts.admission.lasts(visitor)
-
-    batches = Batches(parts.engine, parts.blobs, parts.arrivals, parts.import_files)
-    files, refused = await batches.receive(row, request.stream(), visitor.person.id, may=may)
+    transfers = parts.uploading.transfers
+    batches = Batches(parts.engine, parts.blobs, parts.arrivals, parts.import_files, transfers)
+    sender = sender_of(parts, visitor, row.topic)
+    files, refused = await batches.receive(row, request.stream(), sender.actor, may=sender.may)
     return Json(
         [
             {

@@ -16,15 +16,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import TypedDict
 
-from machines.event import Role, at_least
+from machines.event import Role
 from machines.topics import case_of
 from server import tus
-from server.auth import Visitor, require_role, require_visitor
+from server.auth import Visitor, require_role, require_visitor, sender_of
 from server.bodies import Body, Json, nothing, query, repeatable
 from server.errors import Malformed, Missing
 from server.operations import operation
-from server.parts import Parts, parts_of
-from server.pouring import Sender
+from server.parts import parts_of
 from server.uploading import Asked, Standing
 from storage.transfers import Transfer
 
@@ -110,7 +109,7 @@ async def begin_upload(request: Request) -> Response:
                 transfer,
                 0,
                 request.stream(),
-                _sender(request, parts, visitor, transfer.topic),
+                sender_of(parts, visitor, transfer.topic),
                 declared=_declared(request),
                 checksum=checksum,
             )
@@ -181,7 +180,7 @@ async def append_bytes(request: Request) -> Response:
         transfer,
         tus.needed_number(headers, "upload-offset"),
         request.stream(),
-        _sender(request, parts, visitor, transfer.topic),
+        sender_of(parts, visitor, transfer.topic),
         declared=_declared(request),
         length=tus.number(headers, "upload-length"),
         checksum=tus.checksum_of(headers),
@@ -222,14 +221,6 @@ async def _transfer(request: Request) -> tuple[Visitor, Role, Transfer]:
     tus.check_version(request.headers)
     tus.method_of(request.method, request.headers)
     return visitor, role, transfer
-
-
-def _sender(request: Request, parts: Parts, visitor: Visitor, topic: str) -> Sender:
-    async def may() -> bool:
-        role = await parts.rights.role_for(visitor, topic)
-        return at_least(role, "editor") and await parts.admission.lasts(visitor)
-
-    return Sender(visitor.person.id, may)
 
 
 def _told(standing: Standing, status: int) -> Response:

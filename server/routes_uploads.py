@@ -11,15 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
-from machines.event import BIGGEST, at_least
+from machines.event import BIGGEST
 from machines.snapshot import Snapshot
 from machines.topics import case_of
-from server.auth import Visitor, require_role, require_visitor
+from server.auth import Visitor, require_role, require_visitor, sender_of
 from server.bodies import Body, Json, read, repeatable
 from server.errors import Missing, TooLarge
 from server.operations import operation
 from server.parts import parts_of
-from server.pouring import Sender
 
 SECRET_S = 600
 """How long a password waits for the worker that tries it."""
@@ -100,16 +99,12 @@ async def put_content(request: Request) -> Response:
     length = request.headers.get("content-length", "")
     parts = parts_of(request)
 
-    async def may() -> bool:
-        role = await parts.rights.role_for(visitor, upload.topic)
-        return at_least(role, "editor") and await parts.admission.lasts(visitor)
-
     sha256, size = await parts.uploading.put(
         upload.id,
         case_of(upload.topic),
         request.stream(),
         int(length) if length.isdigit() else None,
-        Sender(visitor.person.id, may),
+        sender_of(parts, visitor, upload.topic),
     )
     return Json({"sha256": sha256, "bytes": size})
 

@@ -16,8 +16,15 @@ SELECT coalesce((SELECT sum(bytes) FROM evidence WHERE {evidence} = :who), 0)
         AND NOT EXISTS (SELECT FROM evidence e WHERE e.upload = t.machine AND e.case_id = t.case_id)
     )
   ), 0)
+  + coalesce((
+    SELECT sum(f.bytes) FROM import_files f JOIN imports i ON i.id = f.import_id
+    WHERE i.{imported} = :who AND NOT f.found AND f.state IN ('received', 'queued', 'working', 'retrying')
+      AND NOT EXISTS (SELECT FROM evidence e WHERE e.upload = f.machine AND e.case_id = i.case_id)
+      AND NOT EXISTS (SELECT FROM transfers t WHERE t.machine = f.machine AND t.state <> 'gone')
+  ), 0)
 """
-"""What is taken counts until it is evidence, or has been found to be none."""
+"""What is taken counts until it is evidence, or has been found to be none; so do the small files of folders,
+which come without a transfer and may wait long for their turn."""
 
 
 class OverQuota(Exception):
@@ -63,14 +70,14 @@ class Quotas:
 
     async def _used(self, connection: AsyncConnection, case: str, user: str) -> list[tuple[str, int, int]]:
         found = []
-        for whose, who, limit, evidence, transfer in (
-            ("case", case, self.case_bytes, "case_id", "case_id"),
-            ("person", user, self.user_bytes, "uploaded_by", "user_id"),
+        for whose, who, limit, evidence, transfer, imported in (
+            ("case", case, self.case_bytes, "case_id", "case_id", "case_id"),
+            ("person", user, self.user_bytes, "uploaded_by", "user_id", "owner"),
         ):
             if limit:
                 lock = {"key": f"quota:{whose}:{who}"}
                 await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:key))"), lock)
-                sql = text(_USED.format(evidence=evidence, transfer=transfer))
+                sql = text(_USED.format(evidence=evidence, transfer=transfer, imported=imported))
                 used = await connection.scalar(sql, {"who": who})
                 found.append((whose, limit, int(used or 0)))
         return found

@@ -208,6 +208,15 @@ class Transfers:
             )
         return await self.get(transfer.id)
 
+    async def check_room(self, case_id: str, user: str, more: int) -> None:
+        """See that so many more bytes fit, for what comes without a transfer.
+
+        Raises:
+            OverQuota: They do not.
+        """
+        async with self._database.begin() as connection:
+            await self.quotas.check(connection, case_id, user, more)
+
     async def room_for(self, transfer: Transfer) -> int | None:
         """How many more bytes fit into the quotas; None where there are none."""
         async with self._database.begin() as connection:

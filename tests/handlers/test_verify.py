@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.job import Permanent
@@ -227,6 +228,8 @@ async def test_a_parent_must_be_in_the_same_case(place: Place, engine: AsyncEngi
     foreign = await store(engine, await new_case(engine, "case2"), "outer", "text")
     with pytest.raises(Permanent, match="not in this case"):
         await place.verify(b"Some words.", "upload-0-a", parent=foreign)
+    async with engine.connect() as connection:  # from where it could become the parent of other evidence
+        assert await connection.scalar(text("SELECT count(*) FROM arrivals")) == 0
     mine = await store(engine, "case1", "outer", "text")
     found = await place.verify(b"Some words.", "upload-0-a", parent=mine)
     assert isinstance(found, Verified)

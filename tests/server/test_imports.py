@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import errno
 import io
 import random
 from collections.abc import AsyncIterator
@@ -241,6 +242,61 @@ async def test_cancelling_ends_every_upload_and_keeps_what_is_evidence(live: Liv
         await folder.feed()
         state = await folder.state()
         assert (state["state"], state["tally"]) == ("cancelled", {"ready": 1, "cancelled": 8})
+
+
+async def test_quotas_count_what_batches_bring_before_it_is_evidence(
+    settings: Settings, services: Services, redis_client: Redis, database: str
+) -> None:
+    small = settings.model_copy(update={"import_window": 4, "quota_case_bytes": 20, "quota_user_bytes": 30})
+    async with running(small, services) as live, live.person() as ann:
+        folder = await Folder.begun(ann)
+        await folder.list({f"{n}.txt": b"six %d!" % n for n in range(4)})
+        assert (await folder.send("0.txt", "1.txt", "2.txt")).status_code == 200
+        refused = await folder.send("3.txt")
+        assert (refused.status_code, refused.json()["code"]) == (413, "upload.over_quota")
+        assert "this case holds 18 of at most 20 bytes" in refused.json()["detail"]
+        assert (await folder.file("3.txt")).state == "waiting"
+        announced = await ann.call(
+            "POST", f"/api/cases/{folder.case}/uploads", {"filename": "a.txt", "bytes": 3}
+        )
+        path = f"/api/uploads/{announced.json()['machine']}/content"
+        assert (await ann.call("PUT", path, content=b"abc")).json()["code"] == "upload.over_quota"
+        await folder.feed()  # with machines of their own they are counted once, as before
+        assert (await folder.send("3.txt")).json()["detail"] == refused.json()["detail"]
+
+
+async def test_a_full_disk_is_told_and_what_did_not_fit_is_still_waited_for(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with live.person() as ann:
+        folder = await Folder.begun(ann)
+        await folder.list(FILES)
+        with monkeypatch.context() as patched:
+            patched.setattr(live.parts.blobs, "open_writer", full)
+            refused = await folder.send()
+        assert (refused.status_code, refused.json()["code"]) == (507, "storage.full")
+        assert (await folder.state())["tally"] == {"waiting": 3}
+        assert (await folder.send()).status_code == 200
+
+
+async def test_a_batch_on_its_way_into_a_case_that_is_removed_is_not_taken(live: Live) -> None:
+    async with live.person() as ann:
+        folder = await Folder.begun(ann)
+        await folder.list(FILES)
+        body = folder.batch(*FILES)
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield body[:-1]
+            await live.parts.cases.hide(folder.case, hidden=True)
+            await asyncio.sleep(1.1)  # what is known of a case is believed for a second
+            yield body[-1:]
+
+        refused = await ann.call("POST", f"{folder.path}/batch", content=slowly())
+        assert (refused.status_code, refused.json()["code"]) == (403, "access.ended")
+        assert (await folder.state())["tally"] == {"waiting": 3}
 
 
 async def test_failed_files_are_tried_again_and_no_others(live: Live) -> None:

@@ -153,6 +153,17 @@ async def test_a_sender_whose_membership_ends_is_stopped_and_another_one_goes_on
         await machine_in(live, machine, "verifying")
 
 
+async def test_a_case_that_is_removed_takes_no_more_bytes_of_a_sender(live: Live) -> None:
+    async with live.person() as ann:
+        case = await ann.case()
+        url, machine = await begun(ann, case, upload_length=str(len(CONTENT)))
+        async with sending(ann, url, 0, CONTENT[:MIB], len(CONTENT)) as answer:
+            await arrived(live, machine, MIB)
+            await live.parts.cases.hide(case["id"], hidden=True)
+            assert b" 403 " in await answer.readline()
+        assert (await patch(ann, url, MIB, CONTENT[MIB:])).json()["code"] == "case.leaving"
+
+
 async def test_an_upload_that_is_cancelled_while_it_comes_in_stops_its_sender(live: Live) -> None:
     async with live.person() as ann, ann.socket() as wire:
         url, machine = await begun(ann, await ann.case(), upload_length=str(len(CONTENT)))
