@@ -313,7 +313,7 @@ class Sending(RuleBasedStateMachine):
     @precondition(lambda self: self.unfinished())
     @invariant()
     def the_offset_is_what_was_told(self) -> None:
-        number = random.randrange(len(self.spans))
+        number = sum(self.told) % len(self.spans)
         assert self.run(offset_of(self.person, self.urls[number])) == self.told[number]
 
     def unfinished(self) -> bool:
