@@ -20,7 +20,8 @@ FILES = 40
 @pytest.fixture
 def boxes(tmp_path: Path) -> Path:
     folder = tmp_path / "Boxes"
-    make_folder(folder, FILES)
+    make_folder(folder, FILES - 1)
+    (folder / "damaged.pdf").write_bytes(b"%PDF-1.7 and nothing that follows from it")
     return folder
 
 

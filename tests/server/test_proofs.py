@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.proof.import_kills import prove as prove_import
 from tests.proof.kills import Killer
 from tests.proof.redis_restarts import Restarter
 from tests.proof.run import prove
@@ -46,3 +47,19 @@ async def test_restarts_of_redis_under_load_lose_nothing(
     assert outcome.faults == []
     assert outcome.kills.total() >= restarts
     assert outcome.machines.total() >= machines
+
+
+@pytest.mark.parametrize(
+    ("files", "kills", "seed"),
+    [
+        pytest.param(24, 5, 1, id="few"),
+        pytest.param(200, 40, 2, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    ],
+)
+async def test_a_folder_that_is_imported_under_kills_ends_as_one_that_was_left_in_peace(
+    files: int, kills: int, seed: int
+) -> None:
+    outcome = await prove_import(files=files, kills=kills, seed=seed, pause_s=(0.1, 1.5))
+    assert outcome.faults == []
+    assert outcome.files == files
+    assert outcome.kills.total() >= kills
