@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ from storage.machine_store import OutboxItem
 from storage.machine_store_redis import RedisMachineStore
 from storage.packing_redis import machine_in
 from storage.schema import DIMENSIONS
+from storage.similarities import Similarities
+from storage.vectors import Near
 from tests.handlers.small_case import QUARRY, SHARDS, SmallCase, add_user, small_case
 
 TOPIC = "case:case1"
@@ -378,6 +381,9 @@ async def leaving_case(
     machine = await made.engine.spawn("case", TOPIC, {"title": "The quarry"}, actor="ann")
     async with database.begin() as connection:
         await connection.execute(text("UPDATE cases SET machine = :m"), {"m": machine.machine})
+    # Every piece of evidence is like the next one, so that whatever leaves has such neighbours.
+    firsts = sorted(case.chunks[name, 0] for name in names)
+    await Similarities(database).put("case1", [Near(a, b, 0.6) for a, b in pairwise(firsts)])
     for name in names:
         parent = case.evidence[INSIDE[name]] if name in INSIDE else 0
         await made.upload(name, parent=parent)
