@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from handlers.custody_paper import write
+from handlers.paper_pages import LEFT, RIGHT, Cell, Line, Pages
 from handlers.quoting_queries import led_through
 from server.custody import verify_all
 from server.custody_report import NoRecords, report_from_outside
@@ -292,3 +293,16 @@ def test_a_path_is_told_to_lead_through_a_title_or_a_page_of_it() -> None:
     context = {"hits": {"4": {"evidence": 1, "path": [step]}, "5": {"evidence": 1, "path": []}}}
     assert led_through(context, {"Ledger"}) == [4]
     assert led_through(context, {"Ledg"}) == []
+
+
+def test_names_that_need_shaping_make_a_long_report_neither_large_nor_hungry() -> None:
+    """Each piece laid out as HTML carries fonts of its own; hundreds of them would be gigabytes."""
+    pages = Pages()
+    for number in range(400):
+        pages.row(Cell(LEFT, RIGHT, [Line(f"{number} عمر خالد 漢字")]), rule=True)
+    content = pages.finish("Many names")
+    assert len(content) < 3_000_000
+    with pymupdf.open("pdf", content) as document:
+        text = "\n".join(page.get_text() for page in document)
+        assert document.page_count > 4
+    assert text.count("漢字") == 400
