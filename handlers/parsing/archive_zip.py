@@ -33,7 +33,7 @@ def read(source: Source, outlet: Outlet) -> Parsed:
     except DAMAGED as error:
         raise Unreadable("the ZIP archive is damaged or incomplete; upload it again") from error
     with archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
+        members = [member for member in archive.infolist() if not member.filename.endswith("/")]
         locked = [member for member in members if member.flag_bits & _ENCRYPTED]
         if locked:
             _try(archive, min(locked, key=lambda member: member.file_size), source.password)

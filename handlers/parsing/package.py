@@ -101,7 +101,7 @@ class Package:
             raise Unreadable(
                 "the document is damaged or cut off: its list of parts cannot be read"
             ) from error
-        entries = [entry for entry in self._zip.infolist() if not entry.is_dir()]
+        entries = [entry for entry in self._zip.infolist() if not entry.filename.endswith("/")]
         if len(entries) > MOST_PARTS:
             raise Unreadable(f"the document has more than {MOST_PARTS:,} parts")
         self._entries = {entry.filename.replace("\\", "/").lower().lstrip("/"): entry for entry in entries}

@@ -177,7 +177,9 @@ def incomings(draw: st.DrawFn, snapshot: Snapshot, at: float) -> Incoming:
     if not possible or draw(st.integers(0, 9)) == 0:
         possible = sorted(events)
     event = events[draw(st.sampled_from(possible))]
-    data = {name: draw(values) for name, values in PAYLOADS[event.name].items()}
+    # Charts may call different events by the same name.
+    fields = {name: values for name, values in PAYLOADS[event.name].items() if name in event.model_fields}
+    data = {name: draw(values) for name, values in fields.items()}
     awaiting = sorted(snapshot.awaiting.items()) or [("none", "none")]
     effect, stage = draw(st.sampled_from(awaiting))
     if "effect" in event.model_fields:

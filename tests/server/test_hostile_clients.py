@@ -73,7 +73,7 @@ async def test_nobody_notices_what_one_client_sends(live: Live) -> None:
             async with eve.socket(compression=None) as wire:
                 for event in FORGED:
                     reply = await wire.ask("send", machine=hers["machine"], event=event, data={})
-                    assert (reply["type"], reply["code"]) == ("error", "event.unknown"), event
+                    assert reply["code"] in ("event.unknown", "event.forbidden"), event
                     other = await wire.ask("send", machine=case["machine"], event=event, data={})
                     assert other["code"] == "not_found"
                 await unaffected()

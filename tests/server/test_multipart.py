@@ -203,6 +203,8 @@ async def test_what_is_not_the_announced_size_or_not_there_is_told(direct: Live)
     there = await begun.begin("upload-0-y", 50)
     job = QuietJob()
     job.machine = "upload-0-y"
+    async with direct.person() as ann:
+        job.topic = f"case:{(await ann.case())['id']}"
     parts = direct.parts
     options: dict[str, Any] = {"multiparts": begun, "blobs": parts.blobs, "arrivals": parts.arrivals}
     with pytest.raises(Permanent, match="upload the file again"):

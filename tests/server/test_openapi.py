@@ -37,6 +37,11 @@ from server.tus import MEDIA_TYPE as TUS_MEDIA_TYPE
 from tests.server.contents import Contents, fill, with_webhooks
 from tests.server.live import Live, Person, running
 
+# The server under test runs in this process and draws its pauses from `random` while strategies are drawn.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+)
+
 API = ("/api/", "/streams/", "/healthz", "/metrics")
 """How the paths of the API begin; all others are those of the browser's files."""
 

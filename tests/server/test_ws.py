@@ -189,7 +189,7 @@ async def test_what_is_allowed_follows_the_role_of_each_page(live: Live) -> None
             seen = [await wire.until(lambda m: m["type"] == "entry") for wire in (owner, viewer)]
             assert [entry["allowed"] for entry in seen][1] == []
             entry = next(m for m in owner.seen if m["type"] == "entry")
-            assert entry["allowed"] == ["reopen"]
+            assert entry["allowed"] == ["remove", "reopen"]
             refused = await viewer.ask("send", machine=case["machine"], event="reopen", data={})
             assert refused["code"] == "event.forbidden"
 
