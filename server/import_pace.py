@@ -146,8 +146,9 @@ def _work_left(counts: Sequence[Counted], samples: Sequence[Sample]) -> TimeLeft
     speeds = []
     for span_s in _SPANS_S:
         then = next(s for s in samples if samples[-1].at - s.at <= span_s)
-        if samples[-1].at - then.at >= LEAST_S and (done := now - _done(then, costs)) > 0:
-            speeds.append(done / (samples[-1].at - then.at))
+        over_s = samples[-1].at - then.at
+        if over_s >= LEAST_S and (speed := (now - _done(then, costs)) / over_s) > 0:
+            speeds.append(speed)
     if not speeds:
         return None
     likely = left / (sum(speeds) / len(speeds))
@@ -161,7 +162,8 @@ def _work_left(counts: Sequence[Counted], samples: Sequence[Sample]) -> TimeLeft
 
 def _costs(counts: Sequence[Counted]) -> tuple[dict[str, _Cost], set[str]]:
     """What files of each kind take, and the kinds of which few were seen; nothing while too little was."""
-    seen = [c for c in counts if c.state in _WORKED_ON and c.busy_s > 0]
+    # Where the last file has left a state, what rounding leaves of its seconds is of nothing.
+    seen = [c for c in counts if c.state in _WORKED_ON and c.files > 0 and c.busy_s > 0]
     if sum(c.files for c in seen) < LEAST_FILES:
         return {}, set()
     every = _cost(seen)

@@ -122,8 +122,8 @@ anything = st.lists(
         st.just(0),
         st.integers(0, 10**9),
         st.just(0),
-        st.floats(0, 1e4),
-        st.just(0.0),
+        st.just(0.0) | st.floats(1e-6, 1e4),
+        st.floats(0, 1e6),
     ),
     max_size=8,
 )
@@ -135,6 +135,12 @@ def test_whatever_is_counted_the_range_holds_together(looks: list[list[Counted]]
     told = pace_of(looks[-1], samples)
     for left in (told.transfer, told.work):
         assert left is None or 0 <= left.low <= left.likely <= left.high
+
+
+def test_seconds_that_are_left_of_no_file_at_all_are_not_divided_by_it() -> None:
+    looks = course(["txt"] * 500, workers=2)[:20]
+    left_over = [[*counts, counted("failed", "eml", 0, busy_s=1e-9)] for counts in looks]
+    assert paced(left_over) == paced(looks)
 
 
 def test_uneven_work_is_within_the_range_most_of_the_time() -> None:
