@@ -18,7 +18,8 @@ from websockets.frames import Frame, Opcode
 
 from machines.event import Role
 from server.backlog import QUEUE_BYTES, QUEUE_MESSAGES, Backlog
-from server.errors import Close, fault_of
+from server.errors import Close
+from server.faults import fault_of
 from server.follower import Follower
 from server.lane import Lane
 from server.published import Published, encode

@@ -21,7 +21,8 @@ from server.cli_import import add_importing, import_folder
 from server.cli_upload import add_uploading, upload
 from server.cli_wire import WIRE_COMMANDS, CommandFailed, Misused, add_login, add_watching, login, watch
 from server.client import Behind, Refused
-from server.settings import Settings, SettingsError, load_settings
+from server.environment import SettingsError, load_settings
+from server.settings import Settings
 
 PROBLEM = 1
 MISUSE = 2

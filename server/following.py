@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from machines.event import Role
-from server.errors import Close, Closing, Invalid, Missing, fault_of
+from server.errors import Close, Closing, Invalid, Missing
+from server.faults import fault_of
 from server.follower import Follower
 from server.hub import Hub, Since
 from server.inbox import ReadLine

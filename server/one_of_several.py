@@ -8,10 +8,10 @@ import sys
 import uvloop
 
 from server.app import serve_on
+from server.environment import SettingsError, load_settings
 from server.logs import configure_logging
 from server.pulse import die_with
 from server.services import ServicesError, attached_services
-from server.settings import SettingsError, load_settings
 from server.several import shared_listener
 
 

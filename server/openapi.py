@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from server.auth import COOKIE, CSRF_HEADER, SAFE_METHODS
 from server.bodies import KEY_LETTERS
-from server.errors import codes, phrase_of
+from server.faults import codes, phrase_of
 from server.operations import Access, Operation, operation_of
 
 Schema = dict[str, Any]

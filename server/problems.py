@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-from server.errors import ANSWERS, Fault, fault_of
+from server.faults import ANSWERS, Fault, fault_of
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from server.errors import Fault, Missing
+from server.errors import Missing
+from server.faults import Fault
 from server.problems import problem
 
 CLIENT = Path(__file__).resolve().parent.parent / "web" / "dist"

@@ -19,7 +19,8 @@ from server import tracing
 from server.admission import Admission
 from server.auth import Visitor, require_staying, require_writing
 from server.engine import Engine
-from server.errors import Close, Closing, Fault, Invalid, Missing, fault_of
+from server.errors import Close, Closing, Invalid, Missing
+from server.faults import Fault, fault_of
 from server.following import Following
 from server.frames import AnyRequest, id_in, request_in
 from server.hub import Hub, Since

@@ -37,6 +37,7 @@ from handlers.job import Handlers
 from machines.effect import Queue
 from server import tracing
 from server.engine import Busy, Engine
+from server.environment import SettingsError, load_settings
 from server.logs import configure_logging
 from server.pinning import keep_to, parse_cores
 from server.pulse import Place, Pulse, die_with
@@ -45,7 +46,7 @@ from server.results import Results
 from server.room import PAUSE_S, has_room
 from server.runner import Runner
 from server.services import WORKER_CONNECTIONS, Services, ServicesError, attached_services
-from server.settings import Settings, SettingsError, load_settings
+from server.settings import Settings
 from storage.archive import resting_in
 from storage.database import create_engine
 from storage.machine_store import MachineStore, OutboxItem

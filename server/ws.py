@@ -10,7 +10,8 @@ from starlette.websockets import WebSocket
 
 from server import watching
 from server.auth import check_origin, visitor_of
-from server.errors import Close, Denied, Invalid, fault_of
+from server.errors import Close, Denied, Invalid
+from server.faults import fault_of
 from server.line import EXTENSION, SocketLine
 from server.messages import SUBPROTOCOL
 from server.parts import parts_of

@@ -11,9 +11,9 @@ from handlers.notify import deliver_toast, notify
 from machines.notification import DeliverToast, Notify
 from server.blob_store import arrivals_of, blobs_of
 from server.engine import Engine
+from server.environment import load_settings
 from server.runtime import Pace, runtime
 from server.services import attached_services
-from server.settings import load_settings
 from storage.database import create_engine
 from storage.era import settle_era
 from storage.machine_store_redis import RedisMachineStore

@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 import server
 from server.app import ROUTES
-from server.errors import codes
+from server.faults import codes
 from server.openapi import described, description
 from server.routes_streams import MEDIA_TYPE
 from server.services import Services

@@ -8,7 +8,8 @@ from redis.exceptions import ConnectionError as RedisDown
 from sqlalchemy.exc import OperationalError
 
 from machines.errors import NotAllowed
-from server.errors import ANSWERS, ServerError, TooMany, fault_of
+from server.errors import ServerError, TooMany
+from server.faults import ANSWERS, fault_of
 from server.headers import content_security_policy
 from server.settings import Settings
 from tests.server.live import Live

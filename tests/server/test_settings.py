@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from server.settings import Settings, SettingsError, load_settings, markdown, setting_names
+from server.environment import SettingsError, load_settings, markdown, setting_names
+from server.settings import Settings
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -185,7 +186,7 @@ def test_settings_survive_the_way_to_a_child_process() -> None:
 
 
 def test_the_readme_shows_the_table_of_all_settings() -> None:
-    assert markdown() in README.read_text(encoding="utf-8"), "run: python -m server.settings --markdown"
+    assert markdown() in README.read_text(encoding="utf-8"), "run: python -m server.environment --markdown"
 
 
 def test_a_password_in_the_address_of_the_language_model_is_refused_and_not_repeated(

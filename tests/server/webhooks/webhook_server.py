@@ -7,8 +7,8 @@ import os
 
 from server import webhooks, webhooks_sending
 from server.app import build
+from server.environment import load_settings
 from server.services import attached_services
-from server.settings import load_settings
 
 LEASE_S = 1.5
 
