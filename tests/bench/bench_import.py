@@ -2,6 +2,8 @@
 
 Run with `python -m tests.bench.bench_import [--files N] [--large MB …] [--cpu N] [--gpu N]`; prints
 Markdown tables. Time left is what pages show at 10, 50 and 90 % of the files, against what it took.
+The same folder goes through a shell loop of bare extractors, as many at a time as there are workers for
+the CPU: one process for each file, which leaves no more than a text beside it; no hash, no search.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import argparse
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -26,7 +30,17 @@ from server.folder_walk import walk
 from tests.folders import make_folder
 from tests.proof.instance import Instance, connect
 
-MOST_S = 1500.0
+_BARE = """
+case "$1" in
+  *.pdf) "$PYTHON" -c 'import pymupdf, sys
+print("".join(page.get_text() for page in pymupdf.open(sys.argv[1])))' "$1" ;;
+  *.eml) "$PYTHON" -c 'import email, email.policy, sys
+read = email.message_from_binary_file(open(sys.argv[1], "rb"), policy=email.policy.default)
+print(read["subject"], read.get_body(("plain", "html")).get_content())' "$1" ;;
+  *) cat "$1" ;;
+esac > "$1.txt" 2> /dev/null || true
+"""
+"""What somebody would write who wants the text of each file, and no more."""
 _MARKS = (10, 50, 90)
 
 
@@ -92,9 +106,10 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
             case = (await client.request("POST", "/api/cases", {"title": "A bench"}))["id"]
             made = await client.request("POST", f"/api/cases/{case}/imports", {"title": "Boxes"})
             before = (await redis.info("memory"))["used_memory"]
-            looks, spent = await imported(client, made["machine"], folder, redis, instance)
+            looks, spent = await imported(client, made["machine"], folder, redis, instance, options.most)
             state = await client.request("GET", f"/api/imports/{made['machine']}")
             report(folder, state, looks, spent, before, options)
+            await against_bare(instance, folder, looks[-1].at, options.cpu)
             await rows(instance, looks[-1].files)
         await redis.aclose()
     finally:
@@ -103,7 +118,7 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
 
 
 async def imported(
-    client: Client, machine: str, folder: Path, redis: Any, instance: Instance
+    client: Client, machine: str, folder: Path, redis: Any, instance: Instance, most_s: float
 ) -> tuple[list[Look], dict[str, float]]:
     """Import the folder; what was seen each second, and seconds until listed, sent, at rest."""
     sender = FolderSender(client, machine, os.fsencode(folder))
@@ -124,7 +139,7 @@ async def imported(
         last = looks[-1]
         if sending.done() and last.resting == last.files:
             break
-        if last.at > MOST_S:
+        if last.at > most_s:
             print(f"gave up after {last.at:.0f} s: {last.resting} of {last.files} at rest")
             break
         await asyncio.sleep(1.0)
@@ -169,6 +184,31 @@ def report(
     )
 
 
+async def against_bare(instance: Instance, folder: Path, ours_s: float, workers: int) -> None:
+    """The same files through the bare extractors, in a loop of a shell."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    owner = instance.owner
+    assert owner is not None
+    connection = await connect(owner)
+    pages = await connection.fetchval("SELECT coalesce(sum(pages), 0) FROM import_files")
+    await connection.close()
+    began = time.monotonic()
+    await asyncio.to_thread(
+        subprocess.run,
+        ["xargs", "-0", "-P", str(workers), "-n", "1", "sh", "-c", _BARE, "sh"],
+        input=b"\0".join(os.fsencode(path) for path in files),
+        env={**os.environ, "PYTHON": sys.executable},
+        check=True,
+    )
+    bare_s = time.monotonic() - began
+    for path in files:
+        path.with_name(path.name + ".txt").unlink()
+    print("\n| | s | files/s | pages/s |\n|---|---|---|---|")
+    for what, spent_s in (("shell loop of bare extractors", bare_s), ("Casewire, whole", ours_s)):
+        print(f"| {what} | {spent_s:.1f} | {len(files) / spent_s:.1f} | {pages / spent_s:.1f} |")
+    print(f"| ratio | {ours_s / bare_s:.2f} | {bare_s / ours_s:.2f} | {bare_s / ours_s:.2f} |")
+
+
 async def rows(instance: Instance, files: int) -> None:
     """What PostgreSQL holds for it."""
     owner = instance.owner
@@ -196,6 +236,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, nargs="*", default=[], help="megabytes of each large file")
     parser.add_argument("--cpu", type=int, default=2)
     parser.add_argument("--gpu", type=int, default=1)
+    parser.add_argument("--most", type=float, default=1500.0, help="seconds after which it gives up")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="casewire-bench-", dir="/tmp"))
     try:
