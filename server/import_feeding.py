@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 SWEEP_EVERY_S = 30.0
-_TURN = "imports-0-turn"
+TURN = "imports-0-turn"
 """A lease by which the servers agree on who feeds, in the shape of an effect id of shard 0."""
 _AT_ONCE = 200
 """Files of an import that are begun in a round."""
@@ -84,7 +84,7 @@ class Feeder:
         """
         while True:
             pass_on_cancellation()
-            if await self._engine.store.take_lease(_TURN, self._holder, ttl_s=5 * self._every_s):
+            if await self._engine.store.take_lease(TURN, self._holder, ttl_s=5 * self._every_s):
                 await self.round()
             await asyncio.sleep(self._every_s)
 

@@ -59,15 +59,11 @@ class Look:
 
 
 def make_large(root: Path, megabytes: list[int]) -> None:
-    """Text files of so many megabytes, none like another."""
+    """Pictures of disks of so many megabytes: sparse here, every byte of them is sent; none like another."""
     for number, size_mb in enumerate(megabytes):
-        with (root / f"large {number}.log").open("wb") as file:
-            for block in range(size_mb):
-                line = b"%08d %04d the harbour wall is wet, and the crane was leased again\n" % (
-                    block,
-                    number,
-                )
-                file.write((line * (1 + (1 << 20) // len(line)))[: 1 << 20])
+        with (root / f"disk {number}.img").open("wb") as file:
+            file.write(b"Picture of the disk number %06d of the bench\n" % number)
+            file.truncate(size_mb << 20)
 
 
 async def look(client: Client, machine: str, redis: Any, instance: Instance, began: float) -> Look:
@@ -233,7 +229,7 @@ async def rows(instance: Instance, files: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=300)
-    parser.add_argument("--large", type=int, nargs="*", default=[], help="megabytes of each large file")
+    parser.add_argument("--large", type=int, nargs="*", default=[], help="MiB of each large file")
     parser.add_argument("--cpu", type=int, default=2)
     parser.add_argument("--gpu", type=int, default=1)
     parser.add_argument("--most", type=float, default=1500.0, help="seconds after which it gives up")

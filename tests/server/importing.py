@@ -9,14 +9,22 @@ from hashlib import sha256
 from typing import Any
 
 import httpx
+from redis.asyncio import Redis
 
 from machines.snapshot import Snapshot
-from server.import_feeding import Feeder
+from server.import_feeding import TURN, Feeder
 from server.queues import JobQueues
 from server.resting import Resting
 from storage.import_files import FileRow
 from storage.journal_stream import JournalStream
+from storage.machine_store_redis import RedisMachineStore
 from tests.server.live import Live, Person
+
+
+async def keep_feeding(redis: Redis, shards: int) -> None:
+    """Let no server look after imports before the test ends: `Folder.feed` does, and one is enough."""
+    store = RedisMachineStore(redis, shards=shards, era="test")
+    assert await store.take_lease(TURN, "test", ttl_s=600)
 
 
 @dataclass

@@ -124,8 +124,13 @@ async def test_7_a_machine_of_an_unknown_release_is_kept_and_goes_on_under_the_n
         counts = await parts.records.counts()
         assert "jobs.given_up" not in counts
         assert {pending.tries for pending in await parts.store.pending(older_than=1e12)} == {0}
+
+        async def nothing_else_is_awaited() -> bool:
+            # Of the pausing parcel, the papers alone are asked for.
+            return (await Backlogs(parts.redis, shards=SHARDS).read()).awaited == 5
+
+        await until(nothing_else_is_awaited)
         backlog = await Backlogs(parts.redis, shards=SHARDS).read()
-        assert backlog.awaited == 5  # of the pausing parcel, the papers alone are asked for
         assert backlog.timers == 2
         assert (backlog.timers_due, backlog.timers_s > 1) == (1, True)
 
@@ -239,11 +244,15 @@ async def test_an_inline_effect_of_another_release_stays_in_the_outbox_however_o
         assert toasts == 0
         await parts.store.commit(Step(replace(ours, revision=3)), event_id="back", actor="system")
         await reached(parts, machine, "delivered")
+
+        async def nothing_is_held() -> bool:
+            return not await parts.redis.hlen("runtime:held")
+
+        await until(nothing_is_held)
     finally:
         await ending.end([dispatching])
     assert toasts == 1
     assert await parts.records.dead_letters() == []
-    assert await parts.redis.hlen("runtime:held") == 0
 
 
 async def test_a_client_is_told_that_its_machine_waits_for_another_release(live: Live) -> None:
