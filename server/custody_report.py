@@ -82,8 +82,12 @@ class Reports:
                 raise NoRecords(evidence) from error
             return Subject(evidence, gone.case, gone.upload, None, gone)
 
-    async def make(self, subject: Subject, who: str) -> CustodyReport:
-        """The report, whose last record is that it was made."""
+    async def make(self, subject: Subject, who: str, *, removed: bool = True) -> CustodyReport:
+        """The report, whose last record is that it was made.
+
+        Args:
+            removed: Whether it may name removed evidence that was found in this one.
+        """
         case_topic = f"case:{subject.case}"
         await self._journal.record_access(case_topic, who, "report", subject.evidence)
         topics = {case_topic, await self._topic_of(subject)}
@@ -105,7 +109,7 @@ class Reports:
             "state": _state(subject),
             "made_at": moment(time.time()),
             "made_by": person(who, names),
-            "file": await self._file(subject, names),
+            "file": await self._file(subject, names, removed),
             "deletion": _deletion(subject, rows, names),
             "events": [event_of(row, names) for row in rows],
             "chains": [
@@ -127,10 +131,10 @@ class Reports:
             return [], ("", "")
         return heads, (pem_of(public), hex_of(public))
 
-    async def _file(self, subject: Subject, names: dict[str, str]) -> ReportedFile:
+    async def _file(self, subject: Subject, names: dict[str, str], removed: bool) -> ReportedFile:
         row, gone = subject.row, subject.gone
         if row is not None:
-            parent, children = row.parent_id or 0, await self._rows.children(row.id)
+            parent, children = row.parent_id or 0, await self._rows.children(row.id, removed=removed)
             return {
                 "filename": row.filename,
                 "title": row.title,

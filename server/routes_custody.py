@@ -17,11 +17,13 @@ from server.auth import require_role, require_visitor
 from server.bodies import Json, number, query
 from server.custody_report import NoRecords, Reports, Subject
 from server.errors import Missing
+from server.evidence_access import require_sight, sees_removed
 from server.operations import operation
 from server.parts import parts_of
 from server.routes_cases import CaseView, describe
 from server.runtime import custody_folder
 from storage.departures import Departures
+from storage.evidence import EvidenceRow
 
 
 class RemovedPage(BaseModel):
@@ -61,7 +63,7 @@ class DeletedEvidence(TypedDict):
 
 
 class Removed(TypedDict):
-    """What waits to be deleted, by id, and what was deleted, the latest first."""
+    """What waits to be deleted, by id (nothing to viewers), and what was deleted, the latest first."""
 
     removed: list[RemovedEvidence]
     deleted: list[DeletedEvidence]
@@ -72,13 +74,19 @@ DELETED_AT_MOST = 200
 
 @operation("viewer", answer=Removed, query=RemovedPage)
 async def list_removed(request: Request) -> Response:
-    """The evidence of a case that was removed and can be restored, and that which was deleted."""
+    """The evidence of a case that was removed and can be restored, and that which was deleted.
+
+    What can be restored is told to those who may do that, editors and owners.
+    """
     case = request.path_params["case"]
-    await require_role(request, f"case:{case}", "viewer", "case")
+    _, role = await require_role(request, f"case:{case}", "viewer", "case")
     parts = parts_of(request)
     page = query(request, RemovedPage)
     removed: list[RemovedEvidence] = []
-    for row in await parts.evidence.of_case(case, after=page.after, limit=page.limit, hidden=True):
+    waiting: list[EvidenceRow] = []
+    if sees_removed(role):
+        waiting = await parts.evidence.of_case(case, after=page.after, limit=page.limit, hidden=True)
+    for row in waiting:
         machine = await parts.engine.load(row.upload)
         context = {} if machine is None else machine.context
         assert row.hidden_at is not None
@@ -148,8 +156,10 @@ async def _report(request: Request) -> CustodyReport:
         subject: Subject = await reports.subject(number(request, "evidence"))
     except NoRecords as error:
         raise Missing("there is no such evidence") from error
-    visitor, _ = await require_role(request, f"case:{subject.case}", "viewer", "evidence")
-    return await reports.make(subject, visitor.person.id)
+    hidden = subject.row is not None and subject.row.hidden_at is not None
+    visitor = await require_sight(request, subject.evidence, subject.case, hidden=hidden)
+    role = await parts.rights.role_for(visitor, f"case:{subject.case}")
+    return await reports.make(subject, visitor.person.id, removed=sees_removed(role))
 
 
 routes = [

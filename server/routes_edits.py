@@ -14,14 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
-from machines.event import BIGGEST, Role
-from server.auth import Visitor, require_role, require_visitor
-from server.bodies import Body, Json, number, read
+from machines.event import BIGGEST
+from server.auth import require_role
+from server.bodies import Body, Json, read
+from server.evidence_access import evidence_of
 from server.operations import operation
 from server.parts import Parts, parts_of
 from server.routes_cases import tell_changed
 from storage.edits import EditRow, Part
-from storage.evidence import EvidenceRow
 
 Version = Annotated[int, Field(ge=0, le=BIGGEST)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=80)]
@@ -133,7 +133,7 @@ async def edit_tags(request: Request) -> Response:
 @operation("viewer", answer=list[EditView])
 async def list_edits(request: Request) -> Response:
     """Every version of what was ever edited: by part, the newest first."""
-    _, row = await _evidence(request, "viewer")
+    _, row = await evidence_of(request)
     return Json([_view(edit) for edit in await parts_of(request).edits.history(row.id)])
 
 
@@ -147,7 +147,7 @@ async def list_tags(request: Request) -> Response:
 
 
 async def _edit(request: Request, part: Part, model: type[_EditBody]) -> Response:
-    visitor, row = await _evidence(request, "editor")
+    visitor, row = await evidence_of(request, "editor")
     body = await read(request, model)
     parts = parts_of(request)
     asked = {"if_version": body.if_version, "user": visitor.person.id}
@@ -160,13 +160,6 @@ async def _put(parts: Parts, evidence: int, part: Part, body: _EditBody, asked: 
     if body.restore is not None:
         return await parts.edits.restore(evidence, part, body.restore, **asked)
     return await parts.edits.put(evidence, part, body.new(), **asked)
-
-
-async def _evidence(request: Request, role: Role) -> tuple[Visitor, EvidenceRow]:
-    await require_visitor(request)
-    row = await parts_of(request).evidence.get(number(request, "evidence"))
-    visitor, _ = await require_role(request, f"case:{row.case_id}", role, "evidence")
-    return visitor, row
 
 
 def _view(edit: EditRow) -> EditView:

@@ -17,10 +17,11 @@ from starlette.routing import Route
 from typing_extensions import TypedDict
 
 from machines.event import BIGGEST
-from server.auth import Visitor, require_role, require_visitor
-from server.bodies import Body, Json, nothing, number, query, read
+from server.auth import Visitor, require_role
+from server.bodies import Body, Json, nothing, query, read
 from server.contents import INLINE, content_response
 from server.errors import Missing
+from server.evidence_access import evidence_of, sees_removed
 from server.operations import operation
 from server.parts import Parts, parts_of
 from storage.evidence import EvidenceRow
@@ -195,10 +196,16 @@ async def get_derived(request: Request) -> Response:
 async def note_attention(request: Request) -> Response:
     """Record what was opened or read, as material for later learning."""
     case = request.path_params["case"]
-    visitor, _ = await require_role(request, f"case:{case}", "viewer", "case")
+    visitor, role = await require_role(request, f"case:{case}", "viewer", "case")
     body = await read(request, Noticed)
     await parts_of(request).votes.note(
-        case, visitor.person.id, body.what, body.node, query=body.query, effect=f"request:{uuid4().hex}"
+        case,
+        visitor.person.id,
+        body.what,
+        body.node,
+        query=body.query,
+        effect=f"request:{uuid4().hex}",
+        removed=sees_removed(role),
     )
     return nothing()
 
@@ -211,14 +218,6 @@ def describe(row: EvidenceRow, near: int) -> dict[str, Any]:
         "pages": len(row.pages),
         "near": near,
     }
-
-
-async def evidence_of(request: Request) -> tuple[Visitor, EvidenceRow]:
-    """Who asks, a viewer at least, and for which evidence."""
-    await require_visitor(request)
-    row = await parts_of(request).evidence.get(number(request, "evidence"))
-    visitor, _ = await require_role(request, f"case:{row.case_id}", "viewer", "evidence")
-    return visitor, row
 
 
 async def note_access(parts: Parts, visitor: Visitor, row: EvidenceRow, what: str) -> None:

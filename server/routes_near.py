@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
-from server.auth import require_role, require_visitor
-from server.bodies import Json, number, query
+from server.auth import require_role
+from server.bodies import Json, query
+from server.evidence_access import evidence_of
 from server.operations import operation
 from server.parts import parts_of
 
@@ -66,11 +67,8 @@ class PairView(TypedDict):
 @operation("viewer", answer=list[NearView])
 async def get_near(request: Request) -> Response:
     """The near copies of a piece of evidence, the most alike first, at most 200."""
-    await require_visitor(request)
-    parts = parts_of(request)
-    row = await parts.evidence.get(number(request, "evidence"))
-    await require_role(request, f"case:{row.case_id}", "viewer", "evidence")
-    return Json(await parts.near.of_evidence(row.id, limit=MOST))
+    _, row = await evidence_of(request)
+    return Json(await parts_of(request).near.of_evidence(row.id, limit=MOST))
 
 
 @operation("viewer", answer=list[PairView], query=Asked)

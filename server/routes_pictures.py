@@ -14,9 +14,10 @@ from handlers.page_pictures import NoPicture, name_of
 from handlers.rendering.renderers import RENDERERS
 from server.bodies import number, query
 from server.contents import has_it
+from server.evidence_access import evidence_of
 from server.operations import operation
 from server.parts import parts_of
-from server.routes_evidence import evidence_of, note_access
+from server.routes_evidence import note_access
 from storage.evidence import EvidenceRow
 
 THUMBNAIL_PX = 320

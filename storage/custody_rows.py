@@ -26,7 +26,10 @@ _ABOUT = text(
     """
 )
 _NAMES = text("SELECT id, name FROM users WHERE id = ANY(:users)")
-_CHILDREN = text("SELECT id, filename FROM evidence WHERE parent_id = :evidence ORDER BY id")
+_CHILDREN = text(
+    "SELECT id, filename FROM evidence "
+    "WHERE parent_id = :evidence AND (:removed OR hidden_at IS NULL) ORDER BY id"
+)
 _TOPIC = text("SELECT topic FROM archived_machines WHERE id = :upload")
 _FILENAME = text("SELECT filename FROM evidence WHERE id = :evidence")
 
@@ -75,10 +78,10 @@ class CustodyRows:
             rows = await connection.execute(_NAMES, {"users": list(users)})
             return {row.id: row.name for row in rows}
 
-    async def children(self, evidence: int) -> list[tuple[int, str]]:
-        """What was found in the evidence: numbers and file names."""
+    async def children(self, evidence: int, *, removed: bool) -> list[tuple[int, str]]:
+        """What was found in the evidence: numbers and file names; of removed evidence only if told."""
         async with self._database.connect() as connection:
-            rows = await connection.execute(_CHILDREN, {"evidence": evidence})
+            rows = await connection.execute(_CHILDREN, {"evidence": evidence, "removed": removed})
             return [(row.id, row.filename) for row in rows]
 
     async def topic_of(self, upload: str) -> str | None:

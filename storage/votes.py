@@ -9,6 +9,8 @@ from typing import Literal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage import hidden
+
 CLAMP = 3
 """Beyond so many votes of one sign a node gains and loses no more."""
 
@@ -21,6 +23,10 @@ _IS_NODE = text(
         OR EXISTS (SELECT 1 FROM evidence WHERE id = :node AND case_id = :case)
         OR EXISTS (SELECT 1 FROM pois WHERE id = :node AND case_id = :case)
     """
+)
+
+_IS_HIDDEN = text(
+    f"SELECT CAST(:node AS bigint) IN {hidden.EVIDENCE} OR CAST(:node AS bigint) IN {hidden.CHUNKS}"
 )
 
 _NOTE = text(
@@ -123,15 +129,28 @@ class Votes:
             return await _tally(connection, case)
 
     async def note(
-        self, case: str, user: str, what: Literal["view", "read"], node: int, *, query: str, effect: str
+        self,
+        case: str,
+        user: str,
+        what: Literal["view", "read"],
+        node: int,
+        *,
+        query: str,
+        effect: str,
+        removed: bool = True,
     ) -> None:
         """Record that a user opened or read a node; a repeated `effect` records nothing twice.
+
+        Args:
+            removed: Whether the user may know of removed evidence.
 
         Raises:
             NotInCase: Nothing was recorded.
         """
+        place = {"case": case, "node": node}
         async with self._database.begin() as connection:
-            if not (await connection.execute(_IS_NODE, {"case": case, "node": node})).scalar_one():
+            there = (await connection.execute(_IS_NODE, place)).scalar_one()
+            if not there or (not removed and (await connection.execute(_IS_HIDDEN, place)).scalar_one()):
                 raise NotInCase(node)
             values = {"case": case, "user": user, "what": what, "node": node, "value": 0.0, "query": query}
             await connection.execute(_NOTE, values | {"effect": effect, "at": datetime.now(UTC)})
