@@ -24,18 +24,26 @@ class Send(Protocol):
         """The outcome, or the first one's; None where the machine takes no such event any more."""
 
 
+def quoted(context: Mapping[str, Any]) -> set[int]:
+    """The evidence that a question's hits or answer rest on."""
+    claims = (context.get("answer") or {}).get("claims", [])
+    cited = {citation["evidence"] for claim in claims for citation in claim["citations"]}
+    return cited | {hit["evidence"] for hit in context["hits"].values()}
+
+
 def quoting(context: Mapping[str, Any], evidence: int) -> bool:
     """Whether a question's hits or answer rest on the evidence."""
-    if any(hit["evidence"] == evidence for hit in context["hits"].values()):
-        return True
-    claims = (context.get("answer") or {}).get("claims", [])
-    return any(citation["evidence"] == evidence for claim in claims for citation in claim["citations"])
+    return evidence in quoted(context)
+
+
+def told_of(context: Mapping[str, Any]) -> set[int]:
+    """The evidence with a place in which a search for a person has found her."""
+    return {*(place["evidence"] for place in context["places"]), *context["withheld"]}
 
 
 def telling(context: Mapping[str, Any], evidence: int) -> bool:
     """Whether a search for a person tells of a place in the evidence."""
-    told = (*(place["evidence"] for place in context["places"]), *context["withheld"])
-    return evidence in told
+    return evidence in told_of(context)
 
 
 def led_through(context: Mapping[str, Any], labels: Collection[str]) -> list[int]:

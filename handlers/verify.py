@@ -15,6 +15,8 @@ from storage.blobs import BlobMissing, Blobs
 from storage.departed import Departed
 from storage.evidence import EvidenceStore, NewEvidence, Registered, UnknownEvidence
 
+NOT_HERE = "the evidence that it is said to come from is not in this case"
+
 Abandoned = Callable[[str], Awaitable[bool]]
 """Tells of an upload machine whether it was cancelled, or removed."""
 
@@ -42,7 +44,7 @@ async def verify_upload(
         raise Permanent(f"evidence belongs to a case, and “{effect.topic}” is none")
     # Before the arrival is noted: its parent may become that of evidence found there, too.
     if effect.parent and not await _is_of_case(evidence, effect.parent, case):
-        raise Permanent("the evidence that it is said to come from is not in this case")
+        raise Permanent(NOT_HERE)
     try:
         await arrivals.arrive(Arriving(job.machine, case, effect.parent, effect.filename), effect.sha256)
         path = await asyncio.to_thread(blobs.path, effect.sha256)
@@ -76,12 +78,14 @@ async def _registered(new: NewEvidence, evidence: EvidenceStore, abandoned: Aban
     try:
         there = await evidence.register(new)
         if there.upload != new.upload and await abandoned(there.upload):
-            await evidence.take_over(there.id, new.upload, instead_of=there.upload)
+            await evidence.take_over(there.id, new, instead_of=there.upload)
             there = await evidence.register(new)
     except Departed as error:
         if error.upload == new.upload:
             raise Permanent(str(error)) from error
-        raise Temporary("the same file is just being deleted from the case") from error
+        raise Temporary("the same file, or what it was found in, is just being deleted") from error
+    except UnknownEvidence as error:
+        raise Permanent(NOT_HERE) from error
     return there
 
 

@@ -89,7 +89,7 @@ async def list_removed(request: Request) -> Response:
     for row in waiting:
         machine = await parts.engine.load(row.upload)
         context = {} if machine is None else machine.context
-        assert row.hidden_at is not None
+        assert row.removed_at is not None
         removed.append(
             {
                 "id": row.id,
@@ -98,7 +98,7 @@ async def list_removed(request: Request) -> Response:
                 "title": row.title,
                 "bytes": row.bytes,
                 "media_type": row.media_type,
-                "removed_at": row.hidden_at,
+                "removed_at": row.removed_at,
                 "removed_by": context.get("removed_by", ""),
                 "reason": context.get("why", ""),
                 "grace_until": context.get("grace_until", 0.0),

@@ -93,7 +93,9 @@ class EvidenceView(TypedDict):
     uploaded_by: str
     created_at: datetime
     hidden_at: datetime | None
-    """Since when it waits to be deleted; null where it does not."""
+    """Since when it is out of sight, removed or inside of what is removed; null where it is not."""
+    removed_at: datetime | None
+    """Since when it waits to be deleted by its own removal; null where it does not."""
 
 
 class EvidenceText(EvidenceView):

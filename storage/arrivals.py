@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.blobs import BlobMissing, Blobs
 from storage.departed import Departed, check_departed
+from storage.sight import lock_sight, settle
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('casewire.content.' || :sha256, 0))")
 _ARRIVE = text(
@@ -28,7 +29,10 @@ _ARRIVE = text(
 )
 _CASE = text("SELECT id FROM cases WHERE id = :case FOR KEY SHARE")
 """A case is not deleted while something arrives for it, and nothing arrives for one that is gone."""
-_SPARE = text("UPDATE arrivals SET spare = true WHERE upload = :upload AND sha256 = :sha256")
+_SPARE = text(
+    "UPDATE arrivals SET spare = true WHERE upload = :upload AND sha256 = :sha256 RETURNING case_id"
+)
+_HIDDEN = text("SELECT id FROM evidence WHERE case_id = :case AND sha256 = :sha256 AND hidden_at IS NOT NULL")
 _NEEDED = text(
     """
     SELECT EXISTS (SELECT 1 FROM arrivals WHERE sha256 = :sha256)
@@ -110,9 +114,18 @@ class Arrivals:
                 await connection.execute(_ARRIVE, rows)
 
     async def spare(self, upload: str, sha256: str) -> None:
-        """The case had the bytes already: they are needed here only as long as the other has them."""
+        """The case had the bytes already: they are needed here only as long as the other has them.
+
+        Evidence that was hidden with what it was found in is in sight again, if this is another place.
+        """
         async with self._database.begin() as connection:
-            await connection.execute(_SPARE, {"upload": upload, "sha256": sha256})
+            case: str | None = await connection.scalar(_SPARE, {"upload": upload, "sha256": sha256})
+            if case is None:
+                return
+            await lock_sight(connection, case)
+            hidden: int | None = await connection.scalar(_HIDDEN, {"case": case, "sha256": sha256})
+            if hidden is not None:
+                await settle(connection, hidden)
 
     async def leave(self, upload: str) -> None:
         """An upload that became no evidence needs nothing more; contents that nobody else needs go."""

@@ -20,6 +20,7 @@ from storage.departed import LOCK_UPLOAD
 from storage.journal import LOCK as LOCK_TOPIC
 from storage.journal import CustodyJournal, Record
 from storage.sealed import forget_seals
+from storage.sight import lock_sight, settle, within
 
 _ROW = text(
     """
@@ -51,7 +52,7 @@ _ELSEWHERE = text(
     """
     SELECT parent, filename FROM arrivals
     WHERE case_id = :case AND sha256 = :sha256 AND upload <> :upload AND parent <> :evidence
-      AND filename <> ''
+      AND filename <> '' AND spare AND NOT (parent = ANY(CAST(:inside AS bigint[])))
       AND NOT EXISTS (SELECT 1 FROM departures WHERE departures.upload = arrivals.upload)
       AND (parent = 0 OR EXISTS (SELECT 1 FROM evidence WHERE evidence.id = parent))
     ORDER BY at, upload LIMIT 1
@@ -248,15 +249,18 @@ class Departures:
         """
         going: list[Child] = []
         async with self._database.begin() as connection:
+            await lock_sight(connection, departure.case)
             asked = {"evidence": departure.evidence}
             for row in (await connection.execute(_CHILDREN, asked)).all():
-                where = {"case": departure.case, "sha256": row.sha256, "upload": row.upload}
+                inside = await within(connection, row.id)
+                where = {"inside": inside, "case": departure.case, "sha256": row.sha256, "upload": row.upload}
                 elsewhere = (await connection.execute(_ELSEWHERE, asked | where)).one_or_none()
                 if elsewhere is None:
                     going.append(Child(row.id, row.upload, row.sha256))
                     continue
                 moved = {"child": row.id, "parent": elsewhere.parent, "filename": elsewhere.filename}
                 await connection.execute(_MOVE, asked | moved)
+                await settle(connection, row.id)
         return going
 
     async def arrived_within(self, departure: Departure) -> set[str]:
@@ -296,6 +300,7 @@ class Departures:
                 await connection.execute(LOCK_TOPIC, {"topic": topic})
             await connection.execute(_LOCK_VOTES, {"case": case})
             await connection.execute(LOCK_UPLOAD, {"upload": departure.upload})
+            await lock_sight(connection, case)
             nodes = [evidence] if evidence else []
             nodes += (await connection.execute(_NODES, key)).scalars().all()
             named = list((await connection.execute(_NAMED, key)).scalars())

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.departed import check_departed
 from storage.schema import Evidence
+from storage.sight import Sight, hidden_around, hidden_of, hide, lock_sight, settle, within
+from storage.unknown import UnknownEvidence as UnknownEvidence
 
 _tables = Evidence.metadata.tables
 EVIDENCE: Table = _tables["evidence"]
@@ -20,14 +22,6 @@ CHUNKS: Table = _tables["chunks"]
 EDITS: Table = _tables["edits"]
 
 _COLUMNS = [column for column in EVIDENCE.c if column.name != "text"]
-
-
-class UnknownEvidence(Exception):
-    """There is no such evidence (any more)."""
-
-    def __init__(self, evidence: int) -> None:
-        super().__init__("the evidence does not exist any more")
-        self.evidence = evidence
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,8 @@ class EvidenceRow:
         pages: `[start, end]` of each page in the text; empty where the source has no pages.
         summary: `{text, start, end, page}` of each sentence; all numbers 0 where a person wrote it.
         edited: `title`, `summary` or `tags` → version, for those that a person wrote.
-        hidden_at: Since when it waits to be deleted; None where it does not.
+        hidden_at: Since when it is out of sight, removed or inside of what is; None where it is not.
+        removed_at: Since when it waits to be deleted by its own removal; None where it does not.
     """
 
     id: int
@@ -58,6 +53,7 @@ class EvidenceRow:
     uploaded_by: str
     created_at: datetime
     hidden_at: datetime | None
+    removed_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -120,17 +116,24 @@ class EvidenceStore:
     async def register(self, new: NewEvidence) -> Registered:
         """Store a file as evidence of its case, or find the one of the same bytes there; safe in a race.
 
+        What was found in hidden evidence is hidden, too.
+
         Raises:
-            Departed: The upload was cancelled or deleted meanwhile; nothing was stored.
+            Departed: The upload was cancelled or deleted meanwhile, or the one of the evidence it was
+                found in; nothing was stored.
+            UnknownEvidence: What it was found in is gone.
         """
         values = asdict(new) | {"meta": {}, "pages": [], "summary": [], "tags": [], "edited": {}, "text": ""}
         result = (EVIDENCE.c.id, EVIDENCE.c.upload, EVIDENCE.c.title)
         async with self._database.begin() as connection:
             await check_departed(connection, new.upload)
+            hidden_at = None
+            if new.parent_id is not None:
+                hidden_at = await hidden_around(connection, new.case_id, new.parent_id)
             row = (
                 await connection.execute(
                     upsert(EVIDENCE)
-                    .values(values)
+                    .values(values | {"hidden_at": hidden_at})
                     .on_conflict_do_nothing(index_elements=["case_id", "sha256"])
                     .returning(*result)
                 )
@@ -142,8 +145,11 @@ class EvidenceStore:
                 row = (await connection.execute(there)).one()
         return Registered(*row)
 
-    async def take_over(self, evidence: int, upload: str, *, instead_of: str) -> bool:
-        """Hand evidence to another upload machine, seen by all again; False where a third one was faster.
+    async def take_over(self, evidence: int, new: NewEvidence, *, instead_of: str) -> bool:
+        """Hand evidence to the upload that brought its bytes anew; False where a third one was faster.
+
+        It is removed no longer, and found where that upload found it. What it was found in again
+        itself, as a file that unpacks to itself, brings nothing anew.
 
         Raises:
             Departed: It is being deleted, and cannot be kept any more.
@@ -151,11 +157,17 @@ class EvidenceStore:
         query = (
             update(EVIDENCE)
             .where(EVIDENCE.c.id == evidence, EVIDENCE.c.upload == instead_of)
-            .values(upload=upload, hidden_at=None)
+            .values(upload=new.upload, parent_id=new.parent_id, filename=new.filename, removed_at=None)
         )
         async with self._database.begin() as connection:
             await check_departed(connection, instead_of)
-            return bool((await connection.execute(query)).rowcount)
+            await lock_sight(connection, new.case_id)
+            if new.parent_id in await within(connection, evidence):
+                return False
+            if not (await connection.execute(query)).rowcount:
+                return False
+            await settle(connection, evidence)
+            return True
 
     async def get(self, evidence: int) -> EvidenceRow:
         """One piece of evidence.
@@ -195,12 +207,12 @@ class EvidenceStore:
         parent: int = 0,
         hidden: bool = False,
     ) -> list[EvidenceRow]:
-        """The evidence of a case in the order of ids, those above `after`; or what waits to be deleted.
+        """The evidence of a case in the order of ids, those above `after`; or what was removed, by itself.
 
         With `words`, only that whose title, filename or tags hold them, in whatever case; with `parent`,
         only what was found in that evidence.
         """
-        seen = EVIDENCE.c.hidden_at.is_not(None) if hidden else EVIDENCE.c.hidden_at.is_(None)
+        seen = EVIDENCE.c.removed_at.is_not(None) if hidden else EVIDENCE.c.hidden_at.is_(None)
         query = (
             select(*_COLUMNS)
             .where(EVIDENCE.c.case_id == case, EVIDENCE.c.id > after, seen)
@@ -324,21 +336,22 @@ class EvidenceStore:
         async with self._database.connect() as connection:
             return [(row[0], row[1]) for row in await connection.execute(query)]
 
-    async def hide(self, evidence: int, upload: str, *, hidden: bool) -> str | None:
-        """Take evidence out of every search and list, or bring it back.
+    async def hide(self, evidence: int, upload: str, *, hidden: bool) -> Sight | None:
+        """Take evidence with all that was found in it alone out of every search and list, or bring it back.
+
+        What was removed by itself does not come back with what it was found in, and nothing comes back
+        into what is still removed.
 
         Returns:
-            The case it belongs to; None where the upload does not hold it (any more).
+            The evidence and what may be found in it; None where the upload does not hold it (any more).
         """
-        query = (
-            update(EVIDENCE)
-            .where(EVIDENCE.c.id == evidence, EVIDENCE.c.upload == upload)
-            .values(hidden_at=func.coalesce(EVIDENCE.c.hidden_at, func.now()) if hidden else None)
-            .returning(EVIDENCE.c.case_id)
-        )
         async with self._database.begin() as connection:
-            case: str | None = await connection.scalar(query)
-        return case
+            return await hide(connection, evidence, upload, hidden=hidden)
+
+    async def hidden(self, evidence: Sequence[int]) -> dict[int, bool]:
+        """Whether they are hidden, by id; those that are gone are left out."""
+        async with self._database.connect() as connection:
+            return await hidden_of(connection, evidence)
 
     async def _set(self, evidence: int, part: str, value: Any) -> None:
         async with self._database.begin() as connection:

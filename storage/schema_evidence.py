@@ -33,6 +33,7 @@ class Evidence(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("case_id", "sha256"),
         Index("evidence_hidden", "case_id", postgresql_where=text("hidden_at IS NOT NULL")),
+        Index("evidence_upload", "upload"),
     )
     id: int | None = node_id()
     case_id: str = reference("cases.id", index=True)
@@ -61,7 +62,11 @@ class Evidence(SQLModel, table=True):
     uploaded_by: str = ""
     created_at: datetime = created()
     hidden_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
-    """Since when it waits to be deleted, out of every search; NULL where it does not."""
+    """Since when it is out of every search: removed, or found in nothing but what is; see `storage.sight`."""
+    removed_at: datetime | None = Field(
+        default=None, sa_column=Column(DateTime(timezone=True), nullable=True)
+    )
+    """Since when it waits to be deleted by a removal of its own; NULL where it does not."""
 
 
 class Chunk(SQLModel, table=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, Index, Text
+from sqlalchemy import BigInteger, Column, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -16,7 +16,11 @@ class Arrival(SQLModel, table=True):
     """An upload has brought bytes: for as long as the row stands, the content is needed."""
 
     __tablename__: ClassVar[str] = "arrivals"
-    __table_args__ = (Index("arrivals_content", "sha256"), Index("arrivals_case", "case_id"))
+    __table_args__ = (
+        Index("arrivals_content", "sha256"),
+        Index("arrivals_case", "case_id"),
+        Index("arrivals_parent", "parent", postgresql_where=text("parent > 0")),
+    )
     upload: str = Field(primary_key=True)
     sha256: str = Field(primary_key=True)
     case_id: str

@@ -218,7 +218,9 @@ async def test_a_file_sent_anew_while_it_is_being_forgotten_waits(quarry: Leavin
     await quarry.stores.departures.begin(Leaver(item.machine, TOPIC, "case1", "ann", ""))
     with pytest.raises(Departed):
         await quarry.evidence.take_over(
-            quarry.case.evidence["ledger"], "upload-0-new", instead_of=quarry.uploads["ledger"]
+            quarry.case.evidence["ledger"],
+            new_evidence("case1", quarry.contents["ledger"], upload="upload-0-new"),
+            instead_of=quarry.uploads["ledger"],
         )
 
 

@@ -15,10 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handlers.standing import case_standing
 from handlers.terms import terms
 from storage.cases import Cases
+from storage.custody_rows import CustodyRows
 from storage.graph import Limits
 from storage.judgements import Judgements
+from storage.near_copies import Likeness, NearCopies
+from storage.poi_mentions import PoiMentions
 from storage.vectors_pgvector import PgVectors
-from tests.handlers.leaving_case import QUESTION, Hashed, Leaving, leaving_case
+from tests.handlers.leaving_case import INSIDE, QUESTION, Hashed, Leaving, leaving_case
 
 _DELETE = """
 WITH gone AS (DELETE FROM evidence WHERE id = :id)
@@ -87,8 +90,61 @@ async def test_what_is_hidden_is_nowhere_as_if_it_were_deleted_and_back_as_if_no
     await quarry.work()
     assert await seen(quarry) == before
     assert (await seen(quarry, exact=False))["meaning"] == loosely["meaning"]
-    await delete(quarry, quarry.case.evidence[name])
+    for gone in (name, *(inside for inside, around in INSIDE.items() if around == name)):
+        await delete(quarry, quarry.case.evidence[gone])
     assert hidden == await seen(quarry)
+
+
+async def test_what_was_removed_by_itself_stays_away_when_what_it_was_found_in_comes_back(
+    quarry: Leaving,
+) -> None:
+    ledger, slip = (quarry.uploads[name] for name in ("ledger", "slip"))
+    await quarry.ask(slip, "remove")
+    await quarry.work()
+    alone = await seen(quarry)
+    await quarry.ask(ledger, "remove")
+    await quarry.work()
+    both = await seen(quarry)
+    await quarry.ask(ledger, "restore")
+    await quarry.work()
+    assert await seen(quarry) == alone
+    # And the other way round: nothing comes back into what is still removed.
+    await quarry.ask(ledger, "remove")
+    await quarry.ask(slip, "restore")
+    await quarry.work()
+    assert await seen(quarry) == both
+    assert await quarry.states("slip") == ["ready"]
+
+
+async def test_persons_places_near_copies_and_children_tell_nothing_of_what_is_inside(
+    quarry: Leaving,
+) -> None:
+    ledger, slip, mail = (quarry.case.evidence[name] for name in ("ledger", "slip", "mail"))
+    near, places = NearCopies(quarry.case.database), PoiMentions(quarry.case.database)
+    for name in (slip, mail):
+        await near.put_text("case1", name, 12, b"alike", [1, 2])
+    alike = Likeness(slip, 0.9, 1.0, True, b"alike")
+    assert await near.link_texts("case1", mail, b"alike", [alike]) == 1
+    rows = CustodyRows(quarry.case.database)
+    assert [child for child, _ in await rows.children(ledger, removed=False)] == [slip]
+
+    async def told() -> tuple[object, ...]:
+        return (
+            [copy.evidence for copy in await near.of_evidence(mail, limit=9)],
+            await near.counts([mail]),
+            [(pair.a, pair.b) for pair in await near.among("case1", [slip, mail])],
+            set(await places.titles([ledger, slip, mail])),
+            await rows.children(ledger, removed=False),
+            [row.id for row in await quarry.evidence.of_case("case1", parent=ledger)],
+        )
+
+    before = await told()
+    await quarry.ask(quarry.uploads["ledger"], "remove")
+    await quarry.work()
+    assert await told() == ([], {}, [], {mail}, [], [])
+    await quarry.ask(quarry.uploads["ledger"], "restore")
+    await quarry.work()
+    assert await told() == before
 
 
 async def test_two_hidden_at_once_are_both_away(quarry: Leaving) -> None:
@@ -104,10 +160,10 @@ async def test_two_hidden_at_once_are_both_away(quarry: Leaving) -> None:
 
 async def test_questions_that_rest_on_it_know_and_forget_that_it_is_hidden(quarry: Leaving) -> None:
     query = await quarry.question()
-    ledger = quarry.case.evidence["ledger"]
+    ledger, slip = (quarry.case.evidence[name] for name in ("ledger", "slip"))
     await quarry.ask(quarry.uploads["ledger"], "remove")
     await quarry.work()
-    assert (await quarry.machine(query)).context["withheld"] == [ledger]
+    assert (await quarry.machine(query)).context["withheld"] == [ledger, slip]
     assert await quarry.case.graphs.get(query) is None
     await quarry.ask(quarry.uploads["ledger"], "restore")
     await quarry.work()

@@ -56,8 +56,10 @@ async def test_storing_the_same_chunks_again_keeps_their_ids(engine: AsyncEngine
 
 async def test_evidence_passes_to_another_machine_once(engine: AsyncEngine) -> None:
     evidence = EvidenceStore(engine)
-    row = await evidence.register(new_evidence(await new_case(engine), "abc", upload="upload-0-old"))
-    took = [await evidence.take_over(row.id, new, instead_of="upload-0-old") for new in ("new", "third")]
+    case = await new_case(engine)
+    row = await evidence.register(new_evidence(case, "abc", upload="upload-0-old"))
+    anew = [new_evidence(case, "abc", upload=upload) for upload in ("new", "third")]
+    took = [await evidence.take_over(row.id, new, instead_of="upload-0-old") for new in anew]
     assert took == [True, False]
     assert (await evidence.get(row.id)).upload == "new"
 
