@@ -15,6 +15,7 @@ from storage.blobs import BlobMissing, Blobs
 from storage.departed import Departed
 from storage.evidence import EvidenceStore, NewEvidence, Registered, UnknownEvidence
 
+JUST_LEAVING = "the same file, or what it was found in, is just being deleted"
 NOT_HERE = "the evidence that it is said to come from is not in this case"
 
 Abandoned = Callable[[str], Awaitable[bool]]
@@ -69,7 +70,8 @@ async def verify_upload(
     )
     there = await _registered(new, evidence, abandoned)
     if there.upload != job.machine:
-        await arrivals.spare(job.machine, effect.sha256)
+        if not await arrivals.spare(job.machine, effect.sha256):
+            raise Temporary(JUST_LEAVING)
         return Recognised(effect=job.id, evidence=there.id, title=there.title)
     return Verified(effect=job.id, evidence=there.id, media_type=kind.media_type, title=there.title)
 
@@ -83,7 +85,7 @@ async def _registered(new: NewEvidence, evidence: EvidenceStore, abandoned: Aban
     except Departed as error:
         if error.upload == new.upload:
             raise Permanent(str(error)) from error
-        raise Temporary("the same file, or what it was found in, is just being deleted") from error
+        raise Temporary(JUST_LEAVING) from error
     except UnknownEvidence as error:
         raise Permanent(NOT_HERE) from error
     return there

@@ -9,14 +9,15 @@ nobody needs.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.blobs import BlobMissing, Blobs
-from storage.departed import Departed, check_departed
+from storage.blobs import BlobMissing, Blobs, BlobsUnavailable
+from storage.departed import LOCK_UPLOAD, Departed, check_departed
 from storage.sight import lock_sight, settle
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('casewire.content.' || :sha256, 0))")
@@ -29,17 +30,29 @@ _ARRIVE = text(
 )
 _CASE = text("SELECT id FROM cases WHERE id = :case FOR KEY SHARE")
 """A case is not deleted while something arrives for it, and nothing arrives for one that is gone."""
-_SPARE = text(
-    "UPDATE arrivals SET spare = true WHERE upload = :upload AND sha256 = :sha256 RETURNING case_id"
+_CASE_OF = text("SELECT case_id FROM arrivals WHERE upload = :upload AND sha256 = :sha256")
+_SPARE = text("UPDATE arrivals SET spare = true WHERE upload = :upload AND sha256 = :sha256")
+_HELD = text(
+    "SELECT id, hidden_at IS NOT NULL AS hidden FROM evidence WHERE case_id = :case AND sha256 = :sha256"
 )
-_HIDDEN = text("SELECT id FROM evidence WHERE case_id = :case AND sha256 = :sha256 AND hidden_at IS NOT NULL")
 _NEEDED = text(
     """
     SELECT EXISTS (SELECT 1 FROM arrivals WHERE sha256 = :sha256)
         OR EXISTS (SELECT 1 FROM evidence WHERE sha256 = :sha256)
     """
 )
-_LEAVE = text("DELETE FROM arrivals WHERE upload = :upload RETURNING sha256")
+_LEAVE = text(
+    "DELETE FROM arrivals WHERE upload = :upload "
+    "AND NOT EXISTS (SELECT 1 FROM evidence WHERE evidence.upload = :upload) RETURNING sha256"
+)
+
+
+_PATIENCE = text("SET LOCAL idle_in_transaction_session_timeout = '120s'")
+"""A transaction that waits for a slow disk or store keeps its lock; others end much sooner."""
+
+BEGIN_WITHIN_S = 10.0
+"""So long after it was found that nobody needs a content, its deletion may begin; a while later the lock
+may be somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -113,38 +126,76 @@ class Arrivals:
             if rows:
                 await connection.execute(_ARRIVE, rows)
 
-    async def spare(self, upload: str, sha256: str) -> None:
+    async def spare(self, upload: str, sha256: str) -> bool:
         """The case had the bytes already: they are needed here only as long as the other has them.
+
+        False, and nothing noted, where the other has lost them meanwhile.
 
         Evidence that was hidden with what it was found in is in sight again, if this is another place.
         """
         async with self._database.begin() as connection:
-            case: str | None = await connection.scalar(_SPARE, {"upload": upload, "sha256": sha256})
+            arrived = {"upload": upload, "sha256": sha256}
+            case: str | None = await connection.scalar(_CASE_OF, arrived)
             if case is None:
-                return
+                return False
             await lock_sight(connection, case)
-            hidden: int | None = await connection.scalar(_HIDDEN, {"case": case, "sha256": sha256})
-            if hidden is not None:
-                await settle(connection, hidden)
+            held = (await connection.execute(_HELD, {"case": case, "sha256": sha256})).one_or_none()
+            if held is None:
+                return False
+            await connection.execute(_SPARE, arrived)
+            if held.hidden:
+                await settle(connection, held.id)
+        return True
 
     async def leave(self, upload: str) -> None:
-        """An upload that became no evidence needs nothing more; contents that nobody else needs go."""
+        """An upload that became no evidence needs nothing more; contents that nobody else needs go.
+
+        One that did become evidence leaves by `storage.departures` alone.
+        """
         async with self._database.begin() as connection:
+            await connection.execute(LOCK_UPLOAD, {"upload": upload})
             contents = (await connection.execute(_LEAVE, {"upload": upload})).scalars().all()
         for sha256 in contents:
             await self.clear(sha256)
 
     async def clear(self, sha256: str) -> bool:
-        """Delete a content unless somebody needs it; whether it is gone."""
+        """Delete a content unless somebody needs it; whether it is gone.
+
+        Raises:
+            BlobsUnavailable: The store does not answer, or this process had no thread to spare for long;
+                nothing was deleted then.
+        """
         async with self._database.begin() as connection:
+            await connection.execute(_PATIENCE)
             await connection.execute(_LOCK, {"sha256": sha256})
             if await _is_needed(connection, sha256):
                 return False
-            # Within the lock: until the transaction ends nobody can come to need it.
-            for clear in self._made_from:
-                await asyncio.to_thread(clear, sha256)
-            await asyncio.to_thread(self._blobs.delete, sha256)
+            # Within the lock: until the transaction ends nobody can come to need it. So the transaction
+            # may not end before the deletion has, nor the deletion begin when it may have ended.
+            await _to_its_end(self._delete, sha256, time.monotonic() + BEGIN_WITHIN_S)
         return True
+
+    def _delete(self, sha256: str, until: float) -> None:
+        for clear in self._made_from:
+            clear(sha256)
+        if time.monotonic() > until:
+            raise BlobsUnavailable(f"{self._blobs.where()} was too busy to delete a content; try again")
+        self._blobs.delete(sha256)
+
+
+async def _to_its_end(call: Callable[[str, float], None], sha256: str, until: float) -> None:
+    """Run a call in a thread, and return or be cancelled only when it has ended."""
+    running = asyncio.ensure_future(asyncio.to_thread(call, sha256, until))
+    cancelled = False
+    while not running.done():
+        try:
+            await asyncio.shield(asyncio.wait({running}))
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        running.exception()  # whoever cancels wants to hear of nothing else
+        raise asyncio.CancelledError
+    running.result()
 
 
 async def _is_needed(connection: AsyncConnection, sha256: str) -> bool:
