@@ -48,6 +48,7 @@ from server import (
     tracing,
 )
 from server.admission import Admission
+from server.arrivals_sweeper import ArrivalsSweeper
 from server.blob_store import arrivals_of, blobs_of, multiparts_of, pictures_of, with_s3
 from server.ending import end
 from server.engine import Engine
@@ -247,7 +248,10 @@ async def build(
                     arrivals,
                 ),
                 arrivals=arrivals,
-                beside={"parts": PartsSweeper(engine, transfers, incoming, holder=name).run}
+                beside={
+                    "parts": PartsSweeper(engine, transfers, incoming, holder=name).run,
+                    "arrivals": ArrivalsSweeper(engine, database, arrivals, holder=name).run,
+                }
                 | ({"webhooks": deliverer.run} if settings.webhook_hosts else {})
                 | ({"multiparts": direct.run} if direct else {}),
                 name=name,

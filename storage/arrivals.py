@@ -25,9 +25,10 @@ _ARRIVE = text(
     """
     INSERT INTO arrivals (upload, sha256, case_id, parent, filename, spare)
     VALUES (:upload, :sha256, :case, :parent, :filename, false)
-    ON CONFLICT (upload, sha256) DO NOTHING
+    ON CONFLICT (upload, sha256) DO UPDATE SET at = excluded.at
     """
 )
+"""Whoever needs it anew is not taken for somebody who has forgotten it."""
 _CASE = text("SELECT id FROM cases WHERE id = :case FOR KEY SHARE")
 """A case is not deleted while something arrives for it, and nothing arrives for one that is gone."""
 _CASE_OF = text("SELECT case_id FROM arrivals WHERE upload = :upload AND sha256 = :sha256")
@@ -53,6 +54,24 @@ _PATIENCE = text("SET LOCAL idle_in_transaction_session_timeout = '120s'")
 BEGIN_WITHIN_S = 10.0
 """So long after it was found that nobody needs a content, its deletion may begin; a while later the lock
 may be somebody else's."""
+
+
+_STALE_ROW = """
+    arrivals.at < now() - make_interval(secs => :older_s)
+    AND NOT EXISTS (SELECT 1 FROM evidence WHERE evidence.upload = arrivals.upload)
+    AND NOT (spare AND EXISTS (
+        SELECT 1 FROM evidence
+        WHERE evidence.case_id = arrivals.case_id AND evidence.sha256 = arrivals.sha256
+    ))
+    AND NOT EXISTS (
+        SELECT 1 FROM import_files WHERE machine = arrivals.upload AND machine <> '' AND state = 'received'
+    )
+"""
+_STALE = text(
+    f"SELECT DISTINCT upload FROM arrivals WHERE {_STALE_ROW} AND upload > :after "
+    "ORDER BY upload LIMIT :limit"
+)
+_ABANDON = text(f"DELETE FROM arrivals WHERE upload = :upload AND {_STALE_ROW} RETURNING sha256")
 
 
 @dataclass(frozen=True)
@@ -157,6 +176,23 @@ class Arrivals:
             contents = (await connection.execute(_LEAVE, {"upload": upload})).scalars().all()
         for sha256 in contents:
             await self.clear(sha256)
+
+    async def stale(self, *, older_s: float, after: str = "", limit: int = 100) -> list[str]:
+        """Uploads, by id, with needs older than `older_s` that no evidence stands for, and no file that is
+        listed for one that has not begun. Their machines may still come to it."""
+        asked = {"older_s": older_s, "after": after, "limit": limit}
+        async with self._database.connect() as connection:
+            return list((await connection.execute(_STALE, asked)).scalars())
+
+    async def abandon(self, upload: str, *, older_s: float) -> int:
+        """Forget what `stale` has found of an upload, unless that is needed anew since; how much it was."""
+        async with self._database.begin() as connection:
+            await connection.execute(LOCK_UPLOAD, {"upload": upload})
+            asked = {"upload": upload, "older_s": older_s}
+            contents = (await connection.execute(_ABANDON, asked)).scalars().all()
+        for sha256 in contents:
+            await self.clear(sha256)
+        return len(contents)
 
     async def clear(self, sha256: str) -> bool:
         """Delete a content unless somebody needs it; whether it is gone.
