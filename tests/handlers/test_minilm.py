@@ -61,6 +61,7 @@ def test_vectors_come_in_the_order_of_the_texts(model, monkeypatch):
     np.testing.assert_array_equal(together, alone)
 
 
+@pytest.mark.slow
 def test_texts_take_no_more_memory_than_is_said(model):
     model.encode(TEXTS)
     for count in (1, 40, 130):

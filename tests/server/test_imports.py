@@ -450,9 +450,7 @@ async def test_a_file_at_rest_is_shown_and_woken_by_an_event(live: Live) -> None
         assert (shown["configuration"], "retry" in shown["allowed"]) == (["failed"], True)
         told = await wire.ask("send", machine=last.id, event="retry", data={})
         assert (told["type"], told["revision"]) == ("ok", last.revision + 1)
-        if not any(
-            message.get("from") == ["failed"] for message in wire.seen
-        ):
+        if not any(message.get("from") == ["failed"] for message in wire.seen):
             await wire.until(lambda message: message.get("from") == ["failed"])
         woken, moved = [m for m in wire.seen if m["type"] == "entry"]
         assert (woken["event"], woken["context"]["reason"], moved["from"]) == ("woken", "damaged", ["failed"])

@@ -115,7 +115,7 @@ async def test_the_description_is_served_to_everybody(live: Live) -> None:
 # Hundreds of requests one after the other; a test that is ended leaves requests to a server that is gone.
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "examples", [pytest.param(5, id="few"), pytest.param(15, id="many", marks=pytest.mark.slow)]
+    "examples", [pytest.param(3, id="few"), pytest.param(15, id="many", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 async def test_the_server_answers_as_described_whatever_is_asked(

@@ -93,6 +93,7 @@ async def test_an_upload_goes_on_after_the_server_was_killed_and_started_again(t
         assert found["context"]["work"]["assembling"]["status"] == "done"
 
 
+@pytest.mark.slow
 async def test_an_upload_goes_on_at_the_other_process_when_one_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "disk.img"
     expected = await asyncio.to_thread(file_of, path, SIZE)

@@ -151,6 +151,7 @@ async def test_a_server_killed_between_a_delivery_and_its_position_delivers_it_a
     assert third[0].json["id"] == third[1].json["id"]
 
 
+@pytest.mark.slow
 async def test_kills_at_random_moments_lose_nothing_and_change_no_order(
     instance: Instance, receiver: Receiver
 ) -> None:
