@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from handlers.parsing.facts import Facts
-from handlers.parsing.writing import CELLS, Writing
+from handlers.parsing.writing import CELLS, Writing, cell_text
 
 GROUP_CHARACTERS = 400
 """Of a group of rows, header included.
@@ -71,7 +71,7 @@ class Table:
 
     def row(self, number: int, cells: Sequence[str], *, hidden: bool = False) -> None:
         """A row by its number, from 1, with its cells from the first column on."""
-        shown = [" ".join(cell.split()) for cell in cells]
+        shown = [cell_text(cell) for cell in cells]
         while shown and not shown[-1]:
             shown.pop()
         if not shown:

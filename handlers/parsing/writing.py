@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from handlers.parsing.parsed import clean
@@ -10,6 +11,21 @@ MAX_CHARACTERS = 20_000_000
 """Most of one file's text: about 25,000 chunks."""
 
 CELLS = " | "
+
+_NARROW = "\u202f"
+
+
+def cell_text(cell: str) -> str:
+    """A cell as it stands in a row, in one line.
+
+    The spaces beside its own bars become narrow ones that do not break, so that `CELLS` stands between
+    cells alone.
+    """
+    text = " ".join(cell.split())
+    if "|" not in text:
+        return text
+    text = re.sub(r" (?=\|)|(?<=\|) ", _NARROW, text)
+    return f"|{_NARROW}" if text == "|" else text
 
 
 class Writing:
@@ -46,7 +62,7 @@ class Writing:
 
     def row(self, cells: Iterable[str]) -> None:
         """A row of a table in one line; rows without any text are skipped."""
-        shown = [" ".join(cell.split()) for cell in cells]
+        shown = [cell_text(cell) for cell in cells]
         while shown and not shown[-1]:
             shown.pop()
         if shown:

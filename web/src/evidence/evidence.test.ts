@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { coordinates, findingsOf, runs, wallTime } from "./meta";
-import { sheetsOf } from "./tables";
+import { coordinates, findingsOf, languages, runs, wallTime } from "./meta";
+import { placeName, sheetsOf } from "./tables";
 import { clock, lineAt, linesOf } from "./transcript";
-import { hasThumbnail, viewerOf } from "./kinds";
+import { hasThumbnail, kindInWords, viewerOf } from "./kinds";
 
 describe("what reading a file brought to light", () => {
   it("is empty where there is nothing", () => {
@@ -30,7 +30,28 @@ describe("what reading a file brought to light", () => {
     expect(coordinates({ lat: -33.8568, lon: 151.2153 })).toBe("33.85680° S, 151.21530° E");
     expect(wallTime("2024-05-03T23:47:10+02:00")).toMatch(/3.*11:47.*\(UTC\+02:00\)/);
     expect(wallTime("2024-05-03T08:47:10")).toContain("time zone not told");
+    expect(languages("eng+deu+chi_sim")).toBe("English and German and chi_sim");
     expect(runs([7, 1, 2, 3, 9, 10])).toBe("1–3, 7, 9–10");
+  });
+});
+
+describe("a time that a file tells", () => {
+  const zones = (times: string[]) => times.map((time) => /\((.*)\)$/.exec(wallTime(time))?.[1]);
+
+  it("names its zone in one way", () => {
+    const stem = "2010-06-18T09:54:19";
+    expect(zones([`${stem}Z`, `${stem}+00:00`, `${stem}+1000`, `${stem}+10`, `${stem}.125-03:30`, "2010-06-18 09:54"])).toEqual([
+      "UTC", "UTC", "UTC+10:00", "UTC+10:00", "UTC−03:30", "time zone not told",
+    ]);
+  });
+
+  it("is left as it stands where no calendar has it", () => {
+    const odd = ["0000-00-00T00:00:00", "2024-02-31T10:00:00", "2024-13-01T10:00", "2024-05-03T25:10:00", "2010:06:18 09:54:19", "soon", ""];
+    expect(odd.map(wallTime)).toEqual(odd);
+  });
+
+  it("may be a day alone", () => {
+    expect(wallTime("2015-08-16")).toMatch(/^\D*16\D*2015$|^Aug 16, 2015$/);
   });
 });
 
@@ -71,6 +92,18 @@ describe("a workbook", () => {
     expect(sheets[0]!.rows.map(({ hidden }) => hidden)).toEqual([false, false, true]);
   });
 
+  it("has cells that hold bars, and first cells that hold nothing", () => {
+    const lines = ["a | b", "x\u202f|\u202fy | z", "| second", "|  | third", "|\u202f | y"];
+    const found = sheetsOf(lines.join("\n"), [], ["Odd!A1:C5"])[0]!.rows.map(({ cells }) => cells);
+    expect(found).toEqual([["a", "b"], ["x\u202f|\u202fy", "z"], ["", "second"], ["", "", "third"], ["|\u202f", "y"]]);
+  });
+
+  it("calls its parts by their places", () => {
+    expect([placeName(["Fees!A1:C4", "A1:B2"], 1), placeName(["Fees!A1:C4", "A1:B2"], 2), placeName([], 3)]).toEqual([
+      "Fees, A1:C4", "A1:B2", "page 3",
+    ]);
+  });
+
   it("knows where each row stands in the text", () => {
     const characters = [...text];
     for (const { rows } of sheets) {
@@ -84,6 +117,10 @@ describe("a kind of file", () => {
     const kinds = ["application/pdf", "image/heic", "image/svg+xml", "video/x-msvideo", "audio/mpeg", "text/csv", "text/html",
       "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"];
     expect(kinds.map(viewerOf)).toEqual(["pdf", "picture", "text", "recording", "recording", "table", "text", "table"]);
+    expect([hasThumbnail("application/pdf", {}, 3), hasThumbnail("application/pdf", {}, 0)]).toEqual([true, false]);
+    expect(["application/pdf", "image/heic", "application/x-7z-compressed", kinds.at(-1)!, "application/x-odd"].map(kindInWords)).toEqual([
+      "PDF", "Picture (HEIC)", "Archive (7Z)", "Spreadsheet", "application/x-odd",
+    ]);
     expect(hasThumbnail("video/mp4", {})).toBe(false);
     expect(hasThumbnail("video/mp4", { derived: [{}] })).toBe(true);
   });

@@ -22,10 +22,39 @@ export function isShownByBrowsers(mediaType: string): boolean {
   return SHOWN.has(mediaType);
 }
 
-/** Whether the server has a small picture of such a file. */
-export function hasThumbnail(mediaType: string, meta: Record<string, unknown> | undefined): boolean {
+/** Whether the server has a small picture of such a file; it has none of a PDF that could not be read. */
+export function hasThumbnail(mediaType: string, meta: Record<string, unknown> | undefined, pages = 0): boolean {
   const stills = meta?.["derived"];
-  return mediaType === "application/pdf" || DRAWN.has(mediaType) || (Array.isArray(stills) && stills.length > 0);
+  return (mediaType === "application/pdf" && pages > 0) || DRAWN.has(mediaType) || (Array.isArray(stills) && stills.length > 0);
+}
+
+const WORDS: Record<string, string> = {
+  "application/pdf": "PDF",
+  "application/rtf": "Rich text",
+  "application/vnd.ms-outlook": "Outlook message",
+  "application/vnd.ms-outlook-pst": "Outlook mailbox",
+  "application/mbox": "Mailbox",
+  "message/rfc822": "E-mail",
+  "text/csv": "Table (CSV)",
+  "text/html": "Web page",
+  "text/markdown": "Markdown",
+  "text/plain": "Plain text",
+  "text/tab-separated-values": "Table (TSV)",
+};
+
+/** A media type in words, where it has better ones than its own. */
+export function kindInWords(mediaType: string): string {
+  const known = WORDS[mediaType];
+  if (known) return known;
+  if (TABLES.test(mediaType)) return "Spreadsheet";
+  if (/presentation|powerpoint/.test(mediaType)) return "Presentation";
+  if (/wordprocessing|msword|opendocument\.text/.test(mediaType)) return "Word document";
+  const [family = "", form = ""] = mediaType.split("/");
+  const short = form.replace(/^(x-|vnd\.)|-compressed$/g, "").toUpperCase();
+  if (family === "image") return `Picture (${short})`;
+  if (family === "audio") return `Sound (${short})`;
+  if (family === "video") return `Video (${short})`;
+  return iconOf(mediaType) === "archive" ? `Archive (${short})` : mediaType;
 }
 
 export function iconOf(mediaType: string): IconName {

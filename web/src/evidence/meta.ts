@@ -93,13 +93,34 @@ export function coordinates({ lat, lon }: { lat: number; lon: number }): string 
   return `${side(lat, "N", "S")}, ${side(lon, "E", "W")}`;
 }
 
-/** A camera's own clock, as it stood: `May 3, 2024, 8:47 AM (UTC+02:00)`, wherever the reader is. */
+const WALL_TIME = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(Z|[+-]\d\d(?::?\d\d)?)?)?$/;
+
+/** The clock on the wall where a file was made, as it stood: `May 3, 2024, 8:47 AM (UTC+02:00)`, wherever the reader is. */
 export function wallTime(iso: string): string {
-  const found = /^(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)[^Z+-]*(Z|[+-]\d\d:?\d\d)?$/.exec(iso);
-  if (!found) return iso;
-  const shown = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
-  const zone = found[2] === "Z" ? "UTC" : found[2] ? `UTC${found[2]}` : "time zone not told";
-  return `${shown.format(new Date(`${found[1]}Z`))} (${zone})`;
+  const [, day, clock, offset] = WALL_TIME.exec(iso.trim()) ?? [];
+  const at = new Date(`${day}T${clock ?? "00:00"}Z`);
+  // A date that no calendar has, such as February 31, would be moved to one that it has.
+  if (Number.isNaN(at.getTime()) || !at.toISOString().startsWith(day!)) return iso;
+  const style = clock ? ({ dateStyle: "medium", timeStyle: "short" } as const) : ({ dateStyle: "medium" } as const);
+  const shown = new Intl.DateTimeFormat(undefined, { ...style, timeZone: "UTC" }).format(at);
+  return clock ? `${shown} (${zoneOf(offset)})` : shown;
+}
+
+/** `+0200`, `+02` and `+02:00` are the same. */
+function zoneOf(offset: string | undefined): string {
+  if (!offset) return "time zone not told";
+  const [, sign, hours, minutes = "00"] = /^([+-])(\d\d):?(\d\d)?$/.exec(offset) ?? [];
+  if (!hours || (hours === "00" && minutes === "00")) return "UTC";
+  return `UTC${sign === "-" ? "−" : "+"}${hours}:${minutes}`;
+}
+
+/** Tesseract's codes as names: `eng+deu` are English and German. */
+export function languages(codes: string): string {
+  const names = new Intl.DisplayNames(undefined, { type: "language", fallback: "code" });
+  return codes
+    .split("+")
+    .map((code) => (/^[a-z]{2,3}$/i.test(code) ? names.of(code)! : code))
+    .join(" and ");
 }
 
 export function percent(share: number): string {

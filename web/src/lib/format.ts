@@ -28,9 +28,15 @@ const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
-export const day = (time: number | string): string => DAY.format(toDate(time));
-export const moment = (time: number | string): string => MOMENT.format(toDate(time));
-export const timeOfDay = (time: number | string): string => TIME.format(toDate(time));
+/** What is no time at all is shown as it stands. */
+function shown(format: Intl.DateTimeFormat, time: number | string): string {
+  const date = toDate(time);
+  return Number.isNaN(date.getTime()) ? String(time) : format.format(date);
+}
+
+export const day = (time: number | string): string => shown(DAY, time);
+export const moment = (time: number | string): string => shown(MOMENT, time);
+export const timeOfDay = (time: number | string): string => shown(TIME, time);
 
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString()} ${count === 1 ? one : many}`;

@@ -1,6 +1,7 @@
 /** A PDF opened by PDF.js: the size of each page, and pages drawn on demand. */
 
 import * as pdfjs from "pdfjs-dist";
+import { sentenceOf } from "./http";
 import workerUrl from "pdfjs-dist/build/pdf.worker.min.mjs?url";
 
 pdfjs.GlobalWorkerOptions.workerSrc = workerUrl;
@@ -13,8 +14,8 @@ export interface Size {
 
 export interface Pdf {
   sizes: Size[];
-  /** Draw a page and lay its words over it; returns how to stop and forget it. */
-  draw(number: number, scale: number, canvas: HTMLCanvasElement, words: HTMLElement): () => void;
+  /** Draw a page and lay its words over it; `ended` hears what went wrong, or "". Returns how to stop and forget it. */
+  draw(number: number, scale: number, canvas: HTMLCanvasElement, words: HTMLElement, ended: (trouble: string) => void): () => void;
   close(): Promise<void>;
 }
 
@@ -35,7 +36,7 @@ export async function openPdf(url: string): Promise<Pdf> {
   const document = await task.promise;
   return {
     sizes: await sizesOf(document),
-    draw: (number, scale, canvas, words) => draw(document, number, scale, canvas, words),
+    draw: (...given) => draw(document, ...given),
     close: () => task.destroy(),
   };
 }
@@ -55,6 +56,7 @@ function draw(
   scale: number,
   canvas: HTMLCanvasElement,
   words: HTMLElement,
+  ended: (trouble: string) => void,
 ): () => void {
   let stopped = false;
   let stop = () => {};
@@ -75,9 +77,10 @@ function draw(
     };
     await Promise.all([picture.promise, layer.render()]);
   };
-  run().catch((error: unknown) => {
-    if (!stopped) console.error("A page could not be drawn.", error);
-  });
+  run().then(
+    () => stopped || ended(""),
+    (error: unknown) => stopped || ended(sentenceOf(error)),
+  );
   return () => {
     stopped = true;
     stop();

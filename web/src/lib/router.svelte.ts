@@ -69,3 +69,8 @@ export function evidenceUrl(caseId: string, spot: Spot): string {
   const query = search.size ? `?${search}` : "";
   return `/case/${encodeURIComponent(caseId)}/evidence/${spot.evidence}${query}`;
 }
+
+/** The address of a folder on its way into a case. */
+export function importUrl(caseId: string, machine: string): string {
+  return `/case/${encodeURIComponent(caseId)}/import/${encodeURIComponent(machine)}`;
+}

@@ -91,6 +91,8 @@ export interface CaseDetails extends CaseSummary {
 }
 
 export interface EvidenceSummary {
+  /** Since when it waits to be deleted; null where it does not. */
+  hidden_at: string | null;
   id: number;
   case?: string;
   filename: string;
