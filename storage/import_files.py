@@ -15,6 +15,9 @@ from machines.snapshot import Snapshot
 from storage.evidence import EVIDENCE
 from storage.import_listing import Listing, kind_of_name, path_key, same_as, standing_of
 from storage.imports import FILES, IMPORTS, ImportRow
+from storage.quotas import Quotas
+
+_UNLIMITED = Quotas()
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,15 @@ _ROW = [FILES.c[name] for name in FileRow.__dataclass_fields__]
 
 
 class ImportFiles:
-    """Every method is one transaction; counts follow by triggers."""
+    """Every method is one transaction; counts follow by triggers.
 
-    def __init__(self, database: AsyncEngine) -> None:
+    Args:
+        quotas: Into which what is received has to fit.
+    """
+
+    def __init__(self, database: AsyncEngine, quotas: Quotas = _UNLIMITED) -> None:
         self._database = database
+        self._quotas = quotas
 
     async def add(self, imported: ImportRow, listed: Sequence[Listing], *, most_bytes: int) -> list[FileRow]:
         """Put files on the list, each path once, and tell where each stands, in the given order.
@@ -119,7 +127,11 @@ class ImportFiles:
     ) -> None:
         """Note contents that are stored: (number, SHA-256, bytes, machine to be) of each.
 
-        What the case holds already becomes a duplicate; what was received before stays as it is.
+        What the case holds already becomes a duplicate; what was received before stays as it is. Batches
+        that come at once fit in one after the other.
+
+        Raises:
+            OverQuota: They do not fit; none is noted.
         """
         async with self._database.begin() as connection:
             there = await self._there(connection, case_id, {sha256 for _, sha256, _, _ in arrived})
@@ -137,6 +149,11 @@ class ImportFiles:
                     ],
                 },
             )
+            more = sum(size for _, sha256, size, _ in arrived if sha256 not in there)
+            if more:
+                owner = select(IMPORTS.c.owner).where(IMPORTS.c.id == imported)
+                user = str(await connection.scalar(owner))
+                await self._quotas.check(connection, case_id, user, more, noted=True)
             await _note_arrival(connection, imported)
 
     async def note_arrival(self, imported: str) -> None:

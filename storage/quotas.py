@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -40,10 +41,38 @@ class OverQuota(Exception):
     def __init__(self, whose: str, limit: int, used: int, more: int) -> None:
         holder = "this case holds" if whose == "case" else "your uploads hold"
         super().__init__(
-            f"{holder} {used} of at most {limit} bytes, so {more} more do not fit: "
+            f"{holder} {in_units(used)} of at most {in_units(limit)}, so {in_units(more)} more do not fit: "
             "delete evidence that is not needed, or ask for more room"
         )
         self.whose, self.limit, self.used, self.more = whose, limit, used, more
+
+
+def in_units(count: int) -> str:
+    """So many bytes as people say it.
+
+    >>> in_units(1), in_units(999), in_units(1_500), in_units(60_000_000)
+    ('1 byte', '999 bytes', '1.5 kB', '60.0 MB')
+    """
+    if count < 1000:
+        return "1 byte" if count == 1 else f"{count} bytes"
+    value, units = count / 1000, ["kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:,.1f} {units[0]}"
+
+
+@dataclass(frozen=True)
+class Used:
+    """How much of a quota is used, in bytes.
+
+    Attributes:
+        whose: `case`, or `person` for all cases of one together.
+    """
+
+    whose: Literal["case", "person"]
+    limit: int
+    used: int
 
 
 @dataclass(frozen=True)
@@ -53,31 +82,44 @@ class Quotas:
     user_bytes: int = 0
     case_bytes: int = 0
 
-    async def check(self, connection: AsyncConnection, case: str, user: str, more: int) -> None:
+    async def check(
+        self, connection: AsyncConnection, case: str, user: str, more: int, *, noted: bool = False
+    ) -> None:
         """Refuse what does not fit; two who ask at once are asked one after the other.
+
+        Args:
+            noted: This transaction has written down the `more` bytes already, so that they are among the
+                used ones, and takes them back where they are refused.
 
         Raises:
             OverQuota: It does not.
         """
-        for whose, limit, used in await self._used(connection, case, user):
-            if used + more > limit:
-                raise OverQuota(whose, limit, used, more)
+        await self._one_after_the_other(connection, case, user)
+        for one in await self.used(connection, case, user):
+            before = max(0, one.used - more) if noted else one.used
+            if before + more > one.limit:
+                raise OverQuota(one.whose, one.limit, before, more)
 
     async def room(self, connection: AsyncConnection, case: str, user: str) -> int | None:
         """How many more bytes fit; None where there is no limit."""
-        left = [max(0, limit - used) for _, limit, used in await self._used(connection, case, user)]
+        await self._one_after_the_other(connection, case, user)
+        left = [max(0, one.limit - one.used) for one in await self.used(connection, case, user)]
         return min(left, default=None)
 
-    async def _used(self, connection: AsyncConnection, case: str, user: str) -> list[tuple[str, int, int]]:
+    async def used(self, connection: AsyncConnection, case: str, user: str) -> list[Used]:
+        """How much is used of each quota that there is, the case's first."""
         found = []
-        for whose, who, limit, evidence, transfer, imported in (
-            ("case", case, self.case_bytes, "case_id", "case_id", "case_id"),
-            ("person", user, self.user_bytes, "uploaded_by", "user_id", "owner"),
-        ):
-            if limit:
-                lock = {"key": f"quota:{whose}:{who}"}
-                await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:key))"), lock)
-                sql = text(_USED.format(evidence=evidence, transfer=transfer, imported=imported))
-                used = await connection.scalar(sql, {"who": who})
-                found.append((whose, limit, int(used or 0)))
+        if self.case_bytes:
+            sql = text(_USED.format(evidence="case_id", transfer="case_id", imported="case_id"))
+            found.append(Used("case", self.case_bytes, int(await connection.scalar(sql, {"who": case}) or 0)))
+        if self.user_bytes:
+            sql = text(_USED.format(evidence="uploaded_by", transfer="user_id", imported="owner"))
+            found.append(
+                Used("person", self.user_bytes, int(await connection.scalar(sql, {"who": user}) or 0))
+            )
         return found
+
+    async def _one_after_the_other(self, connection: AsyncConnection, case: str, user: str) -> None:
+        limited = (("case", case, self.case_bytes), ("person", user, self.user_bytes))
+        for key in [f"quota:{whose}:{who}" for whose, who, limit in limited if limit]:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:key))"), {"key": key})

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.parts import Place
-from storage.quotas import OverQuota, Quotas
+from storage.quotas import OverQuota, Quotas, Used
 from storage.schema import TransferRecord
 
 __all__ = ["OverQuota", "Quotas", "Transfer", "Transfers", "UnfitPieces", "UnknownTransfer"]
@@ -216,6 +216,11 @@ class Transfers:
         """
         async with self._database.begin() as connection:
             await self.quotas.check(connection, case_id, user, more)
+
+    async def used(self, case_id: str, user: str) -> list[Used]:
+        """How much is used of each quota that there is."""
+        async with self._database.connect() as connection:
+            return await self.quotas.used(connection, case_id, user)
 
     async def room_for(self, transfer: Transfer) -> int | None:
         """How many more bytes fit into the quotas; None where there are none."""

@@ -256,7 +256,7 @@ async def test_quotas_count_what_batches_bring_before_it_is_evidence(
         assert (await folder.send("0.txt", "1.txt", "2.txt")).status_code == 200
         refused = await folder.send("3.txt")
         assert (refused.status_code, refused.json()["code"]) == (413, "upload.over_quota")
-        assert "this case holds 18 of at most 20 bytes" in refused.json()["detail"]
+        assert "this case holds 18 bytes of at most 20 bytes" in refused.json()["detail"]
         assert (await folder.file("3.txt")).state == "waiting"
         announced = await ann.call(
             "POST", f"/api/cases/{folder.case}/uploads", {"filename": "a.txt", "bytes": 3}

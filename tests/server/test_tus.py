@@ -479,10 +479,10 @@ async def test_quotas_count_what_is_on_its_way(settings: Settings, services: Ser
         first, _ = await begun(ann, one, upload_length="15")
         refused = await create(ann, one, upload_length="6")
         assert (refused.status_code, refused.json()["code"]) == (413, "upload.over_quota")
-        assert "this case holds 15 of at most 20 bytes" in refused.json()["detail"]
+        assert "this case holds 15 bytes of at most 20 bytes" in refused.json()["detail"]
         await begun(ann, other, upload_length="14")
         refused = await create(ann, other, upload_length="2")
-        assert "your uploads hold 29 of at most 30 bytes" in refused.json()["detail"]
+        assert "your uploads hold 29 bytes of at most 30 bytes" in refused.json()["detail"]
         assert (await ask(ann, "DELETE", first)).status_code == 204
         growing, _ = await begun(ann, one, upload_defer_length="1")
         assert (await patch(ann, growing, 0, b"x" * 12)).status_code == 204

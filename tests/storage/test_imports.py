@@ -22,6 +22,7 @@ from storage.import_files import FileRow, ImportFiles
 from storage.import_listing import Listing
 from storage.import_tracking import track
 from storage.imports import ImportRow, Imports, UnknownImport, sums_of, tally_of
+from storage.quotas import OverQuota, Quotas
 from tests.case_rows import new_case, new_evidence
 from tests.machines.walk import Walk, extracted_upload, verified_upload
 
@@ -75,6 +76,38 @@ async def received(engine: AsyncEngine, row: ImportRow, *paths: str) -> list[Fil
     await files.begun(row.id, [f.id for f in listed])
     now = await files.some(row.id, [f.id for f in listed])
     return [now[f.id] for f in listed]
+
+
+@pytest.mark.parametrize("quotas", [Quotas(case_bytes=20), Quotas(user_bytes=20)])
+async def test_batches_that_come_at_once_do_not_exceed_a_quota_together(
+    engine: AsyncEngine, row: ImportRow, quotas: Quotas
+) -> None:
+    limited = ImportFiles(engine, quotas)
+    listed = await limited.add(row, [Listing(f"{n}.txt", 5) for n in range(10)], most_bytes=MOST)
+    answers = await asyncio.gather(
+        *(
+            limited.receive(
+                row.case_id, row.id, [(f.id, sha256(f.path.encode()).hexdigest(), 5, f"upload-0-{f.id}")]
+            )
+            for f in listed
+        ),
+        return_exceptions=True,
+    )
+    assert [str(answer).split(",")[0] for answer in answers if answer is not None] == [
+        f"{'this case holds' if quotas.case_bytes else 'your uploads hold'} 20 bytes of at most 20 bytes"
+    ] * 6
+    assert all(isinstance(answer, OverQuota) for answer in answers if answer is not None)
+    assert await tally(engine, row) == {"queued": 4, "waiting": 6}
+
+
+async def test_what_the_case_holds_already_is_no_more_where_the_quota_is_full(
+    engine: AsyncEngine, row: ImportRow
+) -> None:
+    await EvidenceStore(engine).register(new_evidence(row.case_id, SHA, upload="upload-0-e", bytes=20))
+    limited = ImportFiles(engine, Quotas(case_bytes=20))
+    (same,) = await limited.add(row, [Listing("same.txt", 20)], most_bytes=MOST)
+    await limited.receive(row.case_id, row.id, [(same.id, SHA, 20, "upload-0-s")])
+    assert await tally(engine, row) == {"duplicate": 1}
 
 
 async def test_a_listed_file_waits_unless_something_is_known_of_it(
