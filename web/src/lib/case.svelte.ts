@@ -1,6 +1,7 @@
 /** What is kept beside a case's machines: members, POIs, evidence, entities. Read again when told of a change. */
 
 import { allPages, api, sentenceOf } from "./http";
+import { readRoom, type Room } from "./quotas";
 import type { CaseDetails, Entity, EvidenceSummary, Role } from "./types";
 
 const RANKS: Record<Role, number> = { viewer: 0, editor: 1, owner: 2 };
@@ -13,6 +14,8 @@ export class CaseData {
   /** Whether the server holds evidence beyond what is listed. */
   moreEvidence = $state(false);
   entities = $state.raw<Entity[]>([]);
+  /** How much evidence fits; null until it was read. */
+  room = $state.raw<Room | null>(null);
   trouble = $state("");
   /** It waits to be deleted, so nobody changes anything in it. */
   leaving = $state(false);
@@ -33,6 +36,11 @@ export class CaseData {
   loadDetails = (): Promise<void> =>
     this.#try(async () => {
       this.details = await api<CaseDetails>("GET", this.path);
+    });
+
+  loadRoom = (): Promise<void> =>
+    this.#try(async () => {
+      this.room = await readRoom(this.id);
     });
 
   loadEntities = (): Promise<void> =>

@@ -34,8 +34,9 @@ export async function api<T>(
   path: string,
   body?: unknown,
   more: Record<string, string> = {},
+  signal?: AbortSignal,
 ): Promise<T> {
-  return (await ask<T>(method, path, body, more)).value;
+  return (await ask<T>(method, path, body, more, signal)).value;
 }
 
 /** Every row of a list that comes by page: each page's `Link` leads to the next one. */
@@ -64,6 +65,7 @@ async function ask<T>(
   path: string,
   body?: unknown,
   more: Record<string, string> = {},
+  signal?: AbortSignal,
 ): Promise<Answer<T>> {
   const headers: Record<string, string> = { Accept: "application/json", traceparent: newTrace(), ...more };
   if (method !== "GET") headers["X-CSRF-Token"] = credentials.csrf;
@@ -74,6 +76,7 @@ async function ask<T>(
       method,
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal ? { signal } : {}),
     });
   } catch {
     throw new Problem(0, "network", "The server cannot be reached just now.", true);

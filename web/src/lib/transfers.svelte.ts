@@ -8,6 +8,7 @@ import { SvelteMap } from "svelte/reactivity";
 import { topics } from "./connection.svelte";
 import { api, credentials, problemOf, Problem, sentenceOf } from "./http";
 import { sendDirect } from "./direct";
+import { readRoom, unfit } from "./quotas";
 import { seen, type Seen } from "./speed";
 import { inState } from "./topics.svelte";
 import { newId } from "./wire";
@@ -52,8 +53,18 @@ class Transfers {
   readonly all = new SvelteMap<string, Transfer>();
   readonly #uploads = new Map<string, Sending>();
 
-  add(caseId: string, files: Iterable<File>): void {
-    for (const file of files) this.#put(caseId, "", file);
+  /** Send files; those that do not fit are told of, and are not sent. */
+  async add(caseId: string, files: Iterable<File>): Promise<void> {
+    const chosen = [...files]; // a picker's list empties itself
+    // Where the room cannot be read, the server says of each file whether it fits.
+    const room = await readRoom(caseId).catch(() => undefined);
+    let before = 0;
+    for (const one of this.all.values()) if (one.status === "waiting") before += one.file.size;
+    for (const file of chosen) {
+      const reason = room ? unfit(room, file.size, before) : "";
+      if (!reason) before += file.size;
+      this.#put(caseId, "", file, reason);
+    }
     this.#next();
   }
 
@@ -89,9 +100,10 @@ class Transfers {
     this.#next();
   }
 
-  #put(caseId: string, machine: string, file: File): void {
+  #put(caseId: string, machine: string, file: File, reason = ""): void {
     const key = newId();
-    this.all.set(key, { key, caseId, file, machine, sent: 0, samples: [], status: "waiting", reason: "" });
+    const status = reason ? "failed" : "waiting";
+    this.all.set(key, { key, caseId, file, machine, sent: 0, samples: [], status, reason });
   }
 
   #stop(key: string): void {
