@@ -94,9 +94,13 @@ class Transfers {
     this.#next();
   }
 
-  /** Go on with what was paused or has failed. */
-  retry(key: string): void {
-    this.#change(key, { status: "waiting", reason: "" });
+  /** Go on with what was paused or has failed; what was never announced may not fit. */
+  async retry(key: string): Promise<void> {
+    const transfer = this.all.get(key);
+    if (!transfer) return;
+    const room = transfer.machine ? undefined : await readRoom(transfer.caseId).catch(() => undefined);
+    const reason = room ? unfit(room, transfer.file.size) : "";
+    this.#change(key, { status: reason ? "failed" : "waiting", reason });
     this.#next();
   }
 
