@@ -21,6 +21,8 @@ BENCHES = (
     "bench_pois",
     "bench_watching",
     "bench_ocr",
+    "bench_readers",
+    "bench_import",
 )
 
 machine = f"{psutil.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
