@@ -25,6 +25,8 @@ from server.settings import Settings
 
 PASSWORD = "a long enough password"
 WITHIN_S = 10.0
+PATIENCE_S = 60.0
+"""For an answer over HTTP: a report begins a process of its own, and the machine may be busy."""
 TRUSTED = ssl.create_default_context()
 """Nothing here is encrypted, but every client would read all certificates again."""
 
@@ -42,7 +44,7 @@ class Live:
     @asynccontextmanager
     async def person(self, name: str = "ann", *, login: bool = True) -> AsyncIterator[Person]:
         """Somebody with a browser of their own; registered and logged in unless told."""
-        options: dict[str, Any] = {"headers": {"Origin": self.url}, "timeout": 30, "verify": TRUSTED}
+        options: dict[str, Any] = {"headers": {"Origin": self.url}, "timeout": PATIENCE_S, "verify": TRUSTED}
         async with httpx.AsyncClient(base_url=self.url, **options) as http:
             person = Person(self, http, f"{name}@example.org", name.title())
             if login:

@@ -25,7 +25,7 @@ from server.services import Services
 from server.settings import Settings
 from tests.conftest import empty
 from tests.server.contents import HOOK_URL, dead_letter, with_webhooks
-from tests.server.live import PASSWORD, running
+from tests.server.live import PASSWORD, PATIENCE_S, running
 from tests.server.visitors import KINDS, Kind, World, everybody
 
 Change = Callable[[World], Awaitable[dict[str, Any]]]
@@ -230,7 +230,7 @@ async def _door(
     """A visitor's client; for a logout one with a login of its own, so that the others last."""
     at_door = world.visitors[visitor]
     if alone:
-        async with httpx.AsyncClient(base_url=world.live.url) as http:
+        async with httpx.AsyncClient(base_url=world.live.url, timeout=PATIENCE_S) as http:
             yield http
     elif leaving and at_door.person is not None and at_door.kind.scopes is None:
         async with world.live.person(at_door.kind.person, login=False) as person:

@@ -11,7 +11,7 @@ import httpx
 
 from machines.event import Role
 from tests.server.contents import Contents, fill
-from tests.server.live import Live, Person, Wire
+from tests.server.live import PATIENCE_S, Live, Person, Wire
 
 
 @dataclass
@@ -112,7 +112,7 @@ async def _visitor(
     live: Live, kind: Kind, person: Person | None, cases: list[str] | None
 ) -> AsyncIterator[Visitor]:
     if person is None:
-        async with httpx.AsyncClient(base_url=live.url) as http:
+        async with httpx.AsyncClient(base_url=live.url, timeout=PATIENCE_S) as http:
             yield Visitor(kind, http, None)
     elif kind.scopes is None:
         person.http.headers["X-CSRF-Token"] = person.csrf
@@ -121,7 +121,7 @@ async def _visitor(
     else:
         bearer = {"Authorization": f"Bearer {await secret(person, kind.scopes, cases)}"}
         async with (
-            httpx.AsyncClient(base_url=live.url, headers=bearer) as http,
+            httpx.AsyncClient(base_url=live.url, headers=bearer, timeout=PATIENCE_S) as http,
             person.socket(headers=bearer | {"Cookie": ""}) as wire,
         ):
             yield Visitor(kind, http, person, wire)
