@@ -25,6 +25,17 @@ from storage.s3_place import S3Place
 from tests import s3
 from tests.cluster import redis_cluster
 
+SLOW_S = 600
+"""What a slow test may take on a busy machine, unless it says otherwise itself."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See pytest."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_S))
+
+
 _EMPTY = """
 DO $$
 DECLARE
