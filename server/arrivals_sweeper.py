@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from machines.snapshot import Snapshot
-from server.ending import pass_on_cancellation
+from server.by_turns import by_turns
 from server.engine import Engine
 from storage.archive import archived
 from storage.arrivals import Arrivals
@@ -57,11 +56,7 @@ class ArrivalsSweeper:
         Raises:
             Unavailable, SQLAlchemyError, BlobsUnavailable: A store does not answer.
         """
-        while True:
-            pass_on_cancellation()
-            if await self._engine.store.take_lease(_TURN, self._holder, ttl_s=2 * self._every_s):
-                await self.sweep()
-            await asyncio.sleep(self._every_s)
+        await by_turns(self._engine.store, _TURN, self._holder, self.sweep, every_s=self._every_s, missed=2)
 
     async def sweep(self) -> int:
         """One round; how many needs were forgotten."""

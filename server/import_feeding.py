@@ -19,7 +19,7 @@ from machines.errors import StepError
 from machines.import_files import standing
 from machines.importing_events import Pace
 from machines.snapshot import Snapshot
-from server.ending import pass_on_cancellation
+from server.by_turns import by_turns
 from server.engine import Busy, Engine, MachineMissing
 from server.import_machines import begin_anew, begin_import, shortened, spawning_id
 from server.import_pace import WINDOW_S, Sample, pace_of, sample
@@ -82,11 +82,7 @@ class Feeder:
         Raises:
             Unavailable, SQLAlchemyError, RedisError: A store does not answer.
         """
-        while True:
-            pass_on_cancellation()
-            if await self._engine.store.take_lease(TURN, self._holder, ttl_s=5 * self._every_s):
-                await self.round()
-            await asyncio.sleep(self._every_s)
+        await by_turns(self._engine.store, TURN, self._holder, self.round, every_s=self._every_s, missed=5)
 
     async def round(self) -> None:
         """Look after every import once."""

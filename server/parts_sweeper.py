@@ -6,7 +6,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 
-from server.ending import pass_on_cancellation
+from server.by_turns import by_turns
 from server.engine import Engine
 from storage.parts import PartStore
 from storage.transfers import KEEP_S, Transfer, Transfers, UnknownTransfer
@@ -55,11 +55,7 @@ class PartsSweeper:
         Raises:
             Unavailable, SQLAlchemyError: A store does not answer.
         """
-        while True:
-            pass_on_cancellation()
-            if await self._engine.store.take_lease(_TURN, self._holder, ttl_s=2 * self._every_s):
-                await self.sweep()
-            await asyncio.sleep(self._every_s)
+        await by_turns(self._engine.store, _TURN, self._holder, self.sweep, every_s=self._every_s, missed=2)
 
     async def sweep(self) -> int:
         """One round; how many transfers and groups of parts were forgotten."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from server.ending import pass_on_cancellation
+from server.by_turns import by_turns
 from server.engine import Engine
 from server.queues import JOB_QUEUES, JobQueues
 
@@ -36,14 +36,11 @@ class Positions:
             redis.RedisError: The queues' Redis does not answer.
             Unavailable: The machines' Redis does not answer.
         """
-        while True:
-            pass_on_cancellation()
-            if not await self._engine.store.take_lease(_TURN, self._holder, ttl_s=3 * EVERY_S):
-                await asyncio.sleep(EVERY_S)
-                continue
-            for machine, (topic, places) in (await asyncio.to_thread(self._places)).items():
-                await self._engine.publish(topic, machine, "position", places)
-            await asyncio.sleep(EVERY_S)
+        await by_turns(self._engine.store, _TURN, self._holder, self._tell, every_s=EVERY_S, missed=3)
+
+    async def _tell(self) -> None:
+        for machine, (topic, places) in (await asyncio.to_thread(self._places)).items():
+            await self._engine.publish(topic, machine, "position", places)
 
     def _places(self) -> dict[str, tuple[str, dict[str, int]]]:
         found: dict[str, tuple[str, dict[str, int]]] = {}

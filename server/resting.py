@@ -12,7 +12,7 @@ import time
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from server.ending import pass_on_cancellation
+from server.by_turns import by_turns
 from storage.archive import archived_revisions
 from storage.machine_store import MachineStore
 
@@ -52,13 +52,12 @@ class Resting:
         Raises:
             Unavailable, SQLAlchemyError: A store does not answer.
         """
-        while True:
-            pass_on_cancellation()
-            if await self._store.take_lease(_TURN, self._holder, ttl_s=3 * self._every_s):
-                for topic, _ in await self._store.topics():
-                    if topic.startswith("import:"):
-                        await self.look_at(topic)
-            await asyncio.sleep(self._every_s)
+        await by_turns(self._store, _TURN, self._holder, self._round, every_s=self._every_s, missed=3)
+
+    async def _round(self) -> None:
+        for topic, _ in await self._store.topics():
+            if topic.startswith("import:"):
+                await self.look_at(topic)
 
     async def look_at(self, topic: str) -> int:
         """Let machines of a topic leave that have rested, or ended, for a while; returns how many."""

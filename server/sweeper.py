@@ -15,7 +15,7 @@ import time
 
 from machines.effect import Queue
 from machines.errors import StepError, Unsteppable
-from server.ending import pass_on_cancellation
+from server.by_turns import by_turns
 from server.engine import Engine
 from server.holding import HOLD_S, check_steppable
 from server.queues import JOB_QUEUES, JobQueues
@@ -72,11 +72,7 @@ class Sweeper:
         Raises:
             Unavailable, RedisError: The store or the queue does not answer.
         """
-        while True:
-            pass_on_cancellation()
-            if await self._engine.store.take_lease(_TURN, self._holder, ttl_s=4 * self._every_s):
-                await self.sweep()
-            await asyncio.sleep(self._every_s)
+        await by_turns(self._engine.store, _TURN, self._holder, self.sweep, every_s=self._every_s, missed=4)
 
     async def sweep(self) -> None:
         """Queue again what was missing in this sweep and the one before.

@@ -94,9 +94,9 @@ def test_a_packed_file_comes_out_under_its_own_name(
 
 
 def test_names_lead_nowhere_else() -> None:
-    names = ["../../etc/passwd", "/root/a", "C:\\Windows\\b", "./c/../d\x00\u202e", "..", "\u200b"]
+    names = ["../../etc/passwd", "/srv/a", "C:\\Windows\\b", "./c/../d\x00\u202e", "..", "\u200b"]
     assert [unpacking.harmless(name) for name in names] == [
-        "etc/passwd", "root/a", "Windows/b", "c/d\u202e", "", "",
+        "etc/passwd", "srv/a", "Windows/b", "c/d\u202e", "", "",
     ]  # fmt: skip
     _, kept = read_zip(files.archive({"../up.txt": b"x", "..": b"y"}))
     assert [name for name, _ in kept.attached] == ["up.txt", "unnamed-2"]
