@@ -156,7 +156,8 @@ class RedisListener:
                 return None
             del self._unconfirmed[channel]
             return None if topic is None else Heard(topic, "joined", {})
-        if what != b"message" or topic is None:
+        # Before the confirmation comes what was published while an earlier joining lasted.
+        if what != b"message" or topic is None or channel in self._unconfirmed:
             return None
         message = orjson.loads(reply[2])
         return Heard(topic, "entry" if message["type"] == "entry" else "passing", message, len(reply[2]))

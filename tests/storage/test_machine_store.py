@@ -16,7 +16,7 @@ from redis.crc import key_slot
 
 from machines.chart import Timer
 from storage import machine_store_redis
-from storage.keys import shard_keys
+from storage.keys import shard_keys, topic_keys
 from storage.machine_store import (
     Conflict,
     Heard,
@@ -311,6 +311,19 @@ async def test_a_listener_hears_entries_and_passing_messages_of_its_topics(
     await listener.leave(TOPIC)
     await store.commit(then(first), event_id="b", actor="u1")
     await listener.join(TOPIC)
+    assert (await asyncio.wait_for(queue.get(), 5)).what == "joined"
+
+
+async def test_what_was_on_its_way_when_a_topic_was_left_is_not_heard_after_it_was_joined_again(
+    store: RedisMachineStore, heard: tuple[Any, asyncio.Queue[Heard]]
+) -> None:
+    listener, queue = heard
+    await listener.join(TOPIC)
+    assert (await asyncio.wait_for(queue.get(), 5)).what == "joined"
+    await listener.leave(TOPIC)
+    await listener.join(TOPIC)
+    channel = topic_keys(shard_of(TOPIC, SHARDS), TOPIC).channel
+    listener._understand([b"message", channel.encode(), b'{"type":"entry"}'])
     assert (await asyncio.wait_for(queue.get(), 5)).what == "joined"
 
 
