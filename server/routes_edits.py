@@ -5,6 +5,7 @@ Each edit is written into the chain of custody with the hashes of what stood the
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -33,9 +34,9 @@ class _EditBody(Body):
     if_version: Version
     restore: Version | None = None
 
+    @abstractmethod
     def new(self) -> Any:
         """The new value as it is stored; None where an earlier one is taken."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def _either(self) -> Self:

@@ -7,18 +7,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
 from sqlalchemy import text
 
 from server.app import ROUTES
 from server.openapi import described
 from server.services import Services
-from server.settings import Settings
-from tests.conftest import empty
-from tests.server.contents import with_webhooks
-from tests.server.live import Person, running
+from tests.server.live import Person
 from tests.server.test_matrix import ASKS, Ask
-from tests.server.visitors import World, everybody
+from tests.server.visitors import World, everybody_anew
 
 DOORS = {f"{one.method} {one.path}": one for one in described(ROUTES) if "{evidence}" in one.path}
 """Every route that names evidence, from the router's own table."""
@@ -28,17 +24,8 @@ NOWHERE = 10**12
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def world(services: Services, _migrated: str) -> AsyncIterator[World]:
     """A case whose evidence is removed, and everybody at its door."""
-    settings = Settings(
-        data=services.data_dir,
-        redis_url=services.redis_url,
-        queue_url=services.queue_url,
-        database_url=services.database_url,
-    )
-    redis = Redis.from_url(services.redis_url)
-    await redis.flushall()
-    await redis.aclose()
-    await empty(_migrated)
-    async with running(with_webhooks(settings), services) as live, everybody(live) as made:
+    async with everybody_anew(services, _migrated) as made:
+        live = made.live
         ids = made.contents.ids
         row = await live.parts.evidence.get(ids["evidence"])
         assert await live.parts.evidence.hide(row.id, row.upload, hidden=True)

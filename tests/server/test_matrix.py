@@ -11,7 +11,6 @@ from typing import Any, get_args
 import httpx
 import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
 
 from machines.chart import events_of, spawner
 from machines.event import Event, Role, at_least
@@ -22,11 +21,9 @@ from server.errors import Close
 from server.messages import AnyRequest
 from server.openapi import Described, described
 from server.services import Services
-from server.settings import Settings
-from tests.conftest import empty
-from tests.server.contents import HOOK_URL, dead_letter, with_webhooks
-from tests.server.live import PASSWORD, PATIENCE_S, running
-from tests.server.visitors import KINDS, Kind, World, everybody
+from tests.server.contents import HOOK_URL, dead_letter
+from tests.server.live import PASSWORD, PATIENCE_S
+from tests.server.visitors import KINDS, Kind, World, everybody_anew
 
 Change = Callable[[World], Awaitable[dict[str, Any]]]
 
@@ -185,17 +182,7 @@ def _short_of(needed: Role, role: Role | None) -> Refusal | None:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def world(services: Services, _migrated: str) -> AsyncIterator[World]:
     """One server for all cells: none of them leaves anything behind that another one meets."""
-    settings = Settings(
-        data=services.data_dir,
-        redis_url=services.redis_url,
-        queue_url=services.queue_url,
-        database_url=services.database_url,
-    )
-    redis = Redis.from_url(services.redis_url)
-    await redis.flushall()
-    await redis.aclose()
-    await empty(_migrated)
-    async with running(with_webhooks(settings), services) as live, everybody(live) as made:
+    async with everybody_anew(services, _migrated) as made:
         yield made
 
 

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from redis.asyncio import Redis
 
 from machines.event import Role
-from tests.server.contents import Contents, fill
-from tests.server.live import PATIENCE_S, Live, Person, Wire
+from server.services import Services
+from server.settings import Settings
+from tests.conftest import empty
+from tests.server.contents import Contents, fill, with_webhooks
+from tests.server.live import PATIENCE_S, Live, Person, Wire, running
 
 
 @dataclass
@@ -133,3 +137,20 @@ async def secret(person: Person, scopes: frozenset[str], cases: list[str] | None
     made = await person.call("POST", "/api/tokens", body)
     assert made.status_code == 201, made.text
     return str(made.json()["secret"])
+
+
+@asynccontextmanager
+async def everybody_anew(services: Services, database: str) -> AsyncIterator[World]:
+    """Everybody at the door of a server on emptied stores, for all tests of a module."""
+    settings = Settings(
+        data=services.data_dir,
+        redis_url=services.redis_url,
+        queue_url=services.queue_url,
+        database_url=services.database_url,
+    )
+    redis = Redis.from_url(services.redis_url)
+    await redis.flushall()
+    await redis.aclose()
+    await empty(database)
+    async with running(with_webhooks(settings), services) as live, everybody(live) as made:
+        yield made
