@@ -25,7 +25,8 @@ _MOVE = text(
     "CAST(:pages AS int[]), CAST(:bytes AS bigint[]), CAST(:busy AS float8[]), CAST(:retryable AS bool[]), "
     "CAST(:hashes AS text[])) "
     "AS m(machine, revision, at, state, evidence, reason, pages, bytes, busy_s, retryable, sha256) "
-    "WHERE f.machine = m.machine AND (m.revision > f.revision OR m.at > f.machine_at)"
+    # Without the second condition the index of files that have machines is of no use.
+    "WHERE f.machine = m.machine AND f.machine <> '' AND (m.revision > f.revision OR m.at > f.machine_at)"
 )
 _FIND = text(
     "INSERT INTO import_files (import_id, path, path_key, bytes, modified, kind, found, sha256, state, "

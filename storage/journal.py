@@ -30,10 +30,23 @@ _PAGE = 1000
 
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:topic, 0))")
 """Rows of a topic are added, and what is sealed in them is forgotten, by one at a time."""
-_HEADS = text(
-    "SELECT DISTINCT ON (topic) topic, seq, hash FROM journal "
-    "WHERE :every OR topic = ANY(:topics) ORDER BY topic, seq DESC"
-)
+# One look into the index for each topic: a plain DISTINCT would read the whole journal.
+_LAST = """
+    SELECT asked.topic, last.seq, last.hash FROM {asked} CROSS JOIN LATERAL (
+        SELECT seq, hash FROM journal WHERE journal.topic = asked.topic ORDER BY seq DESC LIMIT 1
+    ) AS last ORDER BY 1
+"""
+_HEADS = text(_LAST.format(asked="unnest(CAST(:topics AS text[])) AS asked(topic)"))
+_TOPICS = """
+    WITH RECURSIVE asked(topic) AS (
+        (SELECT topic FROM journal ORDER BY topic LIMIT 1)
+        UNION ALL
+        SELECT (SELECT topic FROM journal WHERE journal.topic > asked.topic ORDER BY topic LIMIT 1)
+        FROM asked WHERE topic IS NOT NULL
+    )
+"""
+_EVERY_TOPIC = text(f"{_TOPICS} SELECT topic FROM asked WHERE topic IS NOT NULL")
+_EVERY_HEAD = text(_TOPICS + _LAST.format(asked="asked"))
 _KNOWN = text(
     "SELECT j.topic, j.event_key FROM journal j "
     "JOIN unnest(CAST(:topics AS text[]), CAST(:keys AS text[])) AS asked(topic, event_key) "
@@ -94,7 +107,7 @@ class CustodyJournal:
             await connection.execute(LOCK, {"topic": topic})
         heads = {
             topic: (seq, digest)
-            for topic, seq, digest in await connection.execute(_HEADS, {"every": False, "topics": topics})
+            for topic, seq, digest in await connection.execute(_HEADS, {"topics": topics})
         }
         asked = {"topics": [r.topic for r in records], "keys": [r.key for r in records]}
         known = {(topic, key) for topic, key in await connection.execute(_KNOWN, asked)}
@@ -124,14 +137,18 @@ class CustodyJournal:
     async def topics(self) -> list[str]:
         """Every topic that has a chain, sorted."""
         async with self._engine.connect() as connection:
-            found = await connection.execute(text("SELECT DISTINCT topic FROM journal"))
+            found = await connection.execute(_EVERY_TOPIC)
             return sorted(found.scalars())
 
     async def heads(self, topics: Iterable[str] | None = None) -> dict[str, tuple[int, str]]:
         """Topic → number and hash of its last row, for all topics by default."""
-        asked = {"every": topics is None, "topics": list(topics or ())}
         async with self._engine.connect() as connection:
-            return {topic: (seq, digest) for topic, seq, digest in await connection.execute(_HEADS, asked)}
+            rows = (
+                await connection.execute(_EVERY_HEAD)
+                if topics is None
+                else await connection.execute(_HEADS, {"topics": list(topics)})
+            )
+            return {topic: (seq, digest) for topic, seq, digest in rows}
 
     async def verify(self, topic: str, heads: Sequence[Head]) -> Verdict:
         """Recompute the chain and compare it with the signed heads of that topic."""

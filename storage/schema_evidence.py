@@ -75,6 +75,7 @@ class Chunk(SQLModel, table=True):
     __tablename__: ClassVar[str] = "chunks"
     __table_args__ = (
         UniqueConstraint("evidence_id", "ordinal"),
+        Index("chunks_case", "case_id", "id"),
         Index(
             "chunks_vector",
             "vector",
@@ -83,7 +84,7 @@ class Chunk(SQLModel, table=True):
         ),
     )
     id: int | None = node_id()
-    case_id: str = reference("cases.id", index=True)
+    case_id: str = reference("cases.id")
     evidence_id: int = reference("evidence.id", kind=BigInteger)
     ordinal: int
     page: int = 0

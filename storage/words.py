@@ -85,14 +85,26 @@ _ADD = text(
     "AS new (term, chunk, count)"
 )
 
-_FREQUENCIES = text(
-    "SELECT term, count(*) FROM postings JOIN chunks ON chunks.id = chunk_id "
-    "WHERE postings.case_id = :case AND term = ANY(:terms) AND evidence_id <> :besides "
-    f"AND evidence_id NOT IN {hidden.EVIDENCE} GROUP BY term"
+LATEST = 2000
+"""Chunks of a case, the latest, among which terms are counted to tell how common they are."""
+
+_WINDOW = text(
+    f"""
+    SELECT count(*), coalesce(min(id), 0) FROM (
+        SELECT id FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id <> :besides
+          AND evidence_id NOT IN {hidden.EVIDENCE}
+        ORDER BY id DESC LIMIT :latest
+    ) AS latest
+    """
 )
-_INDEXED = text(
-    "SELECT count(*) FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id <> :besides "
-    f"AND evidence_id NOT IN {hidden.EVIDENCE}"
+_FREQUENCIES = text(
+    f"""
+    SELECT term, count(*) FROM postings
+    WHERE case_id = :case AND term = ANY(:terms) AND chunk_id >= :first
+      AND chunk_id NOT IN (SELECT own.id FROM chunks AS own WHERE own.evidence_id = :besides)
+      AND chunk_id NOT IN {hidden.CHUNKS}
+    GROUP BY term
+    """
 )
 
 
@@ -158,14 +170,16 @@ class Words:
         ]
 
     async def frequencies(
-        self, case: str, terms: Sequence[str], *, besides: int = 0
+        self, case: str, terms: Sequence[str], *, besides: int = 0, latest: int = LATEST
     ) -> tuple[int, dict[str, int]]:
-        """How many chunks of the case are indexed, and how many of them hold each of the terms.
+        """How many chunks of the case were looked at, and how many of them hold each of the terms.
 
+        Those are the `latest` of the indexed ones, so that it costs the same however large a case is.
         Chunks of the evidence `besides` do not count.
         """
         values = {"case": case, "besides": besides}
         async with self._database.connect() as connection:
-            indexed = int((await connection.execute(_INDEXED, values)).scalar_one())
-            rows = await connection.execute(_FREQUENCIES, values | {"terms": sorted(set(terms))})
-            return indexed, {row[0]: row[1] for row in rows}
+            counted, first = (await connection.execute(_WINDOW, values | {"latest": latest})).one()
+            values |= {"terms": sorted(set(terms)), "first": first}
+            rows = await connection.execute(_FREQUENCIES, values)
+            return counted, {row[0]: row[1] for row in rows}

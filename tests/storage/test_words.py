@@ -106,3 +106,10 @@ async def test_a_phrase_counts_as_one_term_where_it_stands_exactly(engine: Async
     assert list(got) == [ids[0], ids[2]]
     assert got[ids[2]] > got[ids[0]] > 0
     assert await Words(engine).holding(case, "summer garden", ["summer", "garden"]) == []
+
+
+async def test_frequencies_look_at_the_latest_chunks_alone(engine: AsyncEngine) -> None:
+    case = await new_case(engine)
+    await chunks_of(engine, case, [["a", "first"], ["a"], [], ["a", "last"]])
+    found = await Words(engine).frequencies(case, ["a", "first", "last"], latest=2)
+    assert found == (2, {"a": 2, "last": 1})
