@@ -8,6 +8,7 @@ from sqlmodel import SQLModel
 
 from storage.schema_edits import Edit
 from storage.schema_evidence import DIMENSIONS, Chunk, Evidence, Posting, Similarity
+from storage.schema_follow import FollowerRecord, StoreMark
 from storage.schema_graph import Attention, Entity, Mention, Poi, Vote
 from storage.schema_imports import Import, ImportCount, ImportFile
 from storage.schema_leaving import Arrival, Departure
@@ -30,6 +31,7 @@ __all__ = [
     "Edit",
     "Entity",
     "Evidence",
+    "FollowerRecord",
     "Import",
     "ImportCount",
     "ImportFile",
@@ -46,6 +48,7 @@ __all__ = [
     "SQLModel",
     "Sealed",
     "Similarity",
+    "StoreMark",
     "TextBand",
     "TextSignature",
     "TransferRecord",

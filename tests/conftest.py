@@ -24,6 +24,10 @@ from storage.migrate import upgrade
 from storage.s3_place import S3Place
 from tests import s3
 from tests.cluster import redis_cluster
+from tests.contracts import pytest_addoption, pytest_terminal_summary, ran_against
+
+__all__ = ["pytest_addoption", "pytest_terminal_summary", "ran_against"]
+"""Hooks and a fixture that pytest looks for here."""
 
 SLOW_S = 600
 """What a slow test may take on a busy machine, unless it says otherwise itself."""
