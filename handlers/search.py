@@ -9,10 +9,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from handlers.embed import Encoder
-from handlers.job import Job
+from handlers.job import Job, Permanent, Temporary
 from handlers.named import seeds_in
 from handlers.terms import terms
 from machines.query import Found, LegFound, SearchLinks, SearchMeaning, SearchWords
+from storage.follow import StoreAway, StoreUnfit
 from storage.graph import Graph
 from storage.vectors import Vectors
 from storage.words import Words
@@ -27,10 +28,20 @@ MENTIONS_LIMIT = 2000
 
 
 async def search_meaning(effect: SearchMeaning, job: Job, *, vectors: Vectors, encoder: Encoder) -> LegFound:
-    """Chunks whose vectors are near the question's, scored by cosine."""
+    """Chunks whose vectors are near the question's, scored by cosine.
+
+    Raises:
+        Temporary, Permanent: The store of the vectors does not answer, or cannot be used.
+    """
     encoded = await asyncio.to_thread(encoder.encode, [effect.question])
     await job.check()
-    return _found(job, "by_meaning", await vectors.nearest(effect.case, encoded[0], LIMIT))
+    try:
+        found = await vectors.nearest(effect.case, encoded[0], LIMIT)
+    except StoreAway as error:
+        raise Temporary(str(error)) from error
+    except StoreUnfit as error:
+        raise Permanent(str(error)) from error
+    return _found(job, "by_meaning", found)
 
 
 async def search_words(effect: SearchWords, job: Job, *, words: Words) -> LegFound:

@@ -50,6 +50,7 @@ from server import (
 )
 from server.admission import Admission
 from server.arrivals_sweeper import ArrivalsSweeper
+from server.beside import followers_of
 from server.blob_store import arrivals_of, blobs_of, multiparts_of, pictures_of, with_s3
 from server.ending import end
 from server.engine import Engine
@@ -62,6 +63,7 @@ from server.inline import inline_handlers
 from server.inspect_journal import Journals
 from server.inspect_search import Inspector
 from server.inspect_usual import UsualTimes
+from server.keeping_up import KeepingUp
 from server.logs import configure_logging
 from server.multipart import DirectUploads
 from server.parts import Parts
@@ -98,6 +100,7 @@ from storage.judgements import Judgements
 from storage.machine_journal import MachineJournals
 from storage.machine_search import MachineSearch
 from storage.machine_store_redis import RedisMachineStore
+from storage.marks import Marks
 from storage.near_copies import NearCopies
 from storage.partials import Partials
 from storage.parts_disk import DiskParts
@@ -225,6 +228,8 @@ async def build(
             settings, engine, hub, rights, people, deliveries, sender, redis=redis, database=database
         )
         search, machine_journals = MachineSearch(database), MachineJournals(database)
+        followers = await stack.enter_async_context(followers_of(settings, database))
+        marks = Marks(database)
         sockets = Sockets()
         running = await stack.enter_async_context(
             runtime(
@@ -255,7 +260,8 @@ async def build(
                     "arrivals": ArrivalsSweeper(engine, database, arrivals, holder=name).run,
                 }
                 | ({"webhooks": deliverer.run} if settings.webhook_hosts else {})
-                | ({"multiparts": direct.run} if direct else {}),
+                | ({"multiparts": direct.run} if direct else {})
+                | {each.name: KeepingUp(store, marks, each, holder=name).run for each in followers},
                 name=name,
                 alone=alone,
             )

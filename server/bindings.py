@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from gpu import device_leases
@@ -45,6 +45,7 @@ from machines.upload_events import (
     TagEvidence,
     VerifyUpload,
 )
+from server.beside import vectors_of
 from server.blob_store import arrivals_of, blobs_of, with_s3
 from server.leaving import GOING, case_stores, leaving_stores
 from server.settings import Settings
@@ -62,7 +63,6 @@ from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
 from storage.similarities import Similarities
 from storage.transfers import Quotas, Transfers
-from storage.vectors_pgvector import PgVectors
 from storage.votes import Votes
 from storage.words import Words
 
@@ -79,7 +79,8 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     """The handlers of one worker process. Both queues know all, since a queue is only a place to run."""
     settings, database = setup.settings, setup.database
     evidence, blobs = EvidenceStore(database), await asyncio.to_thread(blobs_of, settings)
-    vectors, words = PgVectors(database), Words(database)
+    beside, words = AsyncExitStack(), Words(database)
+    vectors = await beside.enter_async_context(vectors_of(settings, database))
     graph, votes = GraphPostgres(database), Votes(database)
     graphs = QueryGraphs(setup.redis, shards=settings.shards)
     encoder = await asyncio.to_thread(MiniLM, device="auto" if setup.queue == "gpu" else "cpu")
@@ -178,3 +179,4 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
         yield with_s3(handlers, blobs, database, setup.engine, arrivals)
     finally:
         await sandbox.aclose()
+        await beside.aclose()

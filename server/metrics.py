@@ -51,6 +51,10 @@ METRICS: dict[str, Counter | Histogram] = {
     "casewire_webhook_seconds": Histogram("One request to a webhook."),
     "casewire_jobs": Counter("Jobs that have ended in a worker, and how.", ("effect", "result")),
     "casewire_job_seconds": Histogram("One job in its worker.", ("effect",)),
+    "casewire_follower_marks_done": Counter(
+        "Changes that a store beside PostgreSQL has taken.", ("follower",)
+    ),
+    "casewire_follower_failures": Counter("Rounds in which such a store could not be used.", ("follower",)),
     "casewire_timer_late_seconds": Histogram("By how much a timer fired after it was due."),
 }
 

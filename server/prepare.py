@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+
 from alembic.util import CommandError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.beside import follower_names, followers_of
 from server.blob_store import blobs_health
 from server.services import Services, ServicesError
 from server.settings import Settings
 from storage.database import create_engine
 from storage.instance import OtherInstance, claim_redis, instance_of
 from storage.machine_store import Unavailable
+from storage.marks import Marks
 from storage.migrate import upgrade
 from storage.redis_client import connect
 from storage.relayout import relayout
 from storage.shards import ShardsChanged, hold_shards
+
+logger = logging.getLogger(__name__)
 
 
 async def prepare(settings: Settings, services: Services) -> None:
@@ -37,6 +43,7 @@ async def prepare(settings: Settings, services: Services) -> None:
         ) from error
     await check_shards(settings, services)
     await _claim(services)
+    await _settle_followers(settings, services)
     try:
         redis = await connect(services.redis_url)
         try:
@@ -73,6 +80,23 @@ async def _claim(services: Services) -> None:
             ) from error
         finally:
             await redis.aclose()
+
+
+async def _settle_followers(settings: Settings, services: Services) -> None:
+    """Have changes marked for the stores that the settings name, before there are any, and for no other."""
+    database = create_engine(services.database_url, pool_size=1)
+    try:
+        marks = Marks(database)
+        for name in await marks.keep_only(follower_names(settings)):
+            logger.info(
+                "A store beside PostgreSQL is not configured any more: it follows no longer.",
+                extra={"action": "follower.dropped", "follower": name},
+            )
+        async with followers_of(settings, database) as followers:
+            for follower in followers:
+                await marks.register(follower)
+    finally:
+        await database.dispose()
 
 
 async def check_shards(settings: Settings, services: Services) -> None:

@@ -91,6 +91,20 @@ class Settings(BaseSettings):
         "must allow that (CORS). Unset: files come through this server.",
         "an address such as https://files.example.org, without a path",
     )
+    qdrant_url: Annotated[str, AfterValidator(values.http_host)] | None = _setting(
+        "QDRANT_URL",
+        None,
+        "Qdrant server (1.16 or newer) that is searched by meaning; it follows PostgreSQL, which keeps every "
+        "vector. Unset: PostgreSQL is searched.",
+        "an address such as http://localhost:6333, without a user or a password",
+    )
+    qdrant_api_key: str | None = _setting(
+        "QDRANT_API_KEY",
+        None,
+        "Key that `QDRANT_URL` asks for. Unset: none is sent.",
+        "a key without a space",
+        pattern=r"^[!-~]+$",
+    )
     cache_bytes: int = _setting(
         "CASEWIRE_CACHE_BYTES",
         8 << 30,

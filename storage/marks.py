@@ -206,7 +206,8 @@ class Marks:
         """From `filling` to `following` once the last mark of what was there is done; whether it is."""
         follow = text(
             "UPDATE followers SET phase = 'following' WHERE name = :name AND phase = 'filling' "
-            "AND NOT EXISTS (SELECT FROM store_marks WHERE follower = :name AND id <= followers.fill_until) RETURNING name"
+            "AND NOT EXISTS (SELECT FROM store_marks WHERE follower = :name AND id <= followers.fill_until) "
+            "RETURNING name"
         )
         async with self._database.begin() as connection:
             return (await connection.execute(follow, {"name": name})).scalar_one_or_none() is not None

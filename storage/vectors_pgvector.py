@@ -88,7 +88,7 @@ class PgVectors:
             return list((await connection.scalars(query)).all())
 
     async def nearest(self, case: str, vector: Vector, limit: int) -> list[tuple[int, float]]:
-        values = {"case": case, "vector": _literal(vector), "limit": limit}
+        values = {"case": case, "vector": literal(vector), "limit": limit}
         async with self._database.begin() as connection:
             query = _EXACT if await self._is_small(connection, case) else _WALK
             return [(row[0], row[1]) for row in await connection.execute(query, values)]
@@ -112,5 +112,6 @@ class PgVectors:
         return bool(small)
 
 
-def _literal(vector: Vector) -> str:
+def literal(vector: Vector) -> str:
+    """A vector as PostgreSQL reads it."""
     return "[" + ",".join(f"{value:.6g}" for value in vector.tolist()) + "]"
