@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pgvector import HalfVector
 from qdrant_client import models
 from sqlalchemy import ColumnElement, Select, Table, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -122,13 +121,13 @@ class QdrantFollower:
         columns = select(CHUNKS.c.id, CHUNKS.c.case_id, CHUNKS.c.evidence_id, CHUNKS.c.vector)
         after = 0
         while True:
-            page: Select[tuple[int, str, int, HalfVector]] = (
+            page: Select[tuple[int, str, int, list[float]]] = (
                 columns.where(which, CHUNKS.c.id > after).order_by(CHUNKS.c.id).limit(AT_ONCE)
             )
             async with self._database.connect() as connection:
                 found = (await connection.execute(page)).all()
             if found:
-                yield [(row[0], row[1], row[2], _floats(row[3])) for row in found]
+                yield [(row[0], row[1], row[2], np.asarray(row[3], np.float32)) for row in found]
                 after = found[-1][0]
             if len(found) < AT_ONCE:
                 return
@@ -177,10 +176,6 @@ class QdrantFollower:
 
 def _having(key: str, values: list[int] | list[str]) -> models.Filter:
     return models.Filter(must=[models.FieldCondition(key=key, match=models.MatchAny(any=values))])
-
-
-def _floats(vector: HalfVector) -> NDArray[np.float32]:
-    return np.asarray(vector.to_list(), dtype=np.float32)
 
 
 def _alike(point: models.Record, vector: NDArray[np.float32]) -> bool:

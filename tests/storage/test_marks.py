@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -19,6 +18,7 @@ from storage.similarities import Similarities
 from storage.vectors import Near
 from storage.vectors_pgvector import PgVectors
 from tests.case_rows import new_case, store, unit
+from tests.storage.following import mark_all, until_known
 
 
 class Idle:
@@ -168,25 +168,9 @@ async def test_filling_begins_when_no_transaction_is_left_that_did_not_know_of_i
         assert not await marks.is_known_to_all("vectors")
         assert not await marks.is_known_to_all("vectors")
         await slow.commit()
-    await until_known(marks)
-    await fill(marks, Idle(["poi"]))
+    await until_known(marks, "vectors")
+    await mark_all(marks, Idle(["poi"]))
     assert len(await taken(marks)) == 1
-
-
-async def until_known(marks: Marks) -> None:
-    """Other tests' transactions on the same server count, too."""
-    for _ in range(1000):
-        if await marks.is_known_to_all("vectors"):
-            return
-        await asyncio.sleep(0.03)
-    raise AssertionError("some transaction never ended")
-
-
-async def fill(marks: Marks, follower: Idle, *, at_once: int = 2) -> None:
-    await until_known(marks)
-    await marks.begin_marking(follower)
-    while await marks.phase(follower.name) == "marking":
-        await marks.mark_more(follower, at_once=at_once)
 
 
 async def test_all_that_is_there_is_marked_bit_by_bit(engine: AsyncEngine, marks: Marks) -> None:
@@ -194,7 +178,7 @@ async def test_all_that_is_there_is_marked_bit_by_bit(engine: AsyncEngine, marks
     ids = [await store(engine, case, name, "One text.") for name in "abcde"]
     follower = Idle(["case", "chunks", "vector", "poi"])
     await marks.register(follower)
-    await fill(marks, follower)
+    await mark_all(marks, follower)
     assert await marks.phase("vectors") == "filling"
     (state,) = await marks.states()
     assert (state.total, state.filled < 1) == (6, True)
@@ -211,7 +195,7 @@ async def test_marking_pauses_while_many_wait(engine: AsyncEngine, marks: Marks)
         await store(engine, case, name, "One text.")
     follower = Idle(["evidence"])
     await marks.register(follower)
-    await until_known(marks)
+    await until_known(marks, "vectors")
     await marks.begin_marking(follower)
     for _ in range(3):
         await marks.mark_more(follower, at_once=2, most_waiting=2)
@@ -221,7 +205,7 @@ async def test_marking_pauses_while_many_wait(engine: AsyncEngine, marks: Marks)
 async def test_another_target_begins_anew_and_the_same_goes_on(engine: AsyncEngine, marks: Marks) -> None:
     follower = Idle(["poi"])
     await marks.register(follower)
-    await fill(marks, follower)
+    await mark_all(marks, follower)
     assert await marks.settle("vectors")
     await marks.register(Idle(["poi"]))
     assert await marks.phase("vectors") == "following"
