@@ -123,6 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verbs.add_parser(verb, help=text, description=text).set_defaults(run=run)
 
+    rebuilding = add("rebuild", _rebuild, "Fill a store beside PostgreSQL anew, or compare it.")
+    rebuilding.add_argument("store", choices=("vectors", "graph"))
+    rebuilding.add_argument("--check", action="store_true", help="compare only, and tell what differs")
+
     add_custody(commands.add_parser("custody", help="The chain of custody."))
     return parser
 
@@ -208,6 +212,12 @@ async def _list(options: argparse.Namespace, settings: Settings) -> int:
                 )
             after = page["next"]
     return 0
+
+
+async def _rebuild(options: argparse.Namespace, settings: Settings) -> int:
+    from server.cli_rebuild import rebuild
+
+    return await rebuild(settings, options.store, check=options.check)
 
 
 async def _verify_blobs(_: argparse.Namespace, settings: Settings) -> int:

@@ -22,7 +22,8 @@ MISSED = 60
 ROUND_S = 5.0
 """A round ends after about so long: its turn must not run out under it."""
 AT_ONCE = 200
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
+PAUSES_S = (1.0, 30.0)
+"""The first pause after a failure, and the longest."""
 
 
 class KeepingUp:
@@ -30,6 +31,7 @@ class KeepingUp:
 
     Args:
         holder: Unique to this life of this process.
+        pauses_s: The first pause after a failure, and the longest.
     """
 
     def __init__(
@@ -40,15 +42,15 @@ class KeepingUp:
         *,
         holder: str,
         every_s: float = EVERY_S,
-        longest_pause_s: float = _LONGEST_PAUSE_S,
+        pauses_s: tuple[float, float] = PAUSES_S,
     ) -> None:
         self._store = store
         self._marks = marks
         self._follower = follower
         self._holder = holder
         self._every_s = every_s
-        self._longest_pause_s = longest_pause_s
-        self._pause_s = _FIRST_PAUSE_S
+        self._first_pause_s, self._longest_pause_s = pauses_s
+        self._pause_s = self._first_pause_s
         self._not_before = 0.0
         self._fitted = False
 
@@ -85,8 +87,8 @@ class KeepingUp:
             self._pause_s = min(2 * self._pause_s, self._longest_pause_s)
             await self._marks.failed(name, str(error))
             return
-        if worked or self._pause_s > _FIRST_PAUSE_S:
-            self._pause_s = _FIRST_PAUSE_S
+        if worked:
+            self._pause_s = self._first_pause_s
             await self._marks.succeeded(name)
 
     async def _work(self) -> bool:

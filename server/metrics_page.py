@@ -14,12 +14,14 @@ from prometheus_client.metrics_core import Metric
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.followers_status import behind_s
 from server.metrics import METRICS, SUM, Counter, Series, bucket_bounds
 from server.parts import Parts
 from server.services import health
 from server.status import held_machines, queue_lengths
 from storage.backlog import Backlogs
 from storage.machine_store import Unavailable
+from storage.marks import Marks
 from storage.metric_sums import MetricSums
 from storage.runtime_records import RuntimeRecords
 
@@ -134,6 +136,7 @@ def _by_one(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:
 async def _from_postgres(parts: Parts) -> list[Metric]:
     try:
         counted = await parts.census.count()
+        followers = await Marks(parts.database).states()
     except (SQLAlchemyError, OSError):
         return []
     machines: dict[tuple[str, ...], float] = defaultdict(float)
@@ -146,6 +149,18 @@ async def _from_postgres(parts: Parts) -> list[Metric]:
     return [
         _gauge("casewire_machines", "Live machines by their outermost state.", of_machines, machines),
         _gauge("casewire_held_machines", "Machines that wait for a migration.", of_held, held),
+        _gauge(
+            "casewire_follower_marks",
+            "Changes that a store beside PostgreSQL has yet to take.",
+            ("follower", "phase"),
+            {(each.name, each.phase): float(each.waiting) for each in followers},
+        ),
+        _gauge(
+            "casewire_follower_behind_seconds",
+            "Since when the oldest of them waits.",
+            ("follower",),
+            {(each.name,): behind_s(each) for each in followers},
+        ),
     ]
 
 

@@ -23,6 +23,7 @@ from handlers.sandbox import Sandbox
 from machines.releases import leads
 from machines.step import CHARTS, hash_of
 from server.blob_store import blobs_health
+from server.followers_status import described, follower_problems, followers_status
 from server.queues import JOB_QUEUES, JobQueues
 from server.services import ServiceHealth, Services, attached_services, health
 from server.settings import Settings
@@ -61,12 +62,12 @@ async def gather_status(settings: Settings, services: Services, census: Census) 
         _backlog(settings, services),
         _held(census),
     )
-    guards = await _sandbox(services)
+    guards, followers = await asyncio.gather(_sandbox(services), _followers(settings, services))
     embedder = _embedder()
     problems = [f"{one.name} at {one.where}: {one.problem}" for one in healths if one.problem]
     if all(one.ok for one in healths if one.name != "blobs"):
         problems += [*schema, *_worker_problems(settings, runtime), *_late(backlog or {})]
-    problems += [row["meaning"] for row in held]
+    problems += [row["meaning"] for row in held] + follower_problems(followers)
     if not guards:
         problems.append("files cannot be read: the process that reads them does not start")
     problems += [part["problem"] for part in (model, embedder) if part["problem"]]
@@ -76,6 +77,7 @@ async def gather_status(settings: Settings, services: Services, census: Census) 
         "version": version("casewire"),
         "services": [_service(one) for one in healths],
         "backends": _backends(healths, settings),
+        "followers": followers,
         **runtime,
         "backlog": backlog,
         "held": held,
@@ -113,6 +115,7 @@ def format_status(status: Mapping[str, Any]) -> str:
         if one["advice"]:
             lines.append(f"{'':<15} {one['advice']}")
     lines += [f"{need:<15} {backend}" for need, backend in status["backends"].items()]
+    lines += [f"{row['name']:<15} {described(row)}" for row in status["followers"]]
     for s in status["servers"]:
         lines.append(
             f"{'server':<15} {s['name']}: process {s['pid']}, {s['sockets']} websockets, "
@@ -196,6 +199,14 @@ async def _held(census: Census) -> list[dict[str, Any]]:
         return []  # told by the service's health
 
 
+async def _followers(settings: Settings, services: Services) -> list[dict[str, Any]]:
+    database = create_engine(services.database_url, pool_size=1)
+    try:
+        return await followers_status(settings, database)
+    finally:
+        await database.dispose()
+
+
 async def _backlog(settings: Settings, services: Services) -> dict[str, Any] | None:
     try:
         redis = await connect(services.redis_url)
@@ -252,7 +263,9 @@ def _backends(healths: tuple[ServiceHealth, ...], settings: Settings) -> dict[st
         "machines": f"Redis, {where['redis']}",
         "canonical data": f"PostgreSQL, {where['postgres']}",
         "words": f"BM25 in PostgreSQL, {where['postgres']}",
-        "vectors": f"pgvector, {where['postgres']}",
+        "vectors": f"pgvector, {where['postgres']}"
+        if settings.qdrant_url is None
+        else f"Qdrant, configured; pgvector, {where['postgres']}, while it is being filled",
         "graph": f"PostgreSQL, {where['postgres']}",
         "blobs": "a folder of this machine" if settings.s3_endpoint is None else "S3, configured",
         "answers": f"{settings.language_model} at {settings.ollama_host}"

@@ -56,6 +56,23 @@ class HeldView(TypedDict):
     meaning: str
 
 
+class FollowerView(TypedDict):
+    """A store that follows PostgreSQL.
+
+    It is `following` once it has held everything; in the other phases it is being filled. `waiting` changes
+    have yet to reach it, the oldest of them for `behind_s` seconds.
+    """
+
+    name: str
+    store: str
+    version: str
+    phase: str
+    filled_percent: int
+    waiting: int
+    behind_s: float
+    problem: str | None
+
+
 class EmbedderView(TypedDict):
     """What turns text into vectors, and what is wrong with it."""
 
@@ -94,6 +111,7 @@ class StatusView(TypedDict):
     version: str
     services: list[ServiceView]
     backends: dict[str, str]
+    followers: list[FollowerView]
     queues: dict[str, int]
     servers: list[ServerState]
     workers: list[WorkerState]

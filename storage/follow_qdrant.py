@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
-from sqlalchemy import ColumnElement, Select, Table, select
+from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.follow import Comparison, Kind, Mark
@@ -121,9 +121,7 @@ class QdrantFollower:
         columns = select(CHUNKS.c.id, CHUNKS.c.case_id, CHUNKS.c.evidence_id, CHUNKS.c.vector)
         after = 0
         while True:
-            page: Select[tuple[int, str, int, list[float]]] = (
-                columns.where(which, CHUNKS.c.id > after).order_by(CHUNKS.c.id).limit(AT_ONCE)
-            )
+            page = columns.where(which, CHUNKS.c.id > after).order_by(CHUNKS.c.id).limit(AT_ONCE)
             async with self._database.connect() as connection:
                 found = (await connection.execute(page)).all()
             if found:
