@@ -21,7 +21,7 @@ from storage.vectors_pgvector import PgVectors
 if TYPE_CHECKING:
     from storage.qdrant_place import QdrantPlace
 
-SETTING_OF: Mapping[str, str] = {"vectors": "QDRANT_URL"}
+SETTING_OF: Mapping[str, str] = {"vectors": "QDRANT_URL", "graph": "NEO4J_URI"}
 """What has to be set so that there is such a follower."""
 
 

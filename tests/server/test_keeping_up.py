@@ -236,8 +236,9 @@ async def test_the_check_names_what_differs(world: World, capsys: pytest.Capture
 
 
 async def test_where_none_is_configured_there_is_nothing_to_rebuild(world: World, settings: Settings) -> None:
-    with pytest.raises(Misused, match="nothing to rebuild: QDRANT_URL is not set"):
-        await rebuild(settings, "vectors", check=False)
+    for name, setting in (("vectors", "QDRANT_URL"), ("graph", "NEO4J_URI")):
+        with pytest.raises(Misused, match=f"nothing to rebuild: {setting} is not set"):
+            await rebuild(settings, name, check=False)
     await world.qdrant.stop()
     with pytest.raises(CommandFailed, match="does not answer"):
         await rebuild(world.settings, "vectors", check=False)

@@ -158,4 +158,6 @@ def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:
 
 def test_no_metric_has_a_label_that_could_name_a_machine_or_a_person() -> None:
     labels = {label for metric in METRICS.values() for label in metric.labels}
-    assert labels == {"kind", "event", "code", "type", "why", "method", "route", "status", "effect", "result"}
+    assert labels == {
+        *("kind", "event", "code", "type", "why", "method", "route", "status", "effect", "result", "follower")
+    }
