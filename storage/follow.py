@@ -1,7 +1,7 @@
 """What keeps another store equal to PostgreSQL, and what it is told of the changes there.
 
 A transaction that changes something which a follower copies leaves *marks* in that very transaction
-(triggers do, see `storage/migrations/versions/0022_followers.py`): "this may be different now". A
+(triggers do, see `storage/migrations/versions/0023_followers.py`): "this may be different now". A
 follower never gets the change itself. It reads how the marked things are now and makes the other store
 hold the same, so marks may come in any order, twice, or long after.
 

@@ -7,8 +7,8 @@ once, however many statements touch it. Of a case that is being erased the case 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
