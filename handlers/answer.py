@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from handlers.conversation import ReadTopic, conversation_of
-from handlers.embed import Encoder
+from handlers.embedder import Embedder
 from handlers.generated import citation, generate
 from handlers.job import Job
 from handlers.language_model import LanguageModel
@@ -28,7 +28,7 @@ async def compose_answer(
     *,
     graph: Graph,
     words: Words,
-    encoder: Encoder,
+    encoder: Embedder,
     model: LanguageModel | None,
     read_topic: ReadTopic,
 ) -> Composed:
@@ -60,7 +60,7 @@ async def choose_sentences(
     *,
     graph: Graph,
     words: Words,
-    encoder: Encoder,
+    encoder: Embedder,
 ) -> Chosen:
     """The sentences of the passages to quote in answer to a question."""
     named = await graph.named_at(case, [passage.node for passage in passages])
@@ -80,7 +80,7 @@ async def _quoted(
     job: Job,
     graph: Graph,
     words: Words,
-    encoder: Encoder,
+    encoder: Embedder,
 ) -> Answer:
     chosen = await choose_sentences(
         effect.case, effect.question, passages, graph=graph, words=words, encoder=encoder

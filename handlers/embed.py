@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu import DeadlinePassed, Halved, Lease, Leases, batch_items, in_batches
+from handlers.embedder import Embedder
 from handlers.job import Job, Permanent, Temporary
 from machines.upload_events import EmbedChunks, Embedded
 from storage.evidence import EvidenceStore, UnknownEvidence
@@ -30,22 +30,13 @@ LOOK_S = 1.0
 """Between two looks at cancellation meanwhile."""
 
 
-class Encoder(Protocol):
-    """Texts in, unit vectors of shape (texts, 384) out; blocks, and may be called from any thread."""
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
-
-    def required_bytes(self, texts: int) -> int:
-        """Memory that encoding so many texts at once takes at most, the weights not counted."""
-
-
 async def embed_chunks(
     effect: EmbedChunks,
     job: Job,
     *,
     evidence: EvidenceStore,
     vectors: Vectors,
-    encoder: Encoder,
+    encoder: Embedder,
     leases: Leases,
 ) -> Embedded:
     """Encode the chunks that have no vector yet, within memory lent for each batch.
@@ -72,7 +63,7 @@ async def embed_chunks(
 
 
 async def encode_lent(
-    texts: Sequence[str], job: Job, *, encoder: Encoder, leases: Leases, wait_s: float = MEMORY_WAIT_S
+    texts: Sequence[str], job: Job, *, encoder: Embedder, leases: Leases, wait_s: float = MEMORY_WAIT_S
 ) -> NDArray[np.float32]:
     """One vector a text, computed in batches for which `leases` lends the memory.
 

@@ -1,26 +1,70 @@
-"""What an answer needs of a language model: text in, text out, piece by piece."""
+"""What a language model does for the rest: it writes to one request at a time, freely or by a schema."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one request, as far as the server tells.
+
+    Attributes:
+        prompt: Tokens of the whole prompt.
+        cached: Those of them that the server had evaluated before; None where it does not tell.
+        written: Tokens of the answer.
+    """
+
+    prompt: int
+    cached: int | None
+    written: int
+
+
+Told = Callable[[Usage], None]
+"""Hears what each request took."""
 
 
 class LanguageModel(Protocol):
-    """A model that is asked one question at a time.
+    """A model that is asked one question at a time, and answers the same alike.
+
+    Requests of one `thread` begin alike; a server that keeps evaluated prompts in slots keeps a
+    thread in one slot.
 
     Attributes:
         name: As shown beside what it wrote.
         num_ctx: Tokens that it reads and writes at once.
+        host: Where the text goes, as `name:port`.
     """
 
     name: str
     num_ctx: int
+    host: str
 
-    def stream(self, system: str, user: str) -> AsyncGenerator[str, None]:
-        """The answer in pieces, in order.
+    def stream(self, system: str, user: str, *, thread: str = "") -> AsyncGenerator[str, None]:
+        """The answer in pieces, in order; none is empty.
 
         Raises:
             Temporary: The server does not answer, or broke off.
             Permanent: The server refuses, such as for a model that it does not have.
+        """
+
+    async def complete(
+        self, system: str, user: str, *, schema: Mapping[str, Any], most_tokens: int, thread: str = ""
+    ) -> str:
+        """The whole answer, which the server was told to write by a JSON schema.
+
+        Servers differ in what of a schema they enforce, and an answer of `most_tokens` tokens ends
+        anywhere: whoever asks validates it.
+
+        Raises:
+            Temporary, Permanent: As `stream`.
+        """
+
+    async def warm(self, system: str, user: str, *, thread: str = "") -> None:
+        """Have a prompt evaluated that later ones begin with, and the model loaded.
+
+        Raises:
+            Temporary, Permanent: As `stream`.
         """

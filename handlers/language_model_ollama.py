@@ -2,46 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
-from ollama import AsyncClient, ResponseError
+from handlers.language_model import Told, Usage
+from handlers.model_server import ModelServer
 
-from handlers.job import Permanent, Temporary
+KEEP_ALIVE = "30m"
+"""How long Ollama keeps the model, and with it the evaluated prompts, after the last request."""
 
-SILENT_S = 120.0
-"""How long the server may be silent, while it loads the model for example."""
+
+def address_of(host: str) -> str:
+    """The address of a server whose scheme may have been left out.
+
+    >>> address_of("127.0.0.1:11434")
+    'http://127.0.0.1:11434'
+    """
+    return (host if "://" in host else f"http://{host}").rstrip("/")
 
 
 class OllamaModel:
     """`handlers.language_model.LanguageModel` over Ollama's HTTP interface.
 
+    Ollama has one cache for each loaded model and finds by itself what was evaluated before; it
+    offers no slots to choose, so that `thread` says nothing to it.
+
     Args:
         host: Address of the server, such as `http://127.0.0.1:11434`.
         name: Of the model, such as `gemma3`.
         num_ctx: Tokens of its context; always sent, as the server's own default cuts silently.
+        told: Hears what each request took.
     """
 
-    def __init__(self, host: str, name: str, *, num_ctx: int) -> None:
+    def __init__(self, host: str, name: str, *, num_ctx: int, told: Told = lambda usage: None) -> None:
         self.name = name
         self.num_ctx = num_ctx
-        self._host = host
-        self._client = AsyncClient(host=host, timeout=httpx.Timeout(SILENT_S, connect=10.0))
+        self._server = ModelServer("the language model server", address_of(host))
+        self.host = urlsplit(self._server.address).netloc
+        self._told = told
 
-    async def stream(self, system: str, user: str) -> AsyncGenerator[str, None]:
+    async def stream(self, system: str, user: str, *, thread: str = "") -> AsyncGenerator[str, None]:
         """See `LanguageModel.stream`; temperature 0 and a fixed seed."""
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        options = {"num_ctx": self.num_ctx, "temperature": 0, "seed": 0}
-        try:
-            async for part in await self._client.chat(
-                self.name, messages=messages, stream=True, options=options
-            ):
-                if part.message.content:
-                    yield part.message.content
-        except ResponseError as error:
-            reason = f"the language model server answered {error.status_code}: {error.error}"
-            raise (Temporary if error.status_code >= 500 else Permanent)(reason) from error
-        except (httpx.HTTPError, ConnectionError) as error:
-            raise Temporary(
-                f"the language model server at {self._host} does not answer ({type(error).__name__})"
-            ) from error
+        async with aclosing(
+            self._server.lines("/api/chat", self._request(system, user, stream=True))
+        ) as lines:
+            async for line in lines:
+                part = self._server.parsed(line)
+                if text := str(part.get("message", {}).get("content") or ""):
+                    yield text
+                if part.get("done"):
+                    self._tell(part)
+                    return
+        raise self._server.broke_off()
+
+    async def complete(
+        self, system: str, user: str, *, schema: Mapping[str, Any], most_tokens: int, thread: str = ""
+    ) -> str:
+        """See `LanguageModel.complete`."""
+        request = self._request(system, user, stream=False, num_predict=most_tokens)
+        answer = await self._server.ask("/api/chat", request | {"format": dict(schema)})
+        self._tell(answer)
+        return str(answer.get("message", {}).get("content") or "")
+
+    async def warm(self, system: str, user: str, *, thread: str = "") -> None:
+        """See `LanguageModel.warm`."""
+        self._tell(
+            await self._server.ask("/api/chat", self._request(system, user, stream=False, num_predict=1))
+        )
+
+    def _request(self, system: str, user: str, *, stream: bool, **options: int) -> dict[str, Any]:
+        messages = [{"role": "system", "content": system}]
+        if user:
+            messages.append({"role": "user", "content": user})
+        return {
+            "model": self.name,
+            "messages": messages,
+            "stream": stream,
+            "keep_alive": KEEP_ALIVE,
+            "options": {"num_ctx": self.num_ctx, "temperature": 0, "seed": 0, **options},
+        }
+
+    def _tell(self, answer: Mapping[str, Any]) -> None:
+        # The count of the prompt takes in what came from the cache; older servers do not tell how much.
+        cached = answer.get("prompt_eval_cached_count")
+        self._told(
+            Usage(
+                prompt=int(answer.get("prompt_eval_count") or 0),
+                cached=None if cached is None else int(cached),
+                written=int(answer.get("eval_count") or 0),
+            )
+        )

@@ -45,6 +45,7 @@ class MiniLM:
 
     name = "all-MiniLM-L6-v2"
     dimensions = 384
+    host = ""
     max_tokens = 256
     """Tokens of a text that are read, its two special ones included; the rest is left out."""
 
@@ -76,8 +77,11 @@ class MiniLM:
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one unit vector a text, in the order given: shape (len(texts), 384), float32.
 
-        A text longer than `max_tokens` is represented by its beginning; `count_tokens` tells.
+        No texts have none. A text longer than `max_tokens` is represented by its beginning;
+        `count_tokens` tells.
         """
+        if not texts:
+            return np.zeros((0, self.dimensions), dtype=np.float32)
         tokens = [self._token_ids(text) for text in texts]
         ids = np.fromiter(chain.from_iterable(tokens), dtype=np.int64)
         lengths = [len(text) for text in tokens]

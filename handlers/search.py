@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from handlers.embed import Encoder
+from handlers.embedder import Embedder
 from handlers.job import Job, Permanent, Temporary
 from handlers.named import seeds_in
 from handlers.terms import terms
@@ -27,7 +27,7 @@ MENTIONS_LIMIT = 2000
 """Chunks looked at for one named entity."""
 
 
-async def search_meaning(effect: SearchMeaning, job: Job, *, vectors: Vectors, encoder: Encoder) -> LegFound:
+async def search_meaning(effect: SearchMeaning, job: Job, *, vectors: Vectors, encoder: Embedder) -> LegFound:
     """Chunks whose vectors are near the question's, scored by cosine.
 
     Raises:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handlers.embed import Encoder
+from handlers.embedder import Embedder
 from handlers.minilm import MiniLM
 from storage.database import create_engine
 from tests.handlers.small_case import SmallCase, small_case
@@ -19,6 +19,8 @@ from tests.handlers.small_case import SmallCase, small_case
 
 class Remembering:
     """The real encoder, asked once for each text."""
+
+    name, dimensions, host = MiniLM.name, MiniLM.dimensions, ""
 
     def __init__(self) -> None:
         self._model = MiniLM("cpu")
@@ -31,7 +33,7 @@ class Remembering:
 
 
 @pytest.fixture(scope="session")
-def encoder() -> Encoder:
+def encoder() -> Embedder:
     return Remembering()
 
 
@@ -44,5 +46,5 @@ async def rows(database: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def quarry(rows: AsyncEngine, redis_client: Redis, encoder: Encoder) -> SmallCase:
+async def quarry(rows: AsyncEngine, redis_client: Redis, encoder: Embedder) -> SmallCase:
     return await small_case(rows, redis_client, encoder)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handlers.embed import Encoder
+from handlers.embedder import Embedder
 from handlers.job import Cancelled
 from handlers.query_graph import QueryGraph
 from handlers.rank import build_graph, legs_from
@@ -99,7 +99,7 @@ class SmallCase:
 
     id: str
     database: AsyncEngine
-    encoder: Encoder
+    encoder: Embedder
     graphs: QueryGraphs
     chunks: dict[tuple[str, int], int]
     evidence: dict[str, int]
@@ -150,7 +150,7 @@ class SmallCase:
 async def small_case(
     database: AsyncEngine,
     redis: Redis,
-    encoder: Encoder,
+    encoder: Embedder,
     *,
     case: str = "case1",
     documents: Mapping[str, Sequence[str]] = QUARRY,

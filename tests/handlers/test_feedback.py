@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.answer import compose_answer
-from handlers.embed import Encoder
+from handlers.embedder import Embedder
 from handlers.feedback import record_vote
 from handlers.job import Handlers
 from handlers.query_graph import order, solve
@@ -141,7 +141,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(rows: AsyncEngine, redis: Redis, encoder: Encoder) -> AsyncIterator[Running]:
+async def running(rows: AsyncEngine, redis: Redis, encoder: Embedder) -> AsyncIterator[Running]:
     case = await small_case(rows, redis, encoder, documents=DOCUMENTS)
     for user in ("u1", "u2"):
         await add_user(rows, user)
@@ -151,7 +151,7 @@ async def running(rows: AsyncEngine, redis: Redis, encoder: Encoder) -> AsyncIte
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def here(rows: AsyncEngine, redis_client: Redis, encoder: Encoder) -> AsyncIterator[Running]:
+async def here(rows: AsyncEngine, redis_client: Redis, encoder: Embedder) -> AsyncIterator[Running]:
     async with running(rows, redis_client, encoder) as started:
         yield started
 

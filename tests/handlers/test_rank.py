@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handlers.embed import Encoder
+from handlers.embedder import Embedder
 from handlers.query_graph import from_bytes
 from handlers.rank import ORDERED, SHOWN, rank_hits
 from handlers.snippets import LENGTH, snippet
@@ -87,7 +87,7 @@ async def test_votes_that_stand_are_in_the_first_order(quarry: SmallCase) -> Non
 
 
 async def test_no_more_is_shown_and_ordered_than_fits(
-    rows: AsyncEngine, redis_client: Redis, encoder: Encoder
+    rows: AsyncEngine, redis_client: Redis, encoder: Embedder
 ) -> None:
     documents = {"log": [f"Entry {i}: the pump of shaft {i % 7} ran dry." for i in range(ORDERED + 9)]}
     case = await small_case(rows, redis_client, encoder, documents=documents, entities={})
@@ -98,7 +98,7 @@ async def test_no_more_is_shown_and_ordered_than_fits(
 
 
 async def test_an_empty_case_gives_an_empty_order(
-    rows: AsyncEngine, redis_client: Redis, encoder: Encoder
+    rows: AsyncEngine, redis_client: Redis, encoder: Embedder
 ) -> None:
     case = await small_case(rows, redis_client, encoder, documents={}, entities={})
     ranked = await rank(case, "Anything?")

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers import search
-from handlers.embed import Encoder
+from handlers.embedder import Embedder
 from handlers.named import named_in
 from handlers.search import quoted, search_links, search_meaning, search_words
 from machines.query import LegFound, SearchLinks, SearchMeaning, SearchWords
@@ -61,7 +61,7 @@ async def test_a_last_name_alone_counts_less_than_the_whole_name(quarry: SmallCa
 
 
 async def test_an_alias_of_a_person_of_interest_leads_to_their_mentions(
-    rows: AsyncEngine, redis_client: Redis, encoder: Encoder
+    rows: AsyncEngine, redis_client: Redis, encoder: Embedder
 ) -> None:
     pois = {"Marit Solheim": ["The Heron"]}
     case = await small_case(rows, redis_client, encoder, entities={"poi": ["Marit Solheim"]}, pois=pois)
@@ -77,7 +77,7 @@ async def test_a_rejected_entity_leads_nowhere(quarry: SmallCase) -> None:
     assert not (await by_links(quarry, "Marit Solheim")).found
 
 
-async def test_a_rarer_name_weighs_more(rows: AsyncEngine, redis_client: Redis, encoder: Encoder) -> None:
+async def test_a_rarer_name_weighs_more(rows: AsyncEngine, redis_client: Redis, encoder: Embedder) -> None:
     documents = {
         "a": ["Ada Berg spoke.", "Ada Berg left.", "Ada Berg paid.", "Tom Lind came.", "Nobody came."]
     }
@@ -89,7 +89,7 @@ async def test_a_rarer_name_weighs_more(rows: AsyncEngine, redis_client: Redis, 
     assert [each.node for each in found[1:]] == [case.chunk("a", i) for i in range(3)], "ties by id"
 
 
-async def test_every_leg_stays_in_its_case(rows: AsyncEngine, redis_client: Redis, encoder: Encoder) -> None:
+async def test_every_leg_stays_in_its_case(rows: AsyncEngine, redis_client: Redis, encoder: Embedder) -> None:
     ours = await small_case(rows, redis_client, encoder, case="case1")
     other = await small_case(rows, redis_client, encoder, case="case2")
     foreign = set(other.chunks.values())
@@ -99,7 +99,7 @@ async def test_every_leg_stays_in_its_case(rows: AsyncEngine, redis_client: Redi
 
 
 async def test_a_leg_finds_no_more_than_its_limit(
-    rows: AsyncEngine, redis_client: Redis, encoder: Encoder
+    rows: AsyncEngine, redis_client: Redis, encoder: Embedder
 ) -> None:
     documents = {"log": [f"Entry {i}: the pump ran." for i in range(search.LIMIT + 5)]}
     case = await small_case(rows, redis_client, encoder, documents=documents, entities={})

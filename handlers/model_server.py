@@ -1,0 +1,141 @@
+"""A server of models is asked by HTTP, and whatever goes wrong there becomes a sentence.
+
+It answers with JSON, at once or line by line. A status from 500 on, 408 and 429 may pass; any other
+refusal is final. The message is the server's own, in Ollama's form (`{"error": "…"}`) or OpenAI's
+(`{"error": {"message": "…", "param": "…"}}`).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import orjson
+
+from handlers.job import Permanent, Temporary
+
+SILENT_S = 120.0
+"""How long a server may be silent, while it loads the model for example."""
+
+CONNECT_S = 10.0
+_PASSING = frozenset({408, 429})
+_TOLD_CHARS = 300
+
+
+class Refusal(Permanent):
+    """The server refuses what was asked.
+
+    Attributes:
+        param: The field of the request that it does not take, where it names one.
+    """
+
+    def __init__(self, reason: str, param: str = "") -> None:
+        super().__init__(reason)
+        self.param = param
+
+
+class ModelServer:
+    """One server, asked with JSON.
+
+    Args:
+        what: What it is called in sentences, such as `the language model server`.
+        address: Up to the path that all requests share, without a slash at its end.
+        key: Sent as a bearer token; "" for none.
+        silent_s: How long it may be silent.
+    """
+
+    def __init__(self, what: str, address: str, *, key: str = "", silent_s: float = SILENT_S) -> None:
+        self.what, self.address = what, address
+        self._options: dict[str, Any] = {
+            "timeout": httpx.Timeout(silent_s, connect=CONNECT_S),
+            "headers": {"Authorization": f"Bearer {key}"} if key else {},
+            # Read once, since a client of its own for each request would read all certificates again.
+            "verify": ssl.create_default_context(),
+        }
+
+    async def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole answer to one request.
+
+        Raises:
+            Refusal, Temporary: As the module says.
+        """
+        with self._told():
+            async with httpx.AsyncClient(**self._options) as client:
+                answer = await client.post(self.address + path, json=dict(body))
+        return self._read(answer.status_code, answer.content)
+
+    def ask_blocking(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As `ask`, for a thread of its own."""
+        with self._told(), httpx.Client(**self._options) as client:
+            answer = client.post(self.address + path, json=dict(body))
+        return self._read(answer.status_code, answer.content)
+
+    async def lines(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[str, None]:
+        """The lines of an answer as they come, empty ones left out.
+
+        Raises:
+            Refusal, Temporary: As the module says; also in the middle.
+        """
+        with self._told():
+            async with (
+                httpx.AsyncClient(**self._options) as client,
+                client.stream("POST", self.address + path, json=dict(body)) as answer,
+            ):
+                if answer.status_code != 200:
+                    self._read(answer.status_code, await answer.aread())
+                async for line in answer.aiter_lines():
+                    if line.strip():
+                        yield line
+
+    def parsed(self, text: str | bytes) -> dict[str, Any]:
+        """A JSON object that the server has sent.
+
+        Raises:
+            Temporary: It is none, or tells an error that the server met on its way.
+        """
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise Temporary(f"{self.what} at {self.address} answered what is no JSON") from error
+        if not isinstance(value, dict):
+            raise Temporary(f"{self.what} at {self.address} answered no JSON object")
+        if "error" in value:
+            raise Temporary(f"{self.what} broke off: {_message(value)[0]}")
+        return value
+
+    def broke_off(self) -> Temporary:
+        """The error of an answer that ended before its end."""
+        return Temporary(f"{self.what} at {self.address} broke off in the middle of its answer")
+
+    def _read(self, status: int, content: bytes) -> dict[str, Any]:
+        if status == 200:
+            return self.parsed(content)
+        try:
+            value = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            value = None
+        message, param = _message(value)
+        reason = f"{self.what} answered {status}: {message}"
+        if status >= 500 or status in _PASSING:
+            raise Temporary(reason)
+        raise Refusal(reason, param)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, ConnectionError) as error:
+            raise Temporary(
+                f"{self.what} at {self.address} does not answer ({type(error).__name__})"
+            ) from error
+
+
+def _message(value: object) -> tuple[str, str]:
+    """What an error says, and the field that it is about ("" for none)."""
+    error = value.get("error") if isinstance(value, dict) else None
+    if isinstance(error, dict):
+        return str(error.get("message") or "no reason given")[:_TOLD_CHARS], str(error.get("param") or "")
+    return str(error or "no reason given")[:_TOLD_CHARS], ""

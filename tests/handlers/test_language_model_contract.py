@@ -1,0 +1,244 @@
+"""What every language model promises, whichever server is behind it.
+
+Each adapter is asked over the wire: against a server of this process that speaks the documented
+interface, and against a real one where TEST_OLLAMA_HOST with TEST_OLLAMA_MODEL, or TEST_OPENAI_URL with
+TEST_OPENAI_MODEL (and TEST_OPENAI_KEY), name one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+import pytest_asyncio
+from pydantic import BaseModel, ConfigDict
+
+from handlers.job import Permanent, Temporary
+from handlers.language_model import LanguageModel, Usage
+from handlers.language_model_ollama import OllamaModel
+from handlers.language_model_openai import OpenAIModel
+from tests.handlers.model_server import ModelServerApp, serving
+
+USAGES: list[Usage] = []
+
+
+class Named(BaseModel):
+    """An answer by a schema."""
+
+    model_config = ConfigDict(extra="forbid")
+    people: list[str]
+    sure: bool
+
+
+def model_of(kind: str, url: str, name: str = "tiny", key: str = "") -> LanguageModel:
+    if kind == "ollama":
+        return OllamaModel(url, name, num_ctx=4096, told=USAGES.append)
+    return OpenAIModel(url, key, name, num_ctx=4096, told=USAGES.append)
+
+
+def path_of(kind: str) -> str:
+    return "" if kind == "ollama" else "/v1"
+
+
+REAL = {"real ollama": "TEST_OLLAMA_HOST", "real openai": "TEST_OPENAI_URL"}
+
+
+@pytest_asyncio.fixture(params=["ollama", "openai", *REAL], loop_scope="session")
+async def model(request: pytest.FixtureRequest) -> AsyncIterator[LanguageModel]:
+    """Each adapter with a server behind it."""
+    USAGES.clear()
+    kind = request.param
+    if kind in REAL:
+        url = os.environ.get(REAL[kind])
+        if not url:
+            pytest.skip(f"{REAL[kind]} names no server")
+        prefix = REAL[kind].rpartition("_")[0]
+        name = os.environ[f"{prefix}_MODEL"]
+        yield model_of(kind.removeprefix("real "), url, name, os.environ.get(f"{prefix}_KEY", ""))
+        return
+    async with serving(ModelServerApp()) as server:
+        yield model_of(kind, server.url + path_of(kind))
+
+
+@pytest_asyncio.fixture(params=["ollama", "openai"], loop_scope="session")
+async def broken(request: pytest.FixtureRequest) -> AsyncIterator[tuple[ModelServerApp, LanguageModel]]:
+    """Each adapter with a server that can be made to fail."""
+    USAGES.clear()
+    async with serving(ModelServerApp()) as server:
+        yield server, model_of(request.param, server.url + path_of(request.param))
+
+
+async def written(model: LanguageModel, user: str = "Who signed?", thread: str = "") -> list[str]:
+    async with aclosing(model.stream("Answer in a few words.", user, thread=thread)) as pieces:
+        return [piece async for piece in pieces]
+
+
+async def test_the_answer_comes_in_pieces_of_which_none_is_empty(model: LanguageModel) -> None:
+    pieces = await written(model)
+    assert pieces
+    assert all(pieces)
+
+
+async def test_the_same_question_is_answered_alike(model: LanguageModel) -> None:
+    assert await written(model) == await written(model)
+
+
+async def test_each_request_tells_its_tokens_once(model: LanguageModel) -> None:
+    await written(model)
+    await model.complete("Be short.", "Who?", schema=Named.model_json_schema(), most_tokens=64)
+    assert len(USAGES) == 2
+    for usage in USAGES:
+        assert usage.prompt > 0
+        assert usage.written > 0
+        assert usage.cached is None or 0 <= usage.cached <= usage.prompt
+
+
+async def test_a_schema_makes_the_answer_json(model: LanguageModel) -> None:
+    text = await model.complete(
+        "List the people.", "Ada met Tom.", schema=Named.model_json_schema(), most_tokens=256
+    )
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        # A model of random weights may fill all its tokens with one string.
+        assert USAGES[-1].written >= 250, text
+    else:
+        Named.model_validate(value)
+
+
+async def test_warming_writes_next_to_nothing(model: LanguageModel) -> None:
+    await model.warm("Answer in a few words.", "Who")
+    assert USAGES[-1].written <= 1
+
+
+async def test_a_stream_can_be_left(model: LanguageModel) -> None:
+    async with aclosing(model.stream("Answer at length.", "Tell all.")) as pieces:
+        async for piece in pieces:
+            assert piece
+            break
+    assert await written(model)
+
+
+async def test_a_model_that_the_server_does_not_have_is_final(model: LanguageModel) -> None:
+    model.name = "none-such"
+    for asked in (
+        written(model),
+        model.complete("a", "b", schema=Named.model_json_schema(), most_tokens=9),
+        model.warm("a", "b"),
+    ):
+        with pytest.raises(Permanent, match="none-such"):
+            await asked
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_server_that_is_busy_or_ill_is_temporary(
+    broken: tuple[ModelServerApp, LanguageModel], status: int
+) -> None:
+    server, model = broken
+    server.status = status
+    with pytest.raises(Temporary, match=str(status)):
+        await written(model)
+    with pytest.raises(Temporary, match=str(status)):
+        await model.complete("a", "b", schema=Named.model_json_schema(), most_tokens=9)
+
+
+async def test_a_stream_that_ends_early_is_temporary_and_what_came_is_given(
+    broken: tuple[ModelServerApp, LanguageModel],
+) -> None:
+    server, model = broken
+    server.breaks_off = True
+    came: list[str] = []
+
+    async def take_all() -> None:
+        async with aclosing(model.stream("s", "u")) as pieces:
+            async for piece in pieces:
+                came.append(piece)
+
+    with pytest.raises(Temporary, match="broke off"):
+        await take_all()
+    assert came == list(server.pieces)
+
+
+async def test_an_error_in_the_middle_of_a_stream_is_temporary_and_told(
+    broken: tuple[ModelServerApp, LanguageModel],
+) -> None:
+    server, model = broken
+    server.fails_midway = True
+    with pytest.raises(Temporary, match=r"running the model|model crashed"):
+        await written(model)
+
+
+async def test_a_server_that_is_silent_for_too_long_is_temporary(
+    broken: tuple[ModelServerApp, LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, model = broken
+    server.pause_s = 5.0
+    monkeypatch.setattr(model._server, "_options", model._server._options | {"timeout": 0.2})  # type: ignore[attr-defined]
+    with pytest.raises(Temporary, match="does not answer"):
+        await written(model)
+
+
+async def test_a_server_that_is_not_there_is_temporary_and_named() -> None:
+    for kind in ("ollama", "openai"):
+        with pytest.raises(Temporary, match=r"language model server at http://127\.0\.0\.1:9"):
+            await written(model_of(kind, "http://127.0.0.1:9"))
+
+
+async def test_the_context_is_named_to_ollama_and_the_model_stays_loaded() -> None:
+    async with serving(ModelServerApp()) as server:
+        await written(model_of("ollama", server.url))
+    [request] = server.requests
+    assert request["options"] == {"num_ctx": 4096, "temperature": 0, "seed": 0}
+    assert request["keep_alive"] == "30m"
+
+
+async def test_a_prompt_that_begins_like_the_last_one_is_told_as_cached() -> None:
+    for kind in ("ollama", "openai"):
+        USAGES.clear()
+        async with serving(ModelServerApp()) as server:
+            model = model_of(kind, server.url + path_of(kind))
+            await written(model, "one two three four")
+            await written(model, "one two three five")
+            server.tells_cached = False
+            await written(model, "one two three six")
+        assert [usage.cached for usage in USAGES] == [0, USAGES[0].prompt - 1, None]
+
+
+async def test_a_key_is_sent_and_a_wrong_one_is_final() -> None:
+    async with serving(ModelServerApp(key="secret")) as server:
+        assert await written(model_of("openai", f"{server.url}/v1", key="secret"))
+        with pytest.raises(Permanent, match="401: Incorrect API key"):
+            await written(model_of("openai", f"{server.url}/v1", key="wrong"))
+
+
+async def test_a_field_that_a_server_does_not_know_is_left_out_from_then_on() -> None:
+    async with serving(ModelServerApp(refused_field="seed")) as server:
+        model = model_of("openai", f"{server.url}/v1")
+        assert await written(model) == await written(model)
+    assert ["seed" in request for request in server.requests] == [True, False, False]
+
+
+async def test_a_field_that_is_needed_is_not_left_out() -> None:
+    async with serving(ModelServerApp(refused_field="response_format")) as server:
+        model = model_of("openai", f"{server.url}/v1")
+        with pytest.raises(Permanent, match="Unknown parameter: 'response_format'"):
+            await model.complete("a", "b", schema=Named.model_json_schema(), most_tokens=9)
+
+
+async def test_a_thread_keeps_its_slot_where_there_are_slots_and_they_are_never_named_elsewhere() -> None:
+    async with serving(ModelServerApp(slots=4)) as server:
+        model = model_of("openai", f"{server.url}/v1")
+        for _ in range(3):
+            for thread in ("a", "b", "c", "d", "e"):
+                await written(model, f"{thread} said so", thread=thread)
+        slots = [request["id_slot"] for request in server.requests]
+        assert slots[:5] == slots[5:10] == slots[10:]
+        assert len(set(slots)) > 1
+        assert set(slots) <= set(range(4))
+        assert all(request["cache_prompt"] for request in server.requests)
+    async with serving(ModelServerApp()) as server:
+        await written(model_of("openai", f"{server.url}/v1"), thread="a")
+        assert not {"id_slot", "cache_prompt"} & set(server.requests[0])
