@@ -9,7 +9,7 @@ from handlers.conversation import ReadTopic, conversation_of
 from handlers.embedder import Embedder
 from handlers.generated import citation, generate
 from handlers.job import Job
-from handlers.language_model import LanguageModel
+from handlers.models import Models
 from handlers.named import seeds_in
 from handlers.prompt import NO_ANSWER
 from handlers.quoting import Asked, Candidate, Chosen, candidates, choose, kinds_asked
@@ -29,7 +29,7 @@ async def compose_answer(
     graph: Graph,
     words: Words,
     encoder: Embedder,
-    model: LanguageModel | None,
+    models: Models,
     read_topic: ReadTopic,
 ) -> Composed:
     """Answer from the best hits, in their order; the text is streamed as it comes.
@@ -41,8 +41,12 @@ async def compose_answer(
     known = await graph.passages(effect.case, effect.nodes)
     passages = [known[node] for node in effect.nodes if node in known]
     await job.check()
+    model, reason = (choice := await models.of_case(effect.case)).model, choice.reason
     if model is None:
-        return Composed(effect=job.id, answer=await _quoted(effect, passages, job, graph, words, encoder))
+        quoted = await _quoted(effect, passages, job, graph, words, encoder)
+        if reason:
+            quoted = quoted.model_copy(update={"dropped": [*quoted.dropped, reason]})
+        return Composed(effect=job.id, answer=quoted)
     talk = await conversation_of(effect, read_topic=read_topic)
     answer = await generate(effect.question, talk.title, passages, talk.turns, job, model=model)
     if not answer.supported:

@@ -1,7 +1,8 @@
-"""All that a text names, without a model: overlapping readings resolved, POIs before guesses."""
+"""All that a text names: overlapping readings resolved, POIs before guesses."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from handlers.citations import citations
@@ -11,12 +12,12 @@ from handlers.patterns import addresses, amounts, dates, phones
 from handlers.poi_names import PoiNames
 
 
-def entities(text: str, pois: PoiNames) -> list[Found]:
+def entities(text: str, pois: PoiNames, read: Sequence[Found] = ()) -> list[Found]:
     """Everything named in a text, in its order.
 
     Of readings that overlap the surer one stays: POIs, then what has a form of its own, then
-    organisations, then people. A person whose name is a slip of a POI's is that POI. A POI's mail
-    address counts twice: as an address, and as the POI.
+    organisations, then people, then what a language model has `read`. A person whose name is a slip
+    of a POI's is that POI. A POI's mail address counts twice: as an address, and as the POI.
     """
     surest = [
         *pois.find(text),
@@ -26,7 +27,7 @@ def entities(text: str, pois: PoiNames) -> list[Found]:
         *dates(text),
         *phones(text),
     ]
-    found = apart([*surest, *organisations(text), *people(text)])
+    found = apart([*surest, *organisations(text), *people(text), *read])
     settled = [_settle(one, pois) for one in found]
     both = [*settled, *pois.find_addresses(text)]
     return sorted(set(both), key=lambda one: (one.start, one.end, one.kind, one.key))

@@ -23,6 +23,7 @@ _FORWARD = {
     EdgeKind.NEXT: "next to",
     EdgeKind.SIMILAR: "similar to",
     EdgeKind.PART: "part of",
+    EdgeKind.RELATION: "related to",
 }
 _BACKWARD = {EdgeKind.MENTION: "mentioned in", EdgeKind.IS: "known as", EdgeKind.PART: "contains"}
 

@@ -134,25 +134,26 @@ def fenced(number: int, passage: Passage) -> str:
     about = f"Source: {head}" + (f"; from {', '.join(sent)}" if sent else "")
     if date := passage.meta.get("date"):
         about += f"; dated {date}"
-    return f"<passage number={number}>\n{_defused(about)}\n{_defused(passage.text)}\n</passage>"
+    return f"<passage number={number}>\n{defused(about)}\n{defused(passage.text)}\n</passage>"
 
 
 def _texts(question: str, case: str, numbered: dict[int, Passage], turns: Sequence[Turn]) -> tuple[str, str]:
     sections = [
         Section(Tier.INVARIANT, "rules", _RULES),
-        Section(Tier.SEMI_STABLE, "case", f"The case is called: {_defused(case)}"),
+        Section(Tier.SEMI_STABLE, "case", f"The case is called: {defused(case)}"),
         Section(
             Tier.VOLATILE, "2 passages", "\n\n".join(fenced(i, passage) for i, passage in numbered.items())
         ),
-        Section(Tier.VOLATILE, "3 question", f"<question>\n{_defused(question)}\n</question>"),
+        Section(Tier.VOLATILE, "3 question", f"<question>\n{defused(question)}\n</question>"),
     ]
     if turns:
-        earlier = "\n".join(f"Q: {_defused(t.question)}\nA: {_defused(t.answer)}" for t in turns)
+        earlier = "\n".join(f"Q: {defused(t.question)}\nA: {defused(t.answer)}" for t in turns)
         sections.append(Section(Tier.VOLATILE, "1 earlier turns", f"<earlier>\n{earlier}\n</earlier>"))
     return assemble(sections)
 
 
-def _defused(text: str) -> str:
+def defused(text: str) -> str:
+    """The text with `‹` for `<` wherever it begins one of the marks; every place stays what it is."""
     return _MARK.sub("‹", text)
 
 

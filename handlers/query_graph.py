@@ -40,6 +40,7 @@ LINK_WEIGHTS = {
     EdgeKind.NEXT: 1.0,
     EdgeKind.SIMILAR: 0.1,
     EdgeKind.PART: 0.1,
+    EdgeKind.RELATION: 0.5,
 }
 CONFIRMED = 1.5
 """A mention of an entity that a person has accepted weighs so much more."""

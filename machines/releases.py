@@ -66,6 +66,8 @@ MIGRATIONS: dict[tuple[str, str], Migration] = {
     ("case", "83bf63b43d45f8f4"): Migration("10cf8c01471068f4", 2, as_it_is),
     # Version 2 assembles what came in parts, deletes with a time of grace, and expects anew what never came.
     ("upload", "9e25363520152df6"): Migration("e15f149e2297c8e4", 2, as_it_is),
+    # Version 3 tells what a language model could not read.
+    ("upload", "e15f149e2297c8e4"): Migration("17c41c7f07e0224a", 3, as_it_is),
 }
 """By kind and hash of the earlier definition."""
 

@@ -60,7 +60,7 @@ class UploadChart(UploadActions):
     """Off: `ready` is where evidence rests."""
 
     kind: ClassVar[str] = "upload"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     context_type = UploadContext
     spawn_event = UploadSpawned
     spawn_topics = ("case", "import")

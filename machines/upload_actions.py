@@ -216,7 +216,7 @@ class UploadActions(WorkChart):
 
     def note_linked(self, data: Linked, source: State) -> None:
         """Entities are stored."""
-        self.context.entities = data.entities
+        self.context.entities, self.context.unread = data.entities, data.notice
         self.finish(source, done=data.mentions, unit="mentions")
 
     def note_tagged(self, data: Tagged, source: State) -> None:

@@ -30,6 +30,8 @@ class UploadContext(WorkContext):
     ocr_pages: int = 0
     notice: str = ""
     """What the user should know of the reading."""
+    unread: str = ""
+    """What a language model could not read."""
     rested: str = ""
     """The state in which it was removed, to which `restore` leads back."""
     grace_until: float = 0.0

@@ -134,10 +134,15 @@ class Indexed(Result, name="indexed"):
 
 
 class Linked(Result, name="linked"):
-    """Entities and their mentions are stored."""
+    """Entities, their mentions and what is said of them are stored."""
 
     entities: int
     mentions: int
+    relations: int = 0
+    invented: int = 0
+    """What a language model claimed to have read and the text does not hold; none of it is stored."""
+    notice: str = ""
+    """What a language model could not read."""
 
 
 class Tagged(Result, name="tagged"):

@@ -17,10 +17,8 @@ from handlers.extract import extract_text
 from handlers.forget import forget_evidence
 from handlers.index import index_chunks
 from handlers.job import Handlers
-from handlers.language_model import LanguageModel
-from handlers.language_model_ollama import OllamaModel
 from handlers.link import link_entities
-from handlers.minilm import MiniLM
+from handlers.models import Models
 from handlers.near import NearLinks
 from handlers.poi_search import search_poi, size_poi_search
 from handlers.rank import rank_hits
@@ -48,11 +46,13 @@ from machines.upload_events import (
 from server.beside import vectors_of
 from server.blob_store import arrivals_of, blobs_of, with_s3
 from server.leaving import GOING, case_stores, leaving_stores
-from server.settings import Settings
+from server.model_adapters import embedder_of, language_model_of
 from server.worker import WorkerSetup
 from storage.cases import Cases
+from storage.consents import CaseConsents
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
+from storage.extractions import Extractions
 from storage.graph_postgres import GraphPostgres
 from storage.journal import CustodyJournal
 from storage.near_copies import NearCopies
@@ -67,13 +67,6 @@ from storage.votes import Votes
 from storage.words import Words
 
 
-def language_model_of(settings: Settings) -> LanguageModel | None:
-    """The configured model; None where answers are quotations."""
-    if settings.ollama_host is None:
-        return None
-    return OllamaModel(settings.ollama_host, settings.language_model, num_ctx=settings.num_ctx)
-
-
 @asynccontextmanager
 async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     """The handlers of one worker process. Both queues know all, since a queue is only a place to run."""
@@ -83,8 +76,12 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     vectors = await beside.enter_async_context(vectors_of(settings, database))
     graph, votes = GraphPostgres(database), Votes(database)
     graphs = QueryGraphs(setup.redis, shards=settings.shards)
-    encoder = await asyncio.to_thread(MiniLM, device="auto" if setup.queue == "gpu" else "cpu")
-    await asyncio.to_thread(warm_ranking if setup.queue == "cpu" else partial(encoder.encode, ["ready"]))
+    encoder = await embedder_of(settings, database, device="auto" if setup.queue == "gpu" else "cpu")
+    models = Models(language_model_of(settings), CaseConsents(database))
+    if setup.queue == "cpu":
+        await asyncio.to_thread(warm_ranking)
+    elif not encoder.host:
+        await asyncio.to_thread(encoder.encode, ["ready"])
     near = NearLinks(evidence, NearCopies(database))
     journal = CustodyJournal(database)
     arrivals = await asyncio.to_thread(arrivals_of, settings, blobs, database)
@@ -152,7 +149,12 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 near=near,
             ),
             LinkEntities: partial(
-                link_entities, evidence=evidence, entities=Entities(database), pois=Pois(database)
+                link_entities,
+                evidence=evidence,
+                entities=Entities(database),
+                pois=Pois(database),
+                extractions=Extractions(database),
+                models=models,
             ),
             TagEvidence: partial(tag_evidence, evidence=evidence, words=words),
             SummariseEvidence: partial(summarise_evidence, evidence=evidence),
@@ -172,7 +174,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 graph=graph,
                 words=words,
                 encoder=encoder,
-                model=language_model_of(settings),
+                models=models,
                 read_topic=setup.store.read_topic,
             ),
         }

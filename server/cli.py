@@ -123,9 +123,15 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verbs.add_parser(verb, help=text, description=text).set_defaults(run=run)
 
-    rebuilding = add("rebuild", _rebuild, "Fill a store beside PostgreSQL anew, or compare it.")
-    rebuilding.add_argument("store", choices=("vectors", "graph"))
-    rebuilding.add_argument("--check", action="store_true", help="compare only, and tell what differs")
+    rebuilding = commands.add_parser("rebuild", help="Make anew what can be computed from PostgreSQL.")
+    verbs = rebuilding.add_subparsers(required=True, metavar="WHAT")
+    for store in ("vectors", "graph"):
+        text = f"Fill the configured store of the {store} anew, or compare it."
+        verb = verbs.add_parser(store, help=text, description=text)
+        verb.add_argument("--check", action="store_true", help="compare only, and tell what differs")
+        verb.set_defaults(run=_rebuild, store=store)
+    text = "Embed every passage anew, by the configured embedder; for when the server is stopped."
+    verbs.add_parser("embeddings", help=text, description=text).set_defaults(run=_rebuild_embeddings)
 
     add_custody(commands.add_parser("custody", help="The chain of custody."))
     return parser
@@ -152,6 +158,7 @@ async def _demo(_: argparse.Namespace, settings: Settings) -> int:
 
 def _worker(options: argparse.Namespace, settings: Settings) -> int:
     from server.logs import configure_logging
+    from server.model_adapters import check_embedder
     from server.prepare import check_shards
     from server.services import attached_services
     from server.worker import DEFAULT_BINDINGS, load_bindings, work
@@ -164,6 +171,7 @@ def _worker(options: argparse.Namespace, settings: Settings) -> int:
             "or set S3_ENDPOINT to the store that they share"
         )
     uvloop.run(check_shards(settings, services))
+    uvloop.run(check_embedder(settings, services.database_url))
     configure_logging(settings.log_level, settings.log_format)
     # Process ids repeat, over time and between containers that share a data folder.
     name = f"extra-{os.getpid()}-{token_hex(6)}"
@@ -230,6 +238,13 @@ async def _move_blobs(_: argparse.Namespace, settings: Settings) -> int:
     from server.blobs_commands import move_blobs
 
     return _told(*await move_blobs(settings))
+
+
+async def _rebuild_embeddings(_: argparse.Namespace, settings: Settings) -> int:
+    from server.rebuild_embeddings import rebuild_embeddings
+
+    await rebuild_embeddings(settings, print)
+    return 0
 
 
 def _told(well: bool, lines: list[str]) -> int:

@@ -55,6 +55,10 @@ METRICS: dict[str, Counter | Histogram] = {
         "Changes that a store beside PostgreSQL has taken.", ("follower",)
     ),
     "casewire_follower_failures": Counter("Rounds in which such a store could not be used.", ("follower",)),
+    "casewire_model_tokens": Counter(
+        "Tokens of language models: evaluated, cached and written; prompt where the server tells no more.",
+        ("what",),
+    ),
     "casewire_timer_late_seconds": Histogram("By how much a timer fired after it was due."),
 }
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.beside import follower_names, followers_of
 from server.blob_store import blobs_health
+from server.model_adapters import check_embedder
 from server.services import Services, ServicesError
 from server.settings import Settings
 from storage.database import create_engine
@@ -25,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 async def prepare(settings: Settings, services: Services) -> None:
-    """Bring the stores to this release, compare the number of shards, and mark each Redis as its own.
+    """Bring the stores to this release, compare shards and embedder, and mark each Redis as its own.
 
     Raises:
-        ServicesError: They cannot be brought there, hold data of other shards, a Redis is another
-            instance's, or contents cannot be stored.
+        ServicesError: They cannot be brought there, hold data of other shards or another
+            embedder's, a Redis is another instance's, or contents cannot be stored.
     """
     blobs = await blobs_health(settings)
     if blobs.problem:
@@ -42,6 +43,7 @@ async def prepare(settings: Settings, services: Services) -> None:
             "use the release that wrote it or a newer one, and check that this user may create tables."
         ) from error
     await check_shards(settings, services)
+    await check_embedder(settings, services.database_url)
     await _claim(services)
     await _settle_followers(settings, services)
     try:

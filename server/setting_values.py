@@ -50,6 +50,15 @@ def http_host(value: str) -> str:
     return value
 
 
+def model_url(value: str) -> str:
+    """Of a server with OpenAI's interface, up to the path that all its requests share."""
+    parts = urlsplit(value)
+    wrong = not parts.hostname or "@" in parts.netloc or parts.query
+    if parts.scheme not in ("http", "https") or wrong:
+        raise ValueError
+    return value.rstrip("/")
+
+
 def otlp_endpoint(value: str) -> str:
     """Of a collector of traces."""
     parts = urlsplit(value)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from server import setting_values as values
+from server.setting_fields import setting as _setting
+from server.setting_fields import whole as _whole
+from server.settings_models import ModelSettings
 from storage.s3_place import S3Place
 
 
-def _setting(name: str, default: Any, meaning: str, expects: str, **bounds: Any) -> Any:
-    """A field read from the variable `name`; `expects` completes the sentence "must be …"."""
-    return Field(
-        default, validation_alias=name, description=meaning, json_schema_extra={"expects": expects}, **bounds
-    )
-
-
-def _whole(low: int, high: int | None = None) -> str:
-    return f"a whole number from {low} to {high}" if high is not None else f"a whole number of at least {low}"
-
-
-class Settings(BaseSettings):
+class Settings(ModelSettings):
     """What an instance was told; never changes while it runs.
 
     Settings that are unset in the environment (or set to nothing) have the defaults below.
@@ -274,28 +266,6 @@ class Settings(BaseSettings):
         "open",
         "Whether new people may register themselves; the first account can always be made.",
         "open or closed",
-    )
-    ollama_host: Annotated[str, AfterValidator(values.http_host)] | None = _setting(
-        "OLLAMA_HOST",
-        None,
-        "Ollama server that writes answers. Unset: answers are quotations, and no text leaves the machine.",
-        "an address such as http://localhost:11434, without a user or a password",
-    )
-    language_model: str = _setting(
-        "CASEWIRE_LANGUAGE_MODEL",
-        "gemma3",
-        "Model asked at `OLLAMA_HOST`.",
-        "the name of a model that the Ollama server has",
-        min_length=1,
-        pattern=r"^\S+$",
-    )
-    num_ctx: int = _setting(
-        "CASEWIRE_NUM_CTX",
-        8192,
-        "Context window requested from the language model, in tokens.",
-        _whole(1024, 1 << 20),
-        ge=1024,
-        le=1 << 20,
     )
     webhook_hosts: Annotated[str, AfterValidator(values.webhook_hosts)] | None = _setting(
         "CASEWIRE_WEBHOOK_HOSTS",

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.locks import lock_mentions
 from storage.pois import PoiRow
+from storage.relations import RelationDraft, replace_relations
 from storage.schema import Entity
 
 _tables = Entity.metadata.tables
@@ -53,9 +54,15 @@ class Entities:
         self._database = database
 
     async def replace(
-        self, case: str, evidence: int, mentions: Sequence[MentionDraft], *, pois: Sequence[PoiRow]
+        self,
+        case: str,
+        evidence: int,
+        mentions: Sequence[MentionDraft],
+        *,
+        pois: Sequence[PoiRow],
+        relations: Sequence[RelationDraft] = (),
     ) -> int:
-        """Make these the mentions of the evidence; returns how many entities they name.
+        """Make these the mentions and relations of the evidence; returns how many entities they name.
 
         An entity that is there keeps its name and status. Suggestions that nothing names any more go.
 
@@ -77,6 +84,7 @@ class Entities:
             )
             await connection.execute(delete(MENTIONS).where(MENTIONS.c.chunk_id.in_(of_evidence)))
             ids = await self._put(connection, case, mentions)
+            await replace_relations(connection, case, evidence, relations, ids)
             await forget_unnamed(connection, case, before - set(ids.values()))
         return len(ids)
 

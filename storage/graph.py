@@ -38,6 +38,8 @@ class EdgeKind(IntEnum):
     """Two chunks say similar things; weight: cosine."""
     PART = 4
     """A chunk is part of its evidence; weight 1."""
+    RELATION = 5
+    """The evidence says that one entity does something to another; weight: how often."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class _Parts:
     chunks: Rows
     entities: Rows
     mentions: Rows
+    related: Rows
     alike: Rows
     evidence: list[int]
     common: Mapping[int, int]
@@ -93,6 +94,7 @@ class GraphPostgres:
                 chunks=chunk_rows,
                 entities=await _rows(connection, sql.ENTITIES, case=case, entities=kept),
                 mentions=joined,
+                related=await _rows(connection, sql.RELATED, case=case, entities=kept),
                 alike=await _rows(connection, sql.ALIKE_WITHIN, chunks=within),
                 evidence=sorted({row[1] for row in chunk_rows}),
                 common=common,
@@ -112,6 +114,7 @@ class GraphPostgres:
                 chunks=chunks,
                 entities=await _rows(connection, sql.CASE_ENTITIES, case=case),
                 mentions=mentions,
+                related=await _rows(connection, sql.CASE_RELATED, case=case),
                 alike=await _rows(connection, sql.CASE_ALIKE, case=case),
                 evidence=[row[0] for row in await _rows(connection, sql.CASE_EVIDENCE, case=case)],
                 common=common,
@@ -230,9 +233,12 @@ def _edges(parts: _Parts) -> Iterable[tuple[EdgeKind, int, int, float]]:
     for entity, _, poi in parts.entities:
         if poi is not None:
             yield EdgeKind.IS, entity, poi, 1.0
+    known = {row[0] for row in parts.entities}
+    for subject, object_, times in parts.related:
+        if subject in known and object_ in known:
+            yield EdgeKind.RELATION, subject, object_, float(times)
     for chunk, evidence, _ in parts.chunks:
         yield EdgeKind.PART, chunk, evidence, 1.0
-    known = {row[0] for row in parts.entities}
     rarest = sorted(parts.mentions, key=lambda row: (parts.common.get(row[1], 0), row[1], row[0]))
     for chunk, entity, times in rarest:
         if entity in known:

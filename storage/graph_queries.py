@@ -11,7 +11,8 @@ NAMES = text(
     SELECT id, kind, name, status = 'accepted' AS accepted, poi_id
     FROM entities
     WHERE case_id = :case AND status <> 'rejected'
-      AND kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
+      AND kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation',
+                   'place', 'event')
       AND id NOT IN {hidden.ENTITIES}
     ORDER BY (status = 'accepted') DESC, id
     LIMIT :limit
@@ -113,6 +114,24 @@ ALIKE_WITHIN = text(
     """
 )
 
+RELATED = text(
+    f"""
+    SELECT least(subject, object), greatest(subject, object), count(*)::int
+    FROM relations
+    WHERE case_id = :case AND subject = ANY(:entities) AND object = ANY(:entities)
+      AND chunk_id NOT IN {hidden.CHUNKS}
+    GROUP BY 1, 2 ORDER BY 1, 2
+    """
+)
+
+CASE_RELATED = text(
+    f"""
+    SELECT least(subject, object), greatest(subject, object), count(*)::int
+    FROM relations WHERE case_id = :case AND chunk_id NOT IN {hidden.CHUNKS}
+    GROUP BY 1, 2 ORDER BY 1, 2
+    """
+)
+
 CASE_CHUNKS = text(
     "SELECT id, evidence_id, ordinal FROM chunks WHERE case_id = :case "
     f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY id"
@@ -154,6 +173,8 @@ VERSION = text(
          FROM entities WHERE case_id = :case),
         (SELECT concat(count(*), '-', sum(m.chunk_id)) FROM mentions m
          JOIN entities e ON e.id = m.entity_id WHERE e.case_id = :case),
+        (SELECT concat(count(*), '-', max(id), '-', sum(subject), '-', sum(object))
+         FROM relations WHERE case_id = :case),
         (SELECT concat(count(*), '-', sum(source), '-', sum(target))
          FROM similarities WHERE case_id = :case)))
     """

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.entities import forget_unnamed
 from storage.locks import lock_mentions
+from storage.relations import hand_over_relations
 from storage.schema import Entity
 
 _tables = Entity.metadata.tables
@@ -193,9 +194,14 @@ class Stretch:
         gone = await self._connection.execute(
             delete(MENTIONS)
             .where(MENTIONS.c.chunk_id.in_(here), MENTIONS.c.entity_id.in_(people), overlapped)
-            .returning(MENTIONS.c.entity_id)
+            .returning(MENTIONS.c.entity_id, MENTIONS.c.chunk_id)
         )
-        await forget_unnamed(self._connection, self._case, {row[0] for row in gone})
+        gave_way = [(row[0], row[1]) for row in gone]
+        people_before = {person for person, _ in gave_way}
+        if gave_way:
+            chunks = sorted({chunk for _, chunk in gave_way})
+            await hand_over_relations(self._connection, chunks, sorted(people_before), entity)
+        await forget_unnamed(self._connection, self._case, people_before)
 
 
 class PoiMentions:

@@ -13,9 +13,11 @@ from storage.schema_graph import Attention, Entity, Mention, Poi, Vote
 from storage.schema_imports import Import, ImportCount, ImportFile
 from storage.schema_leaving import Arrival, Departure
 from storage.schema_machines import ArchivedMachine, Journal, Marker, Sealed
+from storage.schema_models import Consent, EmbedderRecord
 from storage.schema_multiparts import MultipartRecord
 from storage.schema_near import NearDuplicate, PictureHash, TextBand, TextSignature
 from storage.schema_people import ApiToken, Case, Member, RequestKey, User
+from storage.schema_relations import Extraction, Relation
 from storage.schema_transfers import TransferRecord
 from storage.schema_webhooks import Webhook, WebhookAttempt, WebhookLetter
 
@@ -27,10 +29,13 @@ __all__ = [
     "Attention",
     "Case",
     "Chunk",
+    "Consent",
     "Departure",
     "Edit",
+    "EmbedderRecord",
     "Entity",
     "Evidence",
+    "Extraction",
     "FollowerRecord",
     "Import",
     "ImportCount",
@@ -44,6 +49,7 @@ __all__ = [
     "PictureHash",
     "Poi",
     "Posting",
+    "Relation",
     "RequestKey",
     "SQLModel",
     "Sealed",

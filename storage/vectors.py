@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
-"""Shape (384,), of length 1."""
+"""Of length 1, with as many numbers as the embedder of the data gives: 384 by default."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import Table, bindparam, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -72,7 +73,7 @@ class PgVectors:
         query = (
             update(CHUNKS)
             .where(CHUNKS.c.id == bindparam("chunk"), CHUNKS.c.case_id == case)
-            .values(vector=bindparam("value", type_=CHUNKS.c.vector.type))
+            .values(vector=bindparam("value", type_=HALFVEC()))
         )
         rows = [{"chunk": chunk, "value": vector.tolist()} for chunk, vector in vectors.items()]
         async with self._database.begin() as connection:

@@ -13,6 +13,7 @@ from machines.query import Answer, ComposeAnswer, RankHits
 from storage.evidence import EvidenceStore
 from storage.graph import Passage
 from storage.machine_store import TopicState
+from tests.handlers.agreeing import models
 from tests.handlers.small_case import SmallCase, WatchedJob
 
 JOINED = "Who paid the one who approved the blast of bench nine?"
@@ -33,7 +34,7 @@ async def ask(case: SmallCase, question: str, job: WatchedJob | None = None) -> 
         graph=case.graph,
         words=case.words,
         encoder=case.encoder,
-        model=None,
+        models=models(),
         read_topic=nobody,
     )
     assert composed.effect == job.id
@@ -120,7 +121,7 @@ async def test_nothing_found_is_no_answer(quarry: SmallCase) -> None:
         graph=quarry.graph,
         words=quarry.words,
         encoder=quarry.encoder,
-        model=None,
+        models=models(),
         read_topic=nobody,
     )
     assert (composed.answer.supported, composed.answer.claims) == (False, [])

@@ -31,6 +31,7 @@ from server.engine import Engine, MachineMissing
 from storage.machine_store import OutboxItem
 from storage.machine_store_redis import RedisMachineStore
 from storage.vectors_pgvector import PgVectors
+from tests.handlers.agreeing import models
 from tests.handlers.small_case import QUARRY, SHARDS, SmallCase, WatchedJob, add_user, small_case
 
 QUESTION = "Who paid the one who approved the blast of bench nine?"
@@ -61,7 +62,7 @@ class Running:
                 graph=case.graph,
                 words=case.words,
                 encoder=case.encoder,
-                model=None,
+                models=models(),
                 read_topic=store.read_topic,
             ),
             RecordVote: partial(

@@ -15,6 +15,7 @@ from machines.query import Answer, ComposeAnswer
 from machines.snapshot import Snapshot
 from storage.graph import Passage
 from storage.machine_store import TopicState
+from tests.handlers.agreeing import models
 from tests.handlers.ollama_server import OllamaServer, ollama
 from tests.handlers.small_case import SmallCase, WatchedJob
 
@@ -142,7 +143,7 @@ async def test_earlier_turns_and_the_title_go_along_and_other_conversations_do_n
             graph=quarry.graph,
             words=quarry.words,
             encoder=quarry.encoder,
-            model=OllamaModel(server.url, "tiny", num_ctx=4096),
+            models=models(OllamaModel(server.url, "tiny", num_ctx=4096)),
             read_topic=read_topic,
         )
     system, user = (message["content"] for message in server.requests[0]["messages"])

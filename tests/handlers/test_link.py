@@ -15,9 +15,11 @@ from machines.upload_events import Linked, LinkEntities
 from storage.database import create_engine
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
+from storage.extractions import Extractions
 from storage.poi_mentions import PoiMentions
 from storage.pois import Pois
 from tests.case_rows import QuietJob, new_case, store
+from tests.handlers.agreeing import models
 
 MEMO = (
     "Martha Quill met Ellen Wharton on June 4, 2001. She paid $5,000 to Acme Steel, Inc. for it. "
@@ -44,6 +46,8 @@ class Place:
             evidence=self.evidence,
             entities=self.entities,
             pois=self.pois,
+            extractions=Extractions(self.engine),
+            models=models(),
         )
 
     async def search(self, poi: int) -> int:

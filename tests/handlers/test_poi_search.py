@@ -20,9 +20,11 @@ from machines.upload_events import LinkEntities
 from storage.database import create_engine
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
+from storage.extractions import Extractions
 from storage.poi_mentions import PoiMentions
 from storage.pois import Pois
 from tests.case_rows import QuietJob, new_case, store
+from tests.handlers.agreeing import models
 
 FILLER = "Nothing of note was said here, and nobody minded it much at all. " * 14
 MEMO = f"Ellen Wharton met Martha Quilling. {FILLER} Then Ms. Wharton wrote to ellen.wharton@acme.example."
@@ -72,6 +74,8 @@ class Place:
             evidence=self.evidence,
             entities=self.entities,
             pois=self.pois,
+            extractions=Extractions(self.engine),
+            models=models(),
         )
 
     async def search(self, poi: int, job: QuietJob | None = None) -> Searched:

@@ -415,6 +415,7 @@ export interface UploadContext {
   parts: string;
   ocr_pages: number;
   notice: string;
+  unread: string;
   rested: string;
   grace_until: number;
   removed_by: string;
