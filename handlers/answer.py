@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from handlers.conversation import ReadTopic, conversation_of
 from handlers.embedder import Embedder
-from handlers.generated import citation, generate
+from handlers.embedding_cache import EmbeddingCache
+from handlers.generated import WrittenCache, citation, generate
 from handlers.job import Job
-from handlers.models import Models
+from handlers.models import MayEmbed, Models, always
 from handlers.named import seeds_in
 from handlers.prompt import NO_ANSWER
 from handlers.quoting import Asked, Candidate, Chosen, candidates, choose, kinds_asked
@@ -31,27 +32,42 @@ async def compose_answer(
     encoder: Embedder,
     models: Models,
     read_topic: ReadTopic,
+    cache: EmbeddingCache | None = None,
+    written: WrittenCache | None = None,
+    may_embed: MayEmbed = always,
 ) -> Composed:
     """Answer from the best hits, in their order; the text is streamed as it comes.
 
     Raises:
-        Permanent, Temporary: The language model's server refuses, or does not answer.
+        Permanent: The language model's server refuses, or texts may not go to where they are embedded.
+        Temporary: A server does not answer.
         Cancelled: Nobody awaits the answer any more.
     """
     known = await graph.passages(effect.case, effect.nodes)
     passages = [known[node] for node in effect.nodes if node in known]
     await job.check()
     model, reason = (choice := await models.of_case(effect.case)).model, choice.reason
+    await may_embed(effect.case)  # sentences are chosen by their vectors
     if model is None:
-        quoted = await _quoted(effect, passages, job, graph, words, encoder)
+        quoted = await _quoted(effect, passages, job, graph, words, encoder, cache)
         if reason:
             quoted = quoted.model_copy(update={"dropped": [*quoted.dropped, reason]})
         return Composed(effect=job.id, answer=quoted)
     talk = await conversation_of(effect, read_topic=read_topic)
-    answer = await generate(effect.question, talk.title, passages, talk.turns, job, model=model)
+    answer = await generate(
+        effect.question,
+        talk.title,
+        passages,
+        talk.turns,
+        job,
+        model=model,
+        thread=effect.conversation,
+        case=effect.case,
+        kept=written,
+    )
     if not answer.supported:
         chosen = await choose_sentences(
-            effect.case, effect.question, passages, graph=graph, words=words, encoder=encoder
+            effect.case, effect.question, passages, graph=graph, words=words, encoder=encoder, cache=cache
         )
         answer = answer.model_copy(update={"claims": _closest(chosen)})
     return Composed(effect=job.id, answer=answer)
@@ -65,8 +81,9 @@ async def choose_sentences(
     graph: Graph,
     words: Words,
     encoder: Embedder,
+    cache: EmbeddingCache | None = None,
 ) -> Chosen:
-    """The sentences of the passages to quote in answer to a question."""
+    """The sentences of the passages to quote in answer to a question; `cache` spares repeats."""
     named = await graph.named_at(case, [passage.node for passage in passages])
     found = candidates(passages, named)
     wanted = sorted(set(terms(question)))
@@ -74,7 +91,11 @@ async def choose_sentences(
     weights = {term: rarity(frequencies.get(term, 0), size) for term in wanted}
     _, known = await seeds_in(question, case, graph=graph)
     nodes = frozenset(node for each, _ in known for node in (each.name.node, *each.name.entities))
-    vectors = await asyncio.to_thread(encoder.encode, [question, *(c.text for c in found)])
+    texts = [question, *(c.text for c in found)]
+    if cache is None:
+        vectors = await asyncio.to_thread(encoder.encode, texts)
+    else:
+        vectors = await cache.encode(case, texts)
     return choose(Asked(weights, nodes, kinds_asked(question)), found, vectors[0], vectors[1:])
 
 
@@ -85,9 +106,10 @@ async def _quoted(
     graph: Graph,
     words: Words,
     encoder: Embedder,
+    cache: EmbeddingCache | None,
 ) -> Answer:
     chosen = await choose_sentences(
-        effect.case, effect.question, passages, graph=graph, words=words, encoder=encoder
+        effect.case, effect.question, passages, graph=graph, words=words, encoder=encoder, cache=cache
     )
     if chosen.supported:
         claims = [Claim(text=quotation(c), citations=_citations(c)) for c in chosen.candidates]

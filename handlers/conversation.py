@@ -9,8 +9,8 @@ from handlers.prompt import Turn
 from machines.query import ComposeAnswer
 from storage.machine_store import TopicState
 
-TURNS = 4
-"""Earlier turns that are looked at, the latest."""
+TURNS = 400
+"""Earlier turns that are looked at, the latest; the prompt chooses by a rule that needs them all."""
 
 ReadTopic = Callable[[str], Awaitable[TopicState]]
 

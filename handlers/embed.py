@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gpu import DeadlinePassed, Halved, Lease, Leases, batch_items, in_batches
 from handlers.embedder import Embedder
 from handlers.job import Job, Permanent, Temporary
+from handlers.models import MayEmbed, always
 from machines.upload_events import EmbedChunks, Embedded
 from storage.evidence import EvidenceStore, UnknownEvidence
 from storage.vectors import Vectors
@@ -38,17 +39,20 @@ async def embed_chunks(
     vectors: Vectors,
     encoder: Embedder,
     leases: Leases,
+    may_embed: MayEmbed = always,
 ) -> Embedded:
     """Encode the chunks that have no vector yet, within memory lent for each batch.
 
     Raises:
-        Permanent: The evidence is gone, or the device is too small for one text.
+        Permanent: The evidence is gone, the device is too small for one text, or the texts may not go
+            to where they would be embedded.
         Temporary: The memory was not free in time, or ran out.
     """
     try:
         row = await evidence.get(effect.evidence)
     except UnknownEvidence as error:
         raise Permanent(str(error)) from error
+    await may_embed(row.case_id)
     chunks = await evidence.chunks(row.id)
     missing = set(await vectors.missing(row.id))
     waiting = [chunk for chunk in chunks if chunk.id in missing]

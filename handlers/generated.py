@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from hashlib import sha256
+from typing import Protocol
 
 from handlers.job import Job, Permanent
 from handlers.language_model import LanguageModel
@@ -13,6 +15,15 @@ from handlers.sentences import sentences
 from handlers.terms import terms
 from machines.query import Answer, Citation, Claim
 from storage.graph import Passage
+
+
+class WrittenCache(Protocol):
+    """Texts that a model wrote, by the prompt; see `storage.case_cache.CaseCache`."""
+
+    async def get(self, case: str, keys: Sequence[str]) -> list[bytes | None]: ...
+
+    async def put(self, case: str, values: dict[str, bytes]) -> None: ...
+
 
 SHARED = 2
 """Terms that a claim shares with a sentence at least for that sentence to be what it rests on."""
@@ -23,14 +34,20 @@ _AFTER_STOP = re.compile(rf"([.!?])((?:{_NUMBERS.pattern})+)")
 
 async def generate(
     question: str,
-    case: str,
+    title: str,
     passages: Sequence[Passage],
     turns: Sequence[Turn],
     job: Job,
     *,
     model: LanguageModel,
+    thread: str = "",
+    case: str = "",
+    kept: WrittenCache | None = None,
 ) -> Answer:
     """Have the model answer from the passages, streaming what it writes; what cites nothing is left out.
+
+    The same prompt gives the same text (temperature 0, a fixed seed), so that one that is `kept` of the
+    `case` is not written again.
 
     Raises:
         Permanent: The question does not fit the model's context, or the server refuses.
@@ -38,14 +55,10 @@ async def generate(
         Cancelled: Nobody awaits the answer any more.
     """
     try:
-        prompt = compose(question, case, passages, turns, num_ctx=model.num_ctx)
+        prompt = compose(question, title, passages, turns, num_ctx=model.num_ctx)
     except PromptTooLong as error:
         raise Permanent(str(error)) from error
-    written = ""
-    async with aclosing(model.stream(prompt.system, prompt.user)) as pieces:
-        async for piece in pieces:
-            await job.token(piece, len(written))
-            written += piece
+    written = await _written(prompt, job, model, thread, case, kept)
     claims, unfounded = claims_in(written, prompt)
     return Answer(
         mode="generated",
@@ -55,6 +68,26 @@ async def generate(
         model=model.name,
         dropped=[*prompt.dropped, *(f"a sentence that cites no passage: “{text}”" for text in unfounded)],
     )
+
+
+async def _written(
+    prompt: Prompt, job: Job, model: LanguageModel, thread: str, case: str, kept: WrittenCache | None
+) -> str:
+    key = sha256("\0".join([model.name, str(model.num_ctx), prompt.system, prompt.user]).encode()).hexdigest()
+    if kept is not None:
+        [before] = await kept.get(case, [key])
+        if before is not None:
+            text = before.decode()
+            await job.token(text, 0)
+            return text
+    written = ""
+    async with aclosing(model.stream(prompt.system, prompt.user, thread=thread)) as pieces:
+        async for piece in pieces:
+            await job.token(piece, len(written))
+            written += piece
+    if kept is not None:
+        await kept.put(case, {key: written.encode()})
+    return written
 
 
 def claims_in(written: str, prompt: Prompt) -> tuple[list[Claim], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,14 @@ class Consents(Protocol):
 
     async def given(self, case: str, host: str) -> bool:
         """Whether text of the case may go to the host."""
+
+
+MayEmbed = Callable[[str], Awaitable[None]]
+"""Returns where the texts of a case may be embedded; raises `Permanent` where they may not."""
+
+
+async def always(case: str) -> None:
+    """Of an embedder on this machine."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ CHARS_PER_TOKEN = 3
 ANSWER_TOKENS = 700
 """Room left for the answer."""
 
+HISTORY_SHARE = 0.25
+"""Of the room beside the answer, for earlier turns."""
+
 NO_ANSWER = "The evidence does not answer this."
 
 _RULES = f"""\
@@ -93,38 +96,65 @@ def compose(
 ) -> Prompt:
     """Put a question with its passages into a prompt that leaves room for the answer.
 
-    Passages are numbered from 1, best first. What does not fit is dropped: first the oldest
-    turns, then the last passages; the first passage is cut rather than dropped.
+    Passages are numbered from 1, best first. Earlier turns get a share of the room (`first_turn`).
+    What else does not fit is dropped: first the last passages, then the turns, and of the first
+    passage its end.
 
     Args:
         case: Title of the case.
         passages: Best first.
-        turns: Oldest first.
+        turns: All of the conversation, oldest first.
         num_ctx: Tokens that the model reads and writes at once.
 
     Raises:
         PromptTooLong: Not even the beginning of one passage fits.
     """
-    turns, dropped = list(turns), list[str]()
-    numbered = dict(enumerate(passages, 1))
     room = (num_ctx - ANSWER_TOKENS) * CHARS_PER_TOKEN
-    system, user = _texts(question, case, numbered, turns)
-    while len(system) + len(user) > room:
-        if turns:
-            gone = turns.pop(0)
-            dropped.append(f"the earlier question “{gone.question[:80]}”")
-        elif len(numbered) > 1:
+    first = first_turn(turns, int(room * HISTORY_SHARE))
+    kept = list(turns[first:])
+    dropped = [_told(turn) for turn in turns[:first]]
+    numbered = dict(enumerate(passages, 1))
+    system, user = _texts(question, case, numbered, kept)
+    while (over := len(system) + len(user) - room) > 0:
+        if len(numbered) > 1:
             _, last = numbered.popitem()
             dropped.append(f"a passage of “{last.title}”{f', page {last.page}' if last.page else ''}")
+        elif kept:
+            dropped += [_told(turn) for turn in kept]
+            kept = []
         else:
-            over = len(system) + len(user) - room
-            first = numbered.get(1)
-            if first is None or over >= len(first.text):
+            best = numbered.get(1)
+            if best is None or over >= len(best.text):
                 raise PromptTooLong(num_ctx)
-            numbered[1] = _shortened(first, len(first.text) - over)
-            dropped.append(f"the end of the passage of “{first.title}”")
-        system, user = _texts(question, case, numbered, turns)
+            numbered[1] = _shortened(best, len(best.text) - over)
+            dropped.append(f"the end of the passage of “{best.title}”")
+        system, user = _texts(question, case, numbered, kept)
     return Prompt(system, user, numbered, dropped)
+
+
+def stable_front(case: str, turns: Sequence[Turn], *, num_ctx: int) -> tuple[str, str]:
+    """What the prompt of the next question of a conversation begins with: system, and user so far."""
+    room = (num_ctx - ANSWER_TOKENS) * CHARS_PER_TOKEN
+    kept = turns[first_turn(turns, int(room * HISTORY_SHARE)) :]
+    system, _ = _texts("", case, {}, [])
+    return system, _history(kept).removesuffix(_HISTORY_END)
+
+
+def first_turn(turns: Sequence[Turn], room: int) -> int:
+    """The first turn that is still shown to the model, of a conversation that grows by its end.
+
+    Turns stay until they fill the room; then the oldest go, until the rest fills half of it. So the
+    front of the prompt changes once in many turns and not with each, and the same conversation
+    always has the same front.
+    """
+    first, held = 0, 0
+    for i, turn in enumerate(turns):
+        held += len(_shown(turn))
+        if held > room:
+            while first <= i and held > room // 2:
+                held -= len(_shown(turns[first]))
+                first += 1
+    return first
 
 
 def fenced(number: int, passage: Passage) -> str:
@@ -147,9 +177,24 @@ def _texts(question: str, case: str, numbered: dict[int, Passage], turns: Sequen
         Section(Tier.VOLATILE, "3 question", f"<question>\n{defused(question)}\n</question>"),
     ]
     if turns:
-        earlier = "\n".join(f"Q: {defused(t.question)}\nA: {defused(t.answer)}" for t in turns)
-        sections.append(Section(Tier.VOLATILE, "1 earlier turns", f"<earlier>\n{earlier}\n</earlier>"))
+        sections.append(Section(Tier.VOLATILE, "1 earlier turns", _history(turns)))
     return assemble(sections)
+
+
+_HISTORY_END = "</earlier>"
+
+
+def _history(turns: Sequence[Turn]) -> str:
+    """Appended to, turn by turn, so that it begins like the one before."""
+    return f"<earlier>\n{''.join(_shown(turn) for turn in turns)}{_HISTORY_END}" if turns else ""
+
+
+def _shown(turn: Turn) -> str:
+    return f"Q: {defused(turn.question)}\nA: {defused(turn.answer)}\n"
+
+
+def _told(turn: Turn) -> str:
+    return f"the earlier question “{turn.question[:80]}”"
 
 
 def defused(text: str) -> str:

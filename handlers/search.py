@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from handlers.embedder import Embedder
+from handlers.embedding_cache import EmbeddingCache
 from handlers.job import Job, Permanent, Temporary
+from handlers.models import MayEmbed, always
 from handlers.named import seeds_in
 from handlers.terms import terms
 from machines.query import Found, LegFound, SearchLinks, SearchMeaning, SearchWords
@@ -27,13 +29,27 @@ MENTIONS_LIMIT = 2000
 """Chunks looked at for one named entity."""
 
 
-async def search_meaning(effect: SearchMeaning, job: Job, *, vectors: Vectors, encoder: Embedder) -> LegFound:
-    """Chunks whose vectors are near the question's, scored by cosine.
+async def search_meaning(
+    effect: SearchMeaning,
+    job: Job,
+    *,
+    vectors: Vectors,
+    encoder: Embedder,
+    cache: EmbeddingCache | None = None,
+    may_embed: MayEmbed = always,
+) -> LegFound:
+    """Chunks whose vectors are near the question's, scored by cosine; `cache` spares repeats.
 
     Raises:
-        Temporary, Permanent: The store of the vectors does not answer, or cannot be used.
+        Permanent: The question may not go to where it would be embedded, or the store of the vectors
+            cannot be used.
+        Temporary: That store does not answer.
     """
-    encoded = await asyncio.to_thread(encoder.encode, [effect.question])
+    await may_embed(effect.case)
+    if cache is None:
+        encoded = await asyncio.to_thread(encoder.encode, [effect.question])
+    else:
+        encoded = await cache.encode(effect.case, [effect.question])
     await job.check()
     try:
         found = await vectors.nearest(effect.case, encoded[0], LIMIT)

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from handlers.models import Models
 from handlers.paper import Paper
 from handlers.warm import warm_ranking
 from server import (
@@ -32,6 +33,7 @@ from server import (
     routes_import_files,
     routes_imports,
     routes_machines,
+    routes_models,
     routes_multipart,
     routes_near,
     routes_openapi,
@@ -65,6 +67,7 @@ from server.inspect_search import Inspector
 from server.inspect_usual import UsualTimes
 from server.keeping_up import KeepingUp
 from server.logs import configure_logging
+from server.model_adapters import language_model_of
 from server.multipart import DirectUploads
 from server.parts import Parts
 from server.parts_sweeper import PartsSweeper
@@ -82,6 +85,7 @@ from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
 from server.uploading import Uploading
+from server.warming import Warming
 from server.webhooks import deliverer_of
 from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
@@ -89,6 +93,7 @@ from server.ws import websocket_endpoint
 from storage.archive import resting_in
 from storage.cases import Cases
 from storage.census import Census
+from storage.consents import CaseConsents
 from storage.database import create_engine
 from storage.edits import Edits
 from storage.era import settle_era
@@ -139,6 +144,7 @@ ROUTES: list[BaseRoute] = [
     *routes_near.routes,
     *routes_uploads.routes,
     *routes_quotas.routes,
+    *routes_models.routes,
     *routes_pictures.routes,
     *routes_tus.routes,
     *routes_imports.routes,
@@ -272,6 +278,8 @@ async def build(
         reporter = Reporter(redis)
         await stack.enter_async_context(_following(reporter.run))
         await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm, when_warm)))
+        warming = Warming(Models(language_model_of(settings), CaseConsents(database)), redis)
+        stack.push_async_callback(warming.aclose)
         yield Parts(
             settings=settings,
             services=services,
@@ -328,6 +336,7 @@ async def build(
             reporter=reporter,
             presence=presence,
             paper=Paper(),
+            warming=warming,
         )
 
 

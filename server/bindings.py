@@ -12,6 +12,7 @@ from handlers.adopt import Adoption
 from handlers.answer import compose_answer
 from handlers.assemble import assemble_upload
 from handlers.embed import embed_chunks
+from handlers.embedding_cache import EmbeddingCache
 from handlers.erase_case import erase_case
 from handlers.extract import extract_text
 from handlers.forget import forget_evidence
@@ -46,8 +47,9 @@ from machines.upload_events import (
 from server.beside import vectors_of
 from server.blob_store import arrivals_of, blobs_of, with_s3
 from server.leaving import GOING, case_stores, leaving_stores
-from server.model_adapters import embedder_of, language_model_of
+from server.model_adapters import count_vectors, embedder_of, language_model_of
 from server.worker import WorkerSetup
+from storage.case_cache import CaseCache
 from storage.cases import Cases
 from storage.consents import CaseConsents
 from storage.entities import Entities
@@ -66,6 +68,11 @@ from storage.transfers import Quotas, Transfers
 from storage.votes import Votes
 from storage.words import Words
 
+CACHED_S = 6 * 3600
+CACHED_VECTORS = 20_000
+"""Of a case, beside those of its passages: about 30 MB."""
+CACHED_ANSWERS = 2_000
+
 
 @asynccontextmanager
 async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
@@ -78,6 +85,11 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     graphs = QueryGraphs(setup.redis, shards=settings.shards)
     encoder = await embedder_of(settings, database, device="auto" if setup.queue == "gpu" else "cpu")
     models = Models(language_model_of(settings), CaseConsents(database))
+    caching = partial(CaseCache, setup.redis, shards=settings.shards)
+    cache = EmbeddingCache(
+        encoder, caching("embeddings", keep_s=CACHED_S, most=CACHED_VECTORS), count=count_vectors
+    )
+    may_embed = partial(models.let_embed, host=encoder.host)
     if setup.queue == "cpu":
         await asyncio.to_thread(warm_ranking)
     elif not encoder.host:
@@ -135,6 +147,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
             ),
             EmbedChunks: partial(
                 embed_chunks,
+                may_embed=may_embed,
                 evidence=evidence,
                 vectors=vectors,
                 encoder=encoder,
@@ -165,7 +178,9 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 pois=Pois(database),
                 tell_changed=entities_changed,
             ),
-            SearchMeaning: partial(search_meaning, vectors=vectors, encoder=encoder),
+            SearchMeaning: partial(
+                search_meaning, vectors=vectors, encoder=encoder, cache=cache, may_embed=may_embed
+            ),
             SearchWords: partial(search_words, words=words),
             SearchLinks: partial(search_links, graph=graph),
             RankHits: partial(rank_hits, graph=graph, votes=votes, graphs=graphs),
@@ -176,6 +191,9 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 encoder=encoder,
                 models=models,
                 read_topic=setup.store.read_topic,
+                cache=cache,
+                written=caching("answers", keep_s=CACHED_S, most=CACHED_ANSWERS),
+                may_embed=may_embed,
             ),
         }
         yield with_s3(handlers, blobs, database, setup.engine, arrivals)

@@ -55,6 +55,9 @@ METRICS: dict[str, Counter | Histogram] = {
         "Changes that a store beside PostgreSQL has taken.", ("follower",)
     ),
     "casewire_follower_failures": Counter("Rounds in which such a store could not be used.", ("follower",)),
+    "casewire_embedding_lookups": Counter(
+        "Vectors of questions and sentences, by whence they came: memory, redis, or made.", ("whence",)
+    ),
     "casewire_model_tokens": Counter(
         "Tokens of language models: evaluated, cached and written; prompt where the server tells no more.",
         ("what",),

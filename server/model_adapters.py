@@ -49,6 +49,12 @@ def count_tokens(usage: Usage) -> None:
     tally.count("casewire_model_tokens", "written", by=usage.written)
 
 
+def count_vectors(whence: str, how_many: int) -> None:
+    """Add where vectors came from to the metrics."""
+    if how_many:
+        tally.count("casewire_embedding_lookups", whence, by=how_many)
+
+
 def embedder_name(settings: Settings) -> str:
     """The embedder that the settings name."""
     return settings.embedding_model or MiniLM.name

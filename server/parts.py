@@ -27,6 +27,7 @@ from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
 from server.uploading import Uploading
+from server.warming import Warming
 from server.webhooks_sending import Sender
 from storage.arrivals import Arrivals
 from storage.blobs import Blobs
@@ -101,6 +102,7 @@ class Parts:
     reporter: Reporter
     presence: Presence
     paper: Paper
+    warming: Warming
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

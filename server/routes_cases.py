@@ -131,7 +131,9 @@ async def get_case(request: Request) -> Response:
         "pois": await parts.pois.of_case(case),
         "counts": await parts.cases.counts(case),
     }
-    return Json({**await describe(parts, row, visitor), **more})
+    view = await describe(parts, row, visitor)
+    parts.warming.opened(case, view["title"])
+    return Json({**view, **more})
 
 
 @operation("owner", answer=MemberView, body=NewMember, errors=(409, 429))

@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from storage.case_cache import forget_cached
 from storage.keys import tag
 from storage.machine_store import shard_of, shard_of_machine
 
@@ -68,10 +69,12 @@ class QueryGraphs:
         return bytes(found[b"standing"])
 
     async def forget(self, case: str, queries: Sequence[str]) -> None:
-        """Drop the graphs of these and of the newest queries, and the standing: all can be built anew."""
+        """Drop the graphs of these and of the newest queries, the standing, and what is
+        cached of the case's texts: all can be built anew."""
         for query in {*queries, *await self.newest(case)}:
             await self._redis.delete(_key(query))
         await self._redis.delete(self._standing(case))
+        await forget_cached(self._redis, case, shards=self._shards)
 
     async def forget_case(self, case: str, queries: Sequence[str]) -> None:
         """Drop all that is kept of a case."""

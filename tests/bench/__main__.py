@@ -19,6 +19,7 @@ BENCHES = (
     "bench_retrieval",
     "bench_duplicates",
     "bench_pois",
+    "bench_prompts",
     "bench_watching",
     "bench_ocr",
     "bench_readers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,8 @@ from handlers.prompt import (
     assemble,
     compose,
     fenced,
+    first_turn,
+    stable_front,
 )
 from storage.graph import Passage
 
@@ -86,6 +89,57 @@ def test_what_does_not_fit_is_dropped_by_rule_and_told() -> None:
     ]
     more = compose("Who?", "c", passages, [], num_ctx=3300)
     assert list(more.numbered) == [1, 2, 3]
+
+
+def test_a_passage_is_worth_more_than_the_conversation() -> None:
+    long = passage("word " * 400)
+    kept = compose("Who?", "c", [long], [Turn("Before?", "x" * 200)], num_ctx=2048)
+    assert kept.dropped == []
+    whole = len(kept.system) + len(kept.user)
+    tight = compose(
+        "Who?",
+        "c",
+        [long, long],
+        [Turn("Before?", "x" * 200)],
+        num_ctx=ANSWER_TOKENS + (whole - 20) // CHARS_PER_TOKEN,
+    )
+    assert tight.numbered == {1: long}
+    assert tight.dropped == ["a passage of “letter.txt”", "the earlier question “Before?”"]
+
+
+@given(lengths=st.lists(st.integers(0, 900), max_size=40), room=st.integers(50, 4000))
+def test_a_growing_conversation_loses_its_oldest_turns_rarely_and_never_gets_them_back(
+    lengths: list[int], room: int
+) -> None:
+    turns = [Turn(f"{i}?", "x" * length) for i, length in enumerate(lengths)]
+    firsts = [first_turn(turns[:n], room) for n in range(len(turns) + 1)]
+    assert firsts == sorted(firsts)
+    for n, (before, now) in enumerate(pairwise(firsts)):
+        size = sum(len(f"Q: {t.question}\nA: {t.answer}\n") for t in turns[now : n + 1])
+        assert size <= room
+        assert now == before or size <= room // 2
+
+
+def test_the_prompt_of_a_turn_begins_like_the_one_before_up_to_its_passages() -> None:
+    turns: list[Turn] = []
+    before = ""
+    for i in range(20):
+        now = compose(f"Question {i}?", "c", [passage(f"Passage {i}. " * 30, i)], turns, num_ctx=8192)
+        whole = now.system + "\n\n" + now.user
+        if before:
+            stable = before.partition("</earlier>" if i > 1 else "<passage number")[0]
+            assert whole.startswith(stable)
+        before = whole
+        turns.append(Turn(f"Question {i}?", f"Answer {i}."))
+
+
+def test_what_is_warmed_is_what_the_next_prompt_begins_with() -> None:
+    turns = [Turn("Who?", "Ann."), Turn("When?", "In May.")]
+    for earlier in (turns, []):
+        system, user = stable_front("Harbour", earlier, num_ctx=4096)
+        now = compose("Where?", "Harbour", [passage("There.")], earlier, num_ctx=4096)
+        assert now.system == system
+        assert now.user.startswith(user)
 
 
 def test_the_first_passage_is_cut_rather_than_dropped() -> None:

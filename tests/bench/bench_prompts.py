@@ -1,0 +1,141 @@
+"""What a model server must evaluate of each prompt of a conversation: our order against order of arrival.
+
+`python -m tests.bench.bench_prompts [turns]`. Both conversations hold the same sections: rules, case, the
+turns before, passages and question. Ours puts what stays the same in front; the other one joins them as
+they came to be known: question, passages, turns, case, rules. Where TEST_OLLAMA_HOST and TEST_OLLAMA_MODEL,
+or TEST_OPENAI_URL and TEST_OPENAI_MODEL, name a server, its own counts are printed (prompt less cached; if it
+tells nothing of its cache, the seconds to the first piece), each order in a thread of its own after a
+prompt that has nothing in common with it. Without a server: bytes and MiniLM tokens behind the common
+prefix of each prompt and the one before, which is what a cache of one prompt cannot spare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from handlers.language_model import LanguageModel, Usage
+from handlers.language_model_ollama import OllamaModel
+from handlers.language_model_openai import OpenAIModel
+from handlers.minilm import MiniLM
+from handlers.prompt import Turn, compose
+from storage.graph import Passage
+
+TURNS = 20
+NUM_CTX = 8192
+NAMES = ("Orla Finch", "Bram Tolland", "Ida Crane", "Piet Osman", "Lene Dahl", "Marit Solheim")
+PLACES = ("the lower gate", "Drumlin Point", "the weigh house", "pier nine", "the dredger", "the chapel")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One turn's two prompts, each as system and user."""
+
+    ours: tuple[str, str]
+    arrived: tuple[str, str]
+
+
+def passage(i: int) -> Passage:
+    name, place = NAMES[i % len(NAMES)], PLACES[i * 5 % len(PLACES)]
+    text = " ".join(
+        f"On day {i * 7 + k} {name} was seen at {place} with crate {i * 31 + k}, and signed at hour {k + 6}."
+        for k in range(8)
+    )
+    return Passage(i, i, f"log {i}", 1 + i % 9, 0, len(text), text)
+
+
+def conversation(turns: int) -> list[Asked]:
+    """The prompts of a conversation about changing passages, twelve a question."""
+    asked, before = [], list[Turn]()
+    for i in range(turns):
+        question = f"Where was {NAMES[i % len(NAMES)]} on day {i * 11}, and what was signed for?"
+        passages = [passage(i * 9 + k) for k in range(12)]
+        ours = compose(question, "Harbour", passages, before, num_ctx=NUM_CTX)
+        parts = ours.user.split("\n\n<passage number=1>")
+        earlier = parts[0] if before else ""
+        rest = ("<passage number=1>" + parts[1]) if before else ours.user
+        shown, _, last = rest.rpartition("\n\n<question>")
+        arrived = "\n\n".join(part for part in (f"<question>{last}", shown, earlier, ours.system) if part)
+        asked.append(Asked((ours.system, ours.user), ("", arrived)))
+        before.append(Turn(question, f"{NAMES[i % len(NAMES)]} was at {PLACES[i % len(PLACES)]} then."))
+    return asked
+
+
+def behind(prompts: Sequence[str], count: MiniLM) -> list[tuple[int, int]]:
+    """Bytes and tokens of each prompt but the first that the one before did not begin with."""
+    found = []
+    for one, other in pairwise(prompts):
+        same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+        rest = other[same:]
+        found.append((len(rest.encode()), count.count_tokens(rest)))
+    return found
+
+
+def model() -> tuple[LanguageModel, list[Usage]] | None:
+    usages: list[Usage] = []
+    if url := os.environ.get("TEST_OPENAI_URL"):
+        key = os.environ.get("TEST_OPENAI_KEY", "")
+        return OpenAIModel(
+            url, key, os.environ["TEST_OPENAI_MODEL"], num_ctx=NUM_CTX, told=usages.append
+        ), usages
+    if host := os.environ.get("TEST_OLLAMA_HOST"):
+        name = os.environ["TEST_OLLAMA_MODEL"]
+        return OllamaModel(host, name, num_ctx=NUM_CTX, told=usages.append), usages
+    return None
+
+
+async def evaluated(
+    prompts: Sequence[tuple[str, str]], writer: LanguageModel, usages: list[Usage], thread: str
+) -> list[tuple[int, int | None, float]]:
+    """Prompt tokens, cached ones, and seconds to the first piece, of each prompt."""
+    await writer.warm(f"Nothing in common, {thread}.", "Hello.", thread=thread)
+    found = []
+    for system, user in prompts:
+        usages.clear()
+        began = time.perf_counter()
+        await writer.warm(system or "Answer.", user, thread=thread)
+        found.append((usages[0].prompt, usages[0].cached, time.perf_counter() - began))
+    return found
+
+
+async def main(turns: int) -> None:
+    asked = conversation(turns)
+    count = MiniLM("cpu")
+    print(f"{turns} turns, twelve passages a question, num_ctx {NUM_CTX}\n")
+    print(
+        "| order | bytes behind the common prefix, median a turn | MiniLM tokens of them | share of the prompt |"
+    )
+    print("|---|---|---|---|")
+    for name in ("ours", "arrived"):
+        prompts = ["\n\n".join(getattr(one, name)) for one in asked]
+        rest = behind(prompts, count)
+        whole = median(len(prompt.encode()) for prompt in prompts[1:])
+        size = median(size for size, _ in rest)
+        print(f"| {name} | {size:,.0f} | {median(n for _, n in rest):,.0f} | {size / whole:.1%} |")
+    if (found := model()) is None:
+        print("\nNo server is named, so nothing was evaluated.")
+        return
+    writer, usages = found
+    print(f"\n{writer.name} at {writer.host}\n")
+    print(
+        "| order | prompt tokens, all turns | evaluated, all turns | median a turn from the second | seconds, all turns |"
+    )
+    print("|---|---|---|---|---|")
+    for name in ("ours", "arrived", "ours", "arrived"):
+        rows = await evaluated([getattr(one, name) for one in asked], writer, usages, f"{name} {time.time()}")
+        prompt, took = sum(row[0] for row in rows), sum(row[2] for row in rows)
+        if any(row[1] is None for row in rows):
+            print(f"| {name} | {prompt:,} | the server does not tell | – | {took:.1f} |", flush=True)
+            continue
+        news = [row[0] - (row[1] or 0) for row in rows]
+        print(f"| {name} | {prompt:,} | {sum(news):,} | {median(news[1:]):,.0f} | {took:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else TURNS))
