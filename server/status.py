@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from handlers.job import Temporary
-from handlers.minilm import MODEL_PACKAGE, MiniLM
 from handlers.parsing.guards import Guards
 from handlers.sandbox import Sandbox
 from machines.releases import leads
@@ -27,6 +23,7 @@ from server.followers_status import described, follower_problems, followers_stat
 from server.queues import JOB_QUEUES, JobQueues
 from server.services import ServiceHealth, Services, attached_services, health
 from server.settings import Settings
+from server.status_models import described, embedder_status, language_model_status
 from storage.backlog import Backlogs
 from storage.census import Census, Counted
 from storage.database import create_engine
@@ -42,10 +39,8 @@ Status = dict[str, Any]
 GIVEN_UP = 10
 """So many inline effects that were given up are told, the newest first."""
 
-_OLLAMA_S = 3.0
 _LATE_S = 60.0
 """Work that has been on its way for so long shows that something does not run."""
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 async def gather_status(settings: Settings, services: Services, census: Census) -> Status:
@@ -54,16 +49,15 @@ async def gather_status(settings: Settings, services: Services, census: Census) 
     Returns:
         JSON values. `well` is true when `problems`, one sentence each, is empty.
     """
-    healths, runtime, model, schema, backlog, held = await asyncio.gather(
+    healths, runtime, (model, embedder), schema, backlog, held = await asyncio.gather(
         _healths(settings, services),
         _runtime(services),
-        _language_model(settings),
+        asyncio.gather(language_model_status(settings), embedder_status(settings, services)),
         _schema(services),
         _backlog(settings, services),
         _held(census),
     )
     guards, followers = await asyncio.gather(_sandbox(services), _followers(settings, services))
-    embedder = _embedder()
     problems = [f"{one.name} at {one.where}: {one.problem}" for one in healths if one.problem]
     if all(one.ok for one in healths if one.name != "blobs"):
         problems += [*schema, *_worker_problems(settings, runtime), *_late(backlog or {})]
@@ -76,7 +70,7 @@ async def gather_status(settings: Settings, services: Services, census: Census) 
         "problems": problems,
         "version": version("casewire"),
         "services": [_service(one) for one in healths],
-        "backends": _backends(healths, settings),
+        "backends": _backends(healths, settings, model, embedder),
         "followers": followers,
         **runtime,
         "backlog": backlog,
@@ -257,7 +251,12 @@ def _service(one: ServiceHealth) -> dict[str, Any]:
     return {**asdict(one), "ok": one.ok}
 
 
-def _backends(healths: tuple[ServiceHealth, ...], settings: Settings) -> dict[str, str]:
+def _backends(
+    healths: tuple[ServiceHealth, ...],
+    settings: Settings,
+    model: Mapping[str, Any],
+    embedder: Mapping[str, Any],
+) -> dict[str, str]:
     where = {one.name: "embedded" if one.embedded else "configured" for one in healths}
     return {
         "machines": f"Redis, {where['redis']}",
@@ -268,10 +267,10 @@ def _backends(healths: tuple[ServiceHealth, ...], settings: Settings) -> dict[st
         else f"Qdrant, configured; pgvector, {where['postgres']}, while it is being filled",
         "graph": f"PostgreSQL, {where['postgres']}",
         "blobs": "a folder of this machine" if settings.s3_endpoint is None else "S3, configured",
-        "answers": f"{settings.language_model} at {settings.ollama_host}"
-        if settings.ollama_host
+        "answers": f"{model['name']} at {model['where']}"
+        if model["name"]
         else "quotations; no text leaves this machine",
-        "embeddings": f"{MiniLM.name} in the workers of the queue gpu",
+        "embeddings": described(embedder),
         "notifications": "toasts",
     }
 
@@ -322,42 +321,6 @@ async def _schema(services: Services) -> list[str]:
     except (SQLAlchemyError, OSError):
         return []  # told by the service's health
     return [] if there == needed else [f"the database is at revision {there}, but {needed} is needed"]
-
-
-def _embedder() -> dict[str, Any]:
-    there = _installed(MODEL_PACKAGE)
-    return {
-        "name": MiniLM.name,
-        "dimensions": MiniLM.dimensions,
-        "problem": None if there else f"the weights of {MiniLM.name} are not installed",
-    }
-
-
-async def _language_model(settings: Settings) -> dict[str, Any]:
-    if settings.ollama_host is None:
-        return {"name": "", "mode": "extractive", "where": "", "local": True, "problem": None}
-    host = settings.ollama_host if "://" in settings.ollama_host else f"http://{settings.ollama_host}"
-    problem = None
-    try:
-        async with httpx.AsyncClient(base_url=host, timeout=_OLLAMA_S) as http:
-            answer = (await http.get("/api/tags")).raise_for_status().json()
-        names = {str(model["name"]) for model in answer["models"]}
-        wanted = settings.language_model
-        if wanted not in names and f"{wanted}:latest" not in names:
-            problem = f"the language model {wanted} is not at {host}; run `ollama pull {wanted}`"
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        problem = f"Ollama at {host} does not answer ({type(error).__name__})"
-    return {
-        "name": settings.language_model,
-        "mode": "generated",
-        "where": host,
-        "local": urlsplit(host).hostname in _LOCAL,
-        "problem": problem,
-    }
-
-
-def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
 
 
 def _free_bytes(services: Services) -> int:

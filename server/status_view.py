@@ -74,10 +74,17 @@ class FollowerView(TypedDict):
 
 
 class EmbedderView(TypedDict):
-    """What turns text into vectors, and what is wrong with it."""
+    """What turns text into vectors, and what is wrong with it.
+
+    `dimensions` is 0 while no vector was made. `lookups` counts vectors of questions and sentences by
+    whence they came: `memory` and `redis` are caches, `made` were computed.
+    """
 
     name: str
     dimensions: int
+    where: str
+    local: bool
+    lookups: dict[str, int]
     problem: str | None
 
 

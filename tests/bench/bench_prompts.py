@@ -108,9 +108,7 @@ async def main(turns: int) -> None:
     asked = conversation(turns)
     count = MiniLM("cpu")
     print(f"{turns} turns, twelve passages a question, num_ctx {NUM_CTX}\n")
-    print(
-        "| order | bytes behind the common prefix, median a turn | MiniLM tokens of them | share of the prompt |"
-    )
+    print("| order | bytes behind the common prefix, median | MiniLM tokens of them | share of the prompt |")
     print("|---|---|---|---|")
     for name in ("ours", "arrived"):
         prompts = ["\n\n".join(getattr(one, name)) for one in asked]
@@ -123,9 +121,7 @@ async def main(turns: int) -> None:
         return
     writer, usages = found
     print(f"\n{writer.name} at {writer.host}\n")
-    print(
-        "| order | prompt tokens, all turns | evaluated, all turns | median a turn from the second | seconds, all turns |"
-    )
+    print("| order | prompt tokens, all turns | evaluated | median a turn from the second | seconds |")
     print("|---|---|---|---|---|")
     for name in ("ours", "arrived", "ours", "arrived"):
         rows = await evaluated([getattr(one, name) for one in asked], writer, usages, f"{name} {time.time()}")

@@ -11,6 +11,7 @@ from handlers.language_model_ollama import OllamaModel
 from handlers.models import Models, is_local
 from server.services import Services
 from server.settings import Settings
+from server.status_models import described, embedder_status, language_model_status
 from server.warming import Warming
 from storage.consents import CaseConsents
 from tests.handlers.model_server import ModelServerApp, serving
@@ -117,3 +118,29 @@ async def test_a_model_that_is_away_spoils_nothing(live: Live) -> None:
         warming.opened(case["id"], "Harbour")
         await warming.settled()
         await warming.aclose()
+
+
+async def test_the_status_tells_what_the_models_are_and_what_is_wrong_with_them(
+    settings: Settings, services: Services, live: Live
+) -> None:
+    assert (await language_model_status(settings))["mode"] == "extractive"
+    async with serving(ModelServerApp(key="secret")) as server:
+        at_openai = {"openai_base_url": f"{server.url}/v1", "openai_api_key": "secret"}
+        here = settings.model_copy(update={"language_model": "tiny", **at_openai})
+        told = await language_model_status(here)
+        assert (told["name"], told["local"], told["problem"]) == ("tiny", True, None)
+        missing = await language_model_status(here.model_copy(update={"language_model": "big"}))
+        assert (
+            missing["problem"] == f"the language model big is not at {server.url}/v1; it has tiny, tiny-embed"
+        )
+        at_ollama = settings.model_copy(update={"ollama_host": server.url, "embedding_model": "none"})
+        told = await embedder_status(at_ollama, services)
+        assert told["problem"] == f"the embedding model none is not at {server.url}; run `ollama pull none`"
+    away = settings.model_copy(update={"openai_base_url": "http://127.0.0.1:9/v1"})
+    assert "does not answer" in (await language_model_status(away))["problem"]
+
+
+def test_the_share_that_came_from_a_cache_is_told() -> None:
+    view = {"name": "m", "where": "", "lookups": {"memory": 2, "redis": 1, "made": 1}}
+    assert described(view) == "m in the workers of the queue gpu; 75% of 4 vectors of questions from a cache"
+    assert described(view | {"lookups": {}}) == "m in the workers of the queue gpu"
