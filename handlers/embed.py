@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gpu import DeadlinePassed, Halved, Lease, Leases, batch_items, in_batches
 from handlers.embedder import Embedder
-from handlers.job import Job, Permanent, Temporary
+from handlers.job import GaveWay, GiveWay, Job, Permanent, Temporary, never
 from handlers.models import MayEmbed, always
 from machines.upload_events import EmbedChunks, Embedded
 from storage.evidence import EvidenceStore, UnknownEvidence
@@ -40,13 +40,18 @@ async def embed_chunks(
     encoder: Embedder,
     leases: Leases,
     may_embed: MayEmbed = always,
+    give_way: GiveWay = never,
 ) -> Embedded:
     """Encode the chunks that have no vector yet, within memory lent for each batch.
+
+    At least one batch is done before the job gives way, so that it comes to its end however many
+    questions are asked.
 
     Raises:
         Permanent: The evidence is gone, the device is too small for one text, or the texts may not go
             to where they would be embedded.
         Temporary: The memory was not free in time, or ran out.
+        GaveWay: A question waits; what is embedded is stored.
     """
     try:
         row = await evidence.get(effect.evidence)
@@ -59,6 +64,8 @@ async def embed_chunks(
     done = len(chunks) - len(waiting)
     for i in range(0, len(waiting), BATCH):
         await job.progress(done + i, len(chunks), "chunks")
+        if i and await give_way():
+            raise GaveWay
         batch = waiting[i : i + BATCH]
         found = await encode_lent([chunk.text for chunk in batch], job, encoder=encoder, leases=leases)
         await vectors.put(row.case_id, {chunk.id: vector for chunk, vector in zip(batch, found, strict=True)})

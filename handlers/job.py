@@ -1,9 +1,10 @@
-"""What a handler knows of the job it does, and the three ways in which it may end early.
+"""What a handler knows of the job it does, and the four ways in which it may end early.
 
 JobError
 ├── Temporary   another attempt may succeed; the chart decides whether there is one
 ├── Permanent   no attempt can succeed
-└── Cancelled   nobody awaits the result any more; raised by the job, passed on by the handler
+├── Cancelled   nobody awaits the result any more; raised by the job, passed on by the handler
+└── GaveWay     somebody waits for other work of this queue; the job is queued again behind it
 """
 
 from __future__ import annotations
@@ -45,6 +46,19 @@ class Permanent(JobError):
 
 class Cancelled(JobError):
     """The state that asked for the work has been left: stop at once, report nothing."""
+
+
+class GaveWay(JobError):
+    """Work that people wait for comes first: run the job again after it, to go on where this run stopped."""
+
+
+GiveWay = Callable[[], Awaitable[bool]]
+"""Whether work that people wait for is in the queue of the job."""
+
+
+async def never() -> bool:
+    """Of a job that has its worker to itself."""
+    return False
 
 
 class Job(Protocol):

@@ -48,6 +48,7 @@ from server.beside import vectors_of
 from server.blob_store import arrivals_of, blobs_of, with_s3
 from server.leaving import GOING, case_stores, leaving_stores
 from server.model_adapters import count_vectors, embedder_of, language_model_of
+from server.queues import JobQueues
 from server.worker import WorkerSetup
 from storage.case_cache import CaseCache
 from storage.cases import Cases
@@ -85,6 +86,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     graphs = QueryGraphs(setup.redis, shards=settings.shards)
     encoder = await embedder_of(settings, database, device="auto" if setup.queue == "gpu" else "cpu")
     models = Models(language_model_of(settings), CaseConsents(database))
+    queues = JobQueues(setup.services.queue_url)
     caching = partial(CaseCache, setup.redis, shards=settings.shards)
     cache = EmbeddingCache(
         encoder, caching("embeddings", keep_s=CACHED_S, most=CACHED_VECTORS), count=count_vectors
@@ -148,6 +150,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
             EmbedChunks: partial(
                 embed_chunks,
                 may_embed=may_embed,
+                give_way=partial(asyncio.to_thread, queues.urgent_waits, setup.queue),
                 evidence=evidence,
                 vectors=vectors,
                 encoder=encoder,
@@ -200,3 +203,4 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     finally:
         await sandbox.aclose()
         await beside.aclose()
+        queues.close()

@@ -28,6 +28,39 @@ ENTRY_POINT = "server.worker.run_envelope"
 
 _NO_LIMIT = -1
 
+URGENT = "query-"
+"""What the ids of machines begin with whose work somebody waits for: it comes before all other work."""
+
+_PUT_FIRST = """
+-- A job that waits moves to the front, behind those there whose id begins with ARGV 2.
+-- KEYS 1 queue   ARGV 1 job id  2 prefix
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then
+  return 0
+end
+local pivot
+local place = 0
+while true do
+  local some = redis.call('LRANGE', KEYS[1], place, place + 99)
+  for _, id in ipairs(some) do
+    if string.sub(id, 1, #ARGV[2]) ~= ARGV[2] then
+      some = {}
+      break
+    end
+    pivot = id
+  end
+  if #some < 100 then
+    break
+  end
+  place = place + 100
+end
+if pivot then
+  redis.call('LINSERT', KEYS[1], 'AFTER', pivot, ARGV[1])
+else
+  redis.call('LPUSH', KEYS[1], ARGV[1])
+end
+return 1
+"""
+
 
 def job_id_of(effect_id: str) -> str:
     """The RQ job id of an effect."""
@@ -51,6 +84,7 @@ class JobQueues:
         # Any, since replies are typed for every option at once; here they are bytes.
         # Few retries, since every caller tries again in its own time.
         self._redis: Any = Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.4, base=0.05), 3))
+        self._put_first = self._redis.register_script(_PUT_FIRST)
         self._queues = {name: self.open(name, self._redis) for name in JOB_QUEUES}
 
     @staticmethod
@@ -63,14 +97,17 @@ class JobQueues:
         self._redis.close()
 
     def enqueue(self, item: OutboxItem, *, at_front: bool = False) -> bool:
-        """Put an item in its queue; False if it is there, or is being worked on, already."""
+        """Put an item in its queue; False if it is there, or is being worked on, already.
+
+        Urgent work comes before all other, in its own order; `at_front` is next behind it.
+        """
+        queue, job_id = self._queues[item.queue], job_id_of(item.effect_id)
         try:
-            self._queues[item.queue].enqueue(
+            queue.enqueue(
                 ENTRY_POINT,
                 kwargs={"item": asdict(item)},
-                job_id=job_id_of(item.effect_id),
+                job_id=job_id,
                 unique=True,
-                at_front=at_front,
                 job_timeout=_NO_LIMIT,
                 result_ttl=0,
                 failure_ttl=60,
@@ -78,7 +115,14 @@ class JobQueues:
             )
         except DuplicateJobError:
             return False
+        if at_front or item.machine.startswith(URGENT):
+            self._put_first(keys=[queue.key], args=[job_id, URGENT])
         return True
+
+    def urgent_waits(self, queue: QueueName) -> bool:
+        """Whether the next job of a queue is one that somebody waits for."""
+        first = self._redis.lindex(self._queues[queue].key, 0)
+        return first is not None and first.decode().startswith(URGENT)
 
     def requeue(self, item: OutboxItem) -> None:
         """Put an item in its queue whatever traces a dead worker has left of it."""

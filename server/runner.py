@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Literal
 
-from handlers.job import Cancelled, Handlers, Permanent, Temporary
+from handlers.job import Cancelled, GaveWay, Handlers, Permanent, Temporary
 from machines.effect import effect_from
 from machines.errors import StepError, Unsteppable
 from machines.event import Event
@@ -36,7 +36,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 3.0
 _UNWIND_S = 3.0
 """How long a handler may take to see that it is cancelled before its task is."""
 
-Ended = Literal["done", "failed", "unawaited", "held", "cancelled", "kept"]
+Ended = Literal["done", "failed", "unawaited", "held", "cancelled", "kept", "gave_way"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class Runner:
 
         It is kept for another release where this one cannot step the machine (see `server.holding`).
 
-        Cancelling this gives the job back: its lease is dropped and no result is sent.
+        Cancelling this gives the job back: its lease is dropped and no result is sent. So it is with one
+        that gave way to urgent work: it is to be queued again.
 
         Raises:
             Busy, Unavailable: The job has no result; whoever finds it without a lease runs it again.
@@ -122,6 +123,9 @@ class Runner:
             result = await self._through_outages(item, job)
         except Cancelled:
             return "cancelled"
+        except GaveWay:
+            await self._records.gave_way(item.effect_id, attempt)
+            return "gave_way"
         except Temporary as error:
             return await self._broke(item, error.reason, temporary=True)
         except Permanent as error:
@@ -136,7 +140,12 @@ class Runner:
         return "done" if await self._results.deliver(item, result) else "cancelled"
 
     async def _start(self, item: OutboxItem, stage: str) -> int | None:
-        """Tell the machine that its work runs; the attempt, or None when it awaits the work no more."""
+        """Tell the machine that its work runs; the attempt, or None when it awaits the work no more.
+
+        A job that gave way is still the same attempt, and its machine knows that it runs.
+        """
+        if attempt := await self._records.goes_on(item.effect_id):
+            return attempt
         started = Started(effect=item.effect_id, stage=stage)
         try:
             outcome = await self._engine.send(

@@ -44,7 +44,7 @@ from server.pulse import Place, Pulse, die_with
 from server.queues import JOB_QUEUES, JobQueues, item_in
 from server.results import Results
 from server.room import PAUSE_S, has_room
-from server.runner import Runner
+from server.runner import Ended, Runner
 from server.services import WORKER_CONNECTIONS, Services, ServicesError, attached_services
 from server.settings import Settings
 from storage.archive import resting_in
@@ -122,7 +122,7 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
         self._loop = loop
         self._runner = runner
         self._pulse = pulse
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[Ended] | None = None
         self._occupied = False
 
     def work_on(self) -> None:
@@ -199,8 +199,7 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
         while not self._stop_requested:
             self._task = self._loop.create_task(self._runner.run(item))
             try:
-                self._loop.run_until_complete(self._task)
-                return False
+                return self._loop.run_until_complete(self._task) == "gave_way"
             except asyncio.CancelledError:
                 break
             except Exception as error:

@@ -18,10 +18,12 @@ SERVERS_KEY = "runtime:servers"
 COUNTS_KEY = "runtime:counts"
 DEAD_KEY = "runtime:dead"
 HELD_KEY = "runtime:held"
+GAVE_WAY_KEY = "runtime:gave_way:"
 
 SILENT_S = 15.0
 """A worker that has not reported for so long is not shown."""
 _FORGET_S = 3600.0
+_GAVE_WAY_S = 3600
 _DEAD_LETTERS_KEPT = 1000
 
 
@@ -160,6 +162,14 @@ class RuntimeRecords:
     async def let_go(self, effect_id: str) -> None:
         """It waits no longer."""
         await self._redis.hdel(HELD_KEY, effect_id)
+
+    async def gave_way(self, effect_id: str, attempt: int) -> None:
+        """A job has begun, and goes on when urgent work is done: that will be the same attempt."""
+        await self._redis.set(GAVE_WAY_KEY + effect_id, attempt, ex=_GAVE_WAY_S)
+
+    async def goes_on(self, effect_id: str) -> int:
+        """The attempt that a job which gave way goes on with; 0 for one that begins. Asked once."""
+        return int(await self._redis.getdel(GAVE_WAY_KEY + effect_id) or 0)
 
     async def bury(self, letter: Mapping[str, Any]) -> None:
         """Keep an effect that could not be delivered (the newest 1,000 stay)."""

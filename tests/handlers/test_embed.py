@@ -10,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gpu import Leases
 from handlers import embed
-from handlers.embed import encode_lent
-from handlers.job import Cancelled, Permanent, Temporary
-from tests.case_rows import QuietJob, unit
+from handlers.embed import embed_chunks, encode_lent
+from handlers.job import Cancelled, GaveWay, GiveWay, Permanent, Temporary
+from machines.upload_events import EmbedChunks, Embedded
+from storage.evidence import EvidenceStore
+from storage.vectors_pgvector import PgVectors
+from tests.case_rows import QuietJob, new_case, store, unit
 
 TEXTS = ["a" * length for length in range(1, 12)]
 
@@ -79,6 +83,38 @@ async def test_memory_that_runs_out_for_one_text_is_a_reason_to_try_again(tmp_pa
     leases = leases_of(tmp_path, 5000)
     with pytest.raises(Temporary, match="one item alone: full"):
         await encode_lent(TEXTS, QuietJob(), encoder=Encoder(leases, fits=0), leases=leases)
+
+
+async def test_embedding_gives_way_after_a_batch_and_goes_on_where_it_stopped(
+    tmp_path: Path, rows: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed, "BATCH", 1)
+    text = "\n\n".join(f"Page {i}. " + "The ferry left before the fog came in. " * 25 for i in range(3))
+    evidence = await store(rows, await new_case(rows), "log", text)
+    count = len(await EvidenceStore(rows).chunks(evidence))
+    assert count > 2
+    encoder = Encoder(leases_of(tmp_path, 1 << 20))
+
+    async def somebody_asks() -> bool:
+        return True
+
+    async def run(give_way: GiveWay) -> Embedded:
+        return await embed_chunks(
+            EmbedChunks(evidence),
+            QuietJob(),
+            evidence=EvidenceStore(rows),
+            vectors=PgVectors(rows),
+            encoder=encoder,
+            leases=encoder.leases,
+            give_way=give_way,
+        )
+
+    for left in range(count - 1, 0, -1):
+        with pytest.raises(GaveWay):
+            await run(somebody_asks)
+        assert len(await PgVectors(rows).missing(evidence)) == left
+    assert (await run(somebody_asks)).chunks == count
+    assert encoder.sizes == [1] * count
 
 
 async def test_a_device_too_small_for_one_text_is_an_end(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from handlers.job import Job, Permanent, Temporary
+from handlers.job import GaveWay, Job, Permanent, Temporary
 from machines.upload_events import Recognised, VerifyUpload
 from server.services import Services
 from storage.machine_store import Heard, OutboxItem
@@ -112,6 +112,20 @@ async def test_a_store_that_stays_away_fails_the_job_for_now(parts: Parts) -> No
     runner = parts.runner({VerifyUpload: meets_an_outage}, outage_s=0.3)
     assert await runner.run(await job_of(parts, machine)) == "failed"
     assert (await parts.snapshot(machine)).context["work"]["verifying"]["status"] == "waiting"
+
+
+async def test_a_job_that_gave_way_has_neither_lease_nor_result_and_costs_no_attempt(parts: Parts) -> None:
+    machine = await parts.upload("a.pdf")
+    item = await job_of(parts, machine)
+
+    async def give_way(effect: VerifyUpload, job: Job) -> Recognised:
+        raise GaveWay
+
+    assert await parts.runner({VerifyUpload: give_way}).run(item) == "gave_way"
+    assert await parts.state(machine) == ["verifying"]
+    runner = parts.runner({VerifyUpload: recognise})
+    assert await runner.run(item) == "done"
+    assert (await parts.snapshot(machine)).context["work"]["verifying"]["attempt"] == 1
 
 
 async def test_a_permanent_failure_breaks_the_stage_at_once(parts: Parts) -> None:
