@@ -127,9 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs = rebuilding.add_subparsers(required=True, metavar="WHAT")
     for store in ("vectors", "graph"):
         text = f"Fill the configured store of the {store} anew, or compare it."
-        verb = verbs.add_parser(store, help=text, description=text)
-        verb.add_argument("--check", action="store_true", help="compare only, and tell what differs")
-        verb.set_defaults(run=_rebuild, store=store)
+        filling = verbs.add_parser(store, help=text, description=text)
+        filling.add_argument("--check", action="store_true", help="compare only, and tell what differs")
+        filling.set_defaults(run=_rebuild, store=store)
     text = "Embed every passage anew, by the configured embedder; for when the server is stopped."
     verbs.add_parser("embeddings", help=text, description=text).set_defaults(run=_rebuild_embeddings)
 

@@ -45,7 +45,7 @@ def follower_problems(rows: Sequence[dict[str, Any]]) -> list[str]:
     return problems
 
 
-def described(row: dict[str, Any]) -> str:
+def follower_line(row: dict[str, Any]) -> str:
     """A row as one line."""
     how = f"filled to {row['filled_percent']} %" if row["phase"] != "following" else "following"
     behind = f", {row['waiting']} changes to take, the oldest since {row['behind_s']:.0f} s"

@@ -19,11 +19,11 @@ from handlers.sandbox import Sandbox
 from machines.releases import leads
 from machines.step import CHARTS, hash_of
 from server.blob_store import blobs_health
-from server.followers_status import described, follower_problems, followers_status
+from server.followers_status import follower_line, follower_problems, followers_status
 from server.queues import JOB_QUEUES, JobQueues
 from server.services import ServiceHealth, Services, attached_services, health
 from server.settings import Settings
-from server.status_models import described, embedder_status, language_model_status
+from server.status_models import embedder_line, embedder_status, language_model_status
 from storage.backlog import Backlogs
 from storage.census import Census, Counted
 from storage.database import create_engine
@@ -109,7 +109,7 @@ def format_status(status: Mapping[str, Any]) -> str:
         if one["advice"]:
             lines.append(f"{'':<15} {one['advice']}")
     lines += [f"{need:<15} {backend}" for need, backend in status["backends"].items()]
-    lines += [f"{row['name']:<15} {described(row)}" for row in status["followers"]]
+    lines += [f"{row['name']:<15} {follower_line(row)}" for row in status["followers"]]
     for s in status["servers"]:
         lines.append(
             f"{'server':<15} {s['name']}: process {s['pid']}, {s['sockets']} websockets, "
@@ -270,7 +270,7 @@ def _backends(
         "answers": f"{model['name']} at {model['where']}"
         if model["name"]
         else "quotations; no text leaves this machine",
-        "embeddings": described(embedder),
+        "embeddings": embedder_line(embedder),
         "notifications": "toasts",
     }
 

@@ -67,7 +67,7 @@ async def embedder_status(settings: Settings, services: Services) -> dict[str, A
     }
 
 
-def described(embedder: Mapping[str, Any]) -> str:
+def embedder_line(embedder: Mapping[str, Any]) -> str:
     """An embedder in words, with the share of vectors that a cache had."""
     where = f"at {embedder['where']}" if embedder["where"] else "in the workers of the queue gpu"
     asked = sum(embedder["lookups"].values())
