@@ -12,6 +12,7 @@ from statemachine.exceptions import TransitionNotAllowed
 
 from machines.case import CaseChart
 from machines.chart import Chart, Context, Timer
+from machines.detective import DetectiveChart
 from machines.effect import Effect
 from machines.errors import (
     BadPayload,
@@ -36,7 +37,15 @@ from machines.work import Started
 
 CHARTS: dict[str, type[Chart]] = {
     chart.kind: chart
-    for chart in (CaseChart, ImportChart, NotificationChart, PoiSearchChart, QueryChart, UploadChart)
+    for chart in (
+        CaseChart,
+        DetectiveChart,
+        ImportChart,
+        NotificationChart,
+        PoiSearchChart,
+        QueryChart,
+        UploadChart,
+    )
 }
 for _chart in CHARTS.values():
     tables_of(_chart)  # a chart that its tables cannot express is found here, not by its first machine

@@ -41,8 +41,11 @@ tallies = st.fixed_dictionaries(
     {}, optional={name: st.integers(0, 2) for name in ("waiting", "queued", "working", "ready", "failed")}
 )
 
+FINGERPRINT = "0f" * 16
+
 SPAWNED = {
     "case": ("case:c1", {"title": "A"}),
+    "detective": ("user:u1", {}),
     "import": ("case:c1", {"title": "A"}),
     "notification": ("user:u1", {"title": "A"}),
     "poi_search": ("case:c1", {"poi": 4, "called": "Ada Example"}),
@@ -63,7 +66,9 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "counted": {"version": numbers, "tally": tallies, "bytes": numbers},
     "deadline": {},
     "embedded": {"chunks": numbers},
+    "explained": {"fingerprints": st.just([FINGERPRINT]), "kinds": st.just({"near": 1})},
     "extracted": {"pages": numbers, "characters": numbers, "chunks": numbers},
+    "discard": {},
     "drain": {},
     "erase": {},
     "erased": {},
@@ -73,10 +78,12 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "hold": {},
     "indexed": {"chunks": numbers},
     "interrupted": {"reason": sentences, "received": numbers},
+    "judge": {"finding": st.just(FINGERPRINT), "value": st.integers(-1, 1)},
     "leg_found": {"found": orders},
     "linked": {"entities": numbers, "mentions": numbers},
     "listed": {},
     "mark_read": {},
+    "matched": {"pairs": numbers, "uncompared": numbers},
     "mismatched": {"reason": sentences},
     "needs_password": {"reason": sentences},
     "not_yet": {"left": numbers},
@@ -91,6 +98,7 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "remove": {"reason": sentences},
     "rename": {"title": st.sampled_from(["B", "C"])},
     "renamed": {"called": st.sampled_from(["Ada Example", "Ada Sample"])},
+    "renew": {},
     "reopen": {},
     "reranked": {"order": orders, "hits": hits, "as_of": numbers, "votes": votes},
     "restore": {},
@@ -113,10 +121,12 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "summarised": {"sentences": numbers},
     "swept": {},
     "tagged": {"tags": st.lists(sentences, max_size=2)},
+    "traversed": {"nodes": numbers, "edges": numbers, "paths": numbers},
     "unlock": {"secret": st.just("0123456789")},
     "unsupported": {"reason": sentences, "media_type": st.sampled_from(["", "image/png"])},
     "verified": {"evidence": numbers, "media_type": st.just("text/plain"), "title": sentences},
     "vote": {"node": numbers, "value": st.integers(-1, 1)},
+    "weighed": {"ranked": numbers},
     "went_out": {"pages": numbers},
     "withheld": {"evidence": st.integers(0, 2), "hidden": st.booleans()},
 }

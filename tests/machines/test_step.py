@@ -94,7 +94,7 @@ def test_a_step_tells_what_changed() -> None:
 
 
 def test_an_unknown_kind_is_named_with_those_there_are() -> None:
-    with pytest.raises(UnknownKind, match="case, import, notification, poi_search, query, upload"):
+    with pytest.raises(UnknownKind, match="case, detective, import, notification, poi_search, query, upload"):
         spawn("nothing", "nothing-0-a", "case:c", Incoming("spawn", {}, "client", 1.0))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.machines.golden import import_lives
+from tests.machines.golden import detective_lives, import_lives
 from tests.machines.golden.journals import Life
 
 
@@ -522,6 +522,7 @@ def _scenes(topic: str, *lives: Callable[[Life], None]) -> dict[str, Scene]:
 
 LIVES: dict[str, dict[str, Scene]] = {
     "case": _scenes("case:c1", case_whole, case_refused, case_removed, case_erased_at_once),
+    "detective": _scenes("user:ann", *detective_lives.LIVES),
     "import": _scenes("case:c1", *import_lives.LIVES),
     "notification": _scenes("user:ann", notification_read, notification_fails, notification_read_early),
     "poi_search": _scenes("case:c1", search_found, search_asked, search_superseded, search_breaks),
