@@ -88,7 +88,7 @@ class PoiNames:
                     alternatives.append(f"({pattern})")
                 if len(words) > 1:
                     self._fuzzy.append((words, person))
-                    for local in _locals(words):
+                    for local in name_locals(words):
                         locals_.setdefault(local, []).append(person)
         for local, persons in locals_.items():
             if len({p.id for p in persons}) == 1:
@@ -144,7 +144,7 @@ def _forms(name: str, words: list[str], *, titled: bool) -> Iterator[tuple[str, 
         yield rf"{level(TITLES)}\.?\s+{last}", False
 
 
-def _locals(words: list[str]) -> Iterator[str]:
+def name_locals(words: list[str]) -> Iterator[str]:
     """What stands before the @ of somebody of that name, where it tells first and last name."""
     plain = [re.sub(r"[^a-z0-9]", "", word) for word in (words[0], words[-1])]
     if all(len(word) > 1 for word in plain):

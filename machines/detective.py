@@ -1,4 +1,4 @@
-"""One search of a user through their cases: paths, near documents, an order, findings that explain themselves.
+"""One search of a user through their cases: paths, likenesses, an order, findings that explain themselves.
 
 Findings quote evidence of several cases, so they are kept beside the machine (`storage.findings`) and checked
 against their reader's rights at each reading. The machine holds ids and counts.
@@ -180,7 +180,7 @@ class DetectiveContext(WorkContext):
 
 
 class DetectiveChart(WorkChart):
-    """Traverse, match, rank, explain, one after the other; the findings take verdicts once they are presented."""
+    """Traverse, match, rank, explain, one after the other; what is presented takes verdicts."""
 
     kind: ClassVar[str] = "detective"
     context_type = DetectiveContext

@@ -11,6 +11,15 @@ from gpu import device_leases
 from handlers.adopt import Adoption
 from handlers.answer import compose_answer
 from handlers.assemble import assemble_upload
+from handlers.detective import (
+    Stores as DetectiveStores,
+)
+from handlers.detective import (
+    explain_findings,
+    match_meaning,
+    rank_findings,
+    traverse_cases,
+)
 from handlers.embed import embed_chunks
 from handlers.embedding_cache import EmbeddingCache
 from handlers.erase_case import erase_case
@@ -31,6 +40,7 @@ from handlers.tag import tag_evidence
 from handlers.verify import verify_upload
 from handlers.warm import warm_ranking
 from machines.case import EraseCase
+from machines.detective import ExplainFindings, MatchMeaning, RankFindings, TraverseCases
 from machines.poi_search import SearchPoi, SizePoiSearch
 from machines.query import ComposeAnswer, RankHits, SearchLinks, SearchMeaning, SearchWords
 from machines.upload_events import (
@@ -53,9 +63,11 @@ from server.worker import WorkerSetup
 from storage.case_cache import CaseCache
 from storage.cases import Cases
 from storage.consents import CaseConsents
+from storage.detective import DetectiveFacts
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
 from storage.extractions import Extractions
+from storage.findings import Findings
 from storage.graph_postgres import GraphPostgres
 from storage.journal import CustodyJournal
 from storage.near_copies import NearCopies
@@ -102,6 +114,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     leaving = leaving_stores(setup.engine, setup.redis, database, journal, arrivals, settings.shards)
     ending = case_stores(setup.engine, setup.redis, database, journal, arrivals, settings.shards)
     secrets = Secrets(setup.redis)
+    detective = DetectiveStores(Cases(database), DetectiveFacts(database), Findings(database))
     sandbox = Sandbox(
         memory_bytes=settings.parse_memory_bytes,
         time_s=settings.parse_time_s,
@@ -174,6 +187,10 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
             ),
             TagEvidence: partial(tag_evidence, evidence=evidence, words=words),
             SummariseEvidence: partial(summarise_evidence, evidence=evidence),
+            TraverseCases: partial(traverse_cases, stores=detective),
+            MatchMeaning: partial(match_meaning, stores=detective),
+            RankFindings: partial(rank_findings, stores=detective),
+            ExplainFindings: partial(explain_findings, stores=detective),
             SizePoiSearch: partial(size_poi_search, mentions=PoiMentions(database)),
             SearchPoi: partial(
                 search_poi,

@@ -9,12 +9,15 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.assemble import drop_parts
+from handlers.detective import Stores as DetectiveStores
+from handlers.detective import drop_findings, record_verdict
 from handlers.feedback import record_vote
 from handlers.hide import hide_evidence
 from handlers.job import Handlers, Job
 from handlers.notify import deliver_toast, notify
 from handlers.retry_files import retry_files
 from machines.case import HideCase, RelinkPoi
+from machines.detective import DropFindings, RecordVerdict
 from machines.importing_events import RetryFiles
 from machines.notification import DeliverToast, Notify
 from machines.query import RecordVote
@@ -27,7 +30,9 @@ from server.rights import announce
 from server.settings import Settings
 from storage.arrivals import Arrivals
 from storage.cases import Cases
+from storage.detective import DetectiveFacts
 from storage.evidence import EvidenceStore
+from storage.findings import Findings
 from storage.graph_postgres import GraphPostgres
 from storage.import_files import ImportFiles
 from storage.parts import PartStore
@@ -89,6 +94,10 @@ def inline_handlers(
             send=send,
             case_machine=cases.machine,
         ),
+        RecordVerdict: partial(
+            record_verdict, stores=DetectiveStores(cases, DetectiveFacts(database), Findings(database))
+        ),
+        DropFindings: partial(drop_findings, findings=Findings(database)),
         RelinkPoi: relink_poi,
         DropParts: partial(
             drop_parts, transfers=transfers, parts=parts, arrivals=arrivals, waits=waits, ended=ended

@@ -141,6 +141,16 @@ class Cases:
             rows = await connection.execute(query)
             return [_case(row) for row in rows.mappings()]
 
+    async def titles_of(self, user: str) -> dict[str, str]:
+        """The cases in which the user has a role and that do not wait to be deleted: id → title."""
+        query = (
+            select(CASES.c.id, CASES.c.title)
+            .join(MEMBERS, MEMBERS.c.case_id == CASES.c.id)
+            .where(MEMBERS.c.user_id == user, CASES.c.hidden_at.is_(None))
+        )
+        async with self._database.connect() as connection:
+            return {row.id: row.title for row in await connection.execute(query)}
+
     async def get(self, case: str, user: str) -> CaseRow | None:
         """One case; None where it does not exist or the user has no role in it."""
         async with self._database.connect() as connection:

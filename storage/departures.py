@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.departed import LOCK_UPLOAD
+from storage.findings import forget_evidence
 from storage.journal import LOCK as LOCK_TOPIC
 from storage.journal import CustodyJournal, Record
 from storage.sealed import forget_seals
@@ -309,6 +310,8 @@ class Departures:
                 nodes += (await connection.execute(_UNNAMED, {"entities": named})).scalars().all()
                 await connection.execute(_VOTES, {"case": case, "nodes": nodes})
                 await connection.execute(_ATTENTION, {"case": case, "nodes": nodes})
+            if evidence:
+                await forget_evidence(connection, evidence)
             await connection.execute(_INSIDE_NO_MORE, key | {"sha256": held or ""})
             await connection.execute(_NEED_NO_MORE, key | {"sha256": held or ""})
             if evidence:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage.findings import forget_case
 from storage.journal import LOCK as LOCK_TOPIC
 from storage.journal import CustodyJournal, Record
 from storage.sealed import forget_topics
@@ -93,5 +94,6 @@ class Erasure:
                 data = {"what": "case deleted", "who": actor, "why": reason, "topics": list(topics)}
                 record = Record(about, f"deletion:{machine}", "deletion", data, round(time.time(), 3))
                 await self._journal.append(connection, [record])
+            await forget_case(connection, case)
             arrived = list((await connection.execute(_DELETE_ARRIVALS, asked)).scalars())
         return members, arrived

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Table, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage.findings import forget_node
 from storage.locks import lock_mentions
 from storage.request_keys import Once, once
 from storage.schema import Poi
@@ -130,4 +131,5 @@ class Pois:
             if machine is None:
                 raise UnknownPoi
             await connection.execute(delete(ENTITIES).where(entity))
+            await forget_node(connection, poi)
         return machine

@@ -6,6 +6,7 @@ names a node of the graph whatever its kind.
 
 from sqlmodel import SQLModel
 
+from storage.schema_detective import Finding, FindingDrafts, FindingVerdict
 from storage.schema_edits import Edit
 from storage.schema_evidence import DIMENSIONS, Chunk, Evidence, Posting, Similarity
 from storage.schema_follow import FollowerRecord, StoreMark
@@ -36,6 +37,9 @@ __all__ = [
     "Entity",
     "Evidence",
     "Extraction",
+    "Finding",
+    "FindingDrafts",
+    "FindingVerdict",
     "FollowerRecord",
     "Import",
     "ImportCount",

@@ -77,7 +77,7 @@ class Attention(SQLModel, table=True):
     case_id: str = reference("cases.id", index=True)
     user_id: str
     what: str
-    """vote, view, read"""
+    """vote, view, read; accepted and dismissed findings, with the opposite sign where that is taken back"""
     node: int = Field(sa_column=Column(BigInteger, nullable=False))
     value: float = 0.0
     query: str = ""

@@ -11,7 +11,7 @@ from handlers.language_model_ollama import OllamaModel
 from handlers.models import Models, is_local
 from server.services import Services
 from server.settings import Settings
-from server.status_models import described, embedder_status, language_model_status
+from server.status_models import embedder_line, embedder_status, language_model_status
 from server.warming import Warming
 from storage.consents import CaseConsents
 from tests.handlers.model_server import ModelServerApp, serving
@@ -142,5 +142,7 @@ async def test_the_status_tells_what_the_models_are_and_what_is_wrong_with_them(
 
 def test_the_share_that_came_from_a_cache_is_told() -> None:
     view = {"name": "m", "where": "", "lookups": {"memory": 2, "redis": 1, "made": 1}}
-    assert described(view) == "m in the workers of the queue gpu; 75% of 4 vectors of questions from a cache"
-    assert described(view | {"lookups": {}}) == "m in the workers of the queue gpu"
+    assert (
+        embedder_line(view) == "m in the workers of the queue gpu; 75% of 4 vectors of questions from a cache"
+    )
+    assert embedder_line(view | {"lookups": {}}) == "m in the workers of the queue gpu"

@@ -72,7 +72,6 @@ def detective_cancelled(life: Life) -> None:
     life.client("retry")
 
 
-
 LIVES = (
     detective_presented,
     detective_renewed,

@@ -1,0 +1,313 @@
+"""The stages of a search by Detective mode, and what its user thinks of what it found.
+
+Each stage reads the cases anew and takes up the drafts of those before it; what has gone meanwhile falls out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from handlers.detective_drafts import Draft, from_json
+from handlers.detective_ends import end_of, ways
+from handlers.detective_keys import WORDS
+from handlers.detective_near import alike_names, near_evidence
+from handlers.detective_paths import around_evidence, between, named_elsewhere, shared_across
+from handlers.detective_rank import ordered, standings
+from handlers.detective_sources import mark_at
+from handlers.detective_web import Web, weave
+from handlers.detective_words import sentence
+from handlers.job import Job, Permanent
+from machines.detective import (
+    DropFindings,
+    Explained,
+    ExplainFindings,
+    Matched,
+    MatchMeaning,
+    RankFindings,
+    RecordVerdict,
+    TraverseCases,
+    Traversed,
+    Weighed,
+)
+from storage.detective import CaseFacts, DetectiveFacts, End, PassageText
+from storage.findings import FindingRow, Findings, PathEdge, PathNode, Source
+
+logger = logging.getLogger(__name__)
+
+ENDS = 150
+"""Persons of interest between whom paths are looked for, the most named; pairs grow with the square."""
+
+SUBSTITUTES = 12
+"""Where nobody has entered a person of interest, so many of the most named people are."""
+
+SOURCES = 6
+
+
+class OwnCases(Protocol):
+    """The part of the store of cases that a search needs; see `storage.cases.Cases`."""
+
+    async def titles_of(self, user: str) -> dict[str, str]:
+        """The cases in which the user has a role and that do not wait to be deleted: id → title."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where a search reads and writes."""
+
+    cases: OwnCases
+    facts: DetectiveFacts
+    findings: Findings
+
+
+async def traverse_cases(effect: TraverseCases, job: Job, *, stores: Stores) -> Traversed:
+    """Find paths in what the cases name.
+
+    Raises:
+        Permanent: The user is no member of any of the cases, or what the search is about is in none of them.
+    """
+    web = await _web(effect.user, effect.cases, effect.about, job, stores)
+    drafts = await asyncio.to_thread(_paths, web, effect.about)
+    await stores.findings.put_drafts(
+        effect.search, effect.user, "traversing", [draft.to_json() for draft in drafts]
+    )
+    return Traversed(
+        effect=job.id,
+        nodes=len(web.identities) + len(web.files),
+        edges=len(web.units),
+        paths=len(drafts),
+    )
+
+
+async def match_meaning(effect: MatchMeaning, job: Job, *, stores: Stores) -> Matched:
+    """Find what is near in meaning or spelling and has no link.
+
+    Raises:
+        Permanent: As `traverse_cases`.
+    """
+    web = await _web(effect.user, effect.cases, effect.about, job, stores)
+    drafts: list[Draft] = []
+    uncompared = 0
+    abouts = [end.file for node in effect.about if (end := end_of(web, node)) is not None]
+    if len(effect.about) < 2 and -1 not in abouts:
+        sections = [await stores.facts.sections(case.case) for case in web.cases]
+        await job.check()
+        about = abouts[0] if abouts else None
+        drafts, left_out = await asyncio.to_thread(near_evidence, web, sections, about)
+        embedded = {int(node) for each in sections for node in each.evidence}
+        uncompared = sum(file.node not in embedded for file in web.files) + left_out
+    if len(effect.about) < 2:
+        names = await asyncio.to_thread(alike_names, web)
+        about_nodes = _members_of(web, effect.about)
+        drafts += [d for d in names if not effect.about or about_nodes & {step.node for step in d.steps}]
+    await stores.findings.put_drafts(
+        effect.search, effect.user, "matching", [draft.to_json() for draft in drafts]
+    )
+    return Matched(effect=job.id, pairs=len(drafts), uncompared=uncompared)
+
+
+async def rank_findings(effect: RankFindings, job: Job, *, stores: Stores) -> Weighed:
+    """Order what was found, by how much it says and where it stands.
+
+    Raises:
+        Permanent: As `traverse_cases`.
+    """
+    web = await _web(effect.user, effect.cases, effect.about, job, stores)
+    by_stage = await stores.findings.drafts(effect.search)
+    drafts = [from_json(one) for stage in ("traversing", "matching") for one in by_stage.get(stage, [])]
+    known = web.member_at.keys() | web.file_at.keys()
+    drafts = [draft for draft in drafts if all(step.node in known for step in draft.steps)]
+    verdicts = await stores.findings.verdicts(effect.user, [case.case for case in web.cases])
+    await job.check()
+    standing, _ = await asyncio.to_thread(standings, web, drafts, effect.about, verdicts.nodes)
+    best = ordered(
+        drafts,
+        standing,
+        accepted=verdicts.nodes,
+        dismissed=verdicts.dismissed,
+        limit=effect.limit,
+    )
+    await stores.findings.put_drafts(effect.search, effect.user, "ranking", [one.to_json() for one in best])
+    return Weighed(effect=job.id, ranked=len(best))
+
+
+async def explain_findings(effect: ExplainFindings, job: Job, *, stores: Stores) -> Explained:
+    """Give each finding its sources and its sentence, and store those that its user may still see."""
+    drafts = [from_json(one) for one in (await stores.findings.drafts(effect.search)).get("ranking", [])]
+    titles = await stores.cases.titles_of(effect.user)
+    rows: list[FindingRow] = []
+    for place, draft in enumerate(drafts):
+        await job.progress(place, len(drafts), "findings")
+        nodes = await stores.facts.described(sorted({*(step.node for step in draft.steps), *draft.also}))
+        nodes = {node: end for node, end in nodes.items() if end.case in titles}
+        if all(step.node in nodes for step in draft.steps):
+            row = await _explained(draft, nodes, titles, stores.facts)
+            if row is not None:
+                rows.append(row)
+    kept = await stores.findings.put(effect.search, effect.user, rows)
+    kinds = Counter(row.kind for row in kept)
+    return Explained(
+        effect=job.id, fingerprints=[row.fingerprint for row in kept], kinds=dict(sorted(kinds.items()))
+    )
+
+
+async def record_verdict(effect: RecordVerdict, job: Job, *, stores: Stores) -> None:
+    """Keep what the user thinks of a finding; of one that is not theirs to see any more nothing is kept."""
+    titles = await stores.cases.titles_of(effect.user)
+    known = await stores.findings.judge(
+        effect.search,
+        effect.user,
+        effect.finding,
+        effect.value,
+        cases=titles,
+        effect=job.id,
+        at=effect.at,
+    )
+    if not known:
+        logger.info(
+            "A verdict on a finding that its user cannot see was dropped.", extra={"action": "verdict.drop"}
+        )
+
+
+async def drop_findings(effect: DropFindings, job: Job, *, findings: Findings) -> None:
+    """Delete what a search has left."""
+    await findings.drop(effect.search)
+
+
+async def _web(user: str, wanted: Sequence[str], about: Sequence[int], job: Job, stores: Stores) -> Web:
+    """The cases of a search as one, as they are now."""
+    titles = await stores.cases.titles_of(user)
+    chosen = [case for case in sorted(titles) if not wanted or case in wanted]
+    if not chosen:
+        raise Permanent(
+            "you are no member of any of these cases (any more); choose others"
+            if wanted
+            else "you have no case yet"
+        )
+    facts: list[CaseFacts] = []
+    for place, case in enumerate(chosen):
+        await job.progress(place, len(chosen), "cases")
+        facts.append(await stores.facts.facts(case, titles[case]))
+    web = await asyncio.to_thread(weave, facts)
+    if any(end_of(web, node) is None for node in about):
+        raise Permanent(
+            "what this search is about is in none of its cases (any more); choose another person or file"
+        )
+    return web
+
+
+def _paths(web: Web, about: Sequence[int]) -> list[Draft]:
+    ends = [end for node in about if (end := end_of(web, node)) is not None]
+    if len(ends) == 2:
+        return ways(web, ends[0], ends[1])
+    if ends and ends[0].file >= 0:
+        return around_evidence(web, ends[0].file)
+    several = len(web.cases) > 1
+    across = named_elsewhere(web) + shared_across(web) if several else []
+    if not ends:
+        return across + between(web, _ends(web))
+    own = ends[0].identity
+    members = {web.members[m].node for m in web.identities[own]}
+    drafts = between(web, sorted({own, *_ends(web)}))
+    return [
+        draft
+        for draft in across + drafts
+        if members & {draft.steps[0].node, draft.steps[-1].node, *draft.also, *(s.node for s in draft.steps)}
+    ]
+
+
+def _ends(web: Web) -> list[int]:
+    """The identities between which paths are looked for."""
+    everyone = range(len(web.identities))
+    persons = [i for i in everyone if web.is_person_of_interest(i) and web.common[i]]
+    if not persons:
+        people = [i for i in everyone if web.members[web.identities[i][0]].kind == "person"]
+        return sorted(people, key=lambda i: (-web.common[i], i))[:SUBSTITUTES]
+    return sorted(persons, key=lambda i: (-web.common[i], i))[:ENDS]
+
+
+def _members_of(web: Web, about: Sequence[int]) -> set[int]:
+    """The nodes of everything that is the same as what a search is about."""
+    ends = [end for node in about if (end := end_of(web, node)) is not None]
+    return {web.members[m].node for end in ends if end.identity >= 0 for m in web.identities[end.identity]}
+
+
+async def _explained(
+    draft: Draft, nodes: dict[int, End], titles: dict[str, str], facts: DetectiveFacts
+) -> FindingRow | None:
+    """The finding with sources; None where its places are gone."""
+    sources = await _sources(draft, nodes, facts)
+    if not sources and any(step.what == "evidence" for step in draft.steps):
+        return None
+    also = [node for node in draft.also if node in nodes]
+    path = [nodes[step.node] for step in draft.steps]
+    edges = [
+        PathEdge(edge.partition(":")[0], _edge_words(draft, edge), edge not in ("alike", "near"))
+        for edge in draft.edges
+    ]
+    marked = [entity for step in draft.steps for _, entity in step.marks if entity and entity in nodes]
+    return FindingRow(
+        fingerprint=draft.fingerprint,
+        kind=draft.kind,
+        explicit=draft.explicit,
+        score=round(draft.score, 6),
+        confidence=round(draft.confidence, 4),
+        cases=sorted({nodes[node].case for node in [*(s.node for s in draft.steps), *also]}),
+        evidence=sorted({s.node for s in draft.steps if s.what == "evidence"}),
+        nodes=sorted({*(step.node for step in draft.steps), *also, *marked}),
+        sentence=sentence(draft, nodes, titles),
+        path=[PathNode(end.node, end.what, end.kind, end.name, end.case) for end in path],
+        edges=edges,
+        sources=sources,
+    )
+
+
+def _edge_words(draft: Draft, edge: str) -> str:
+    if edge.startswith("same:"):
+        return WORDS[edge.removeprefix("same:")]
+    if edge == "named":
+        return "named in"
+    share = f"{100 * draft.cosine:.0f} %"
+    return f"spelt alike, {share}" if edge == "alike" else f"says similar things, {share}"
+
+
+async def _sources(draft: Draft, nodes: dict[int, End], facts: DetectiveFacts) -> list[Source]:
+    """The places that a path leads through, in its order."""
+    marks: list[tuple[str, int, int]] = []
+    if draft.kind == "near":
+        a, b = ((step.node, step.marks[0][0]) for step in draft.steps)
+        nearest = await facts.nearest(a, b)
+        if nearest is None:
+            return []
+        marks = [(nodes[a[0]].case, nearest[0], 0), (nodes[b[0]].case, nearest[1], 0)]
+    else:
+        marks = [
+            (nodes[step.node].case, chunk, entity)
+            for step in draft.steps
+            if step.what == "evidence"
+            for chunk, entity in step.marks
+        ]
+    passages: dict[int, PassageText] = {}
+    places: dict[tuple[int, int], tuple[int, int]] = {}
+    by_case: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for case, chunk, entity in marks:
+        by_case[case].append((chunk, entity))
+    for case, here in by_case.items():
+        chunks = sorted({chunk for chunk, _ in here})
+        passages |= await facts.passages(case, chunks)
+        places |= await facts.places(case, chunks, sorted({entity for _, entity in here if entity}))
+    sources: list[Source] = []
+    told: dict[int, list[tuple[int, int]]] = {}
+    for _, chunk, entity in marks:
+        told.setdefault(chunk, [])
+        if (place := places.get((chunk, entity))) is not None:
+            told[chunk].append(place)
+    case_of = {chunk: case for case, chunk, _ in marks}
+    for chunk, spots in told.items():
+        if chunk in passages and len(sources) < SOURCES:
+            sources.append(mark_at(passages[chunk], case_of[chunk], sorted(set(spots))))
+    return sources

@@ -1,0 +1,134 @@
+"""What makes two names one thing, within a case and across cases, and which names join nothing."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from handlers.found import level
+from handlers.names import organisation_key
+from handlers.poi_names import key_of, name_locals, parts
+from storage.detective import CaseFacts, Named, Person
+
+BRIDGES = frozenset({"person", "organisation", "email", "phone", "citation"})
+"""Kinds of entities that can join two others; dates and sums cannot, however rare."""
+
+SURE = {
+    "is": 1.0,
+    "email": 0.95,
+    "phone": 0.95,
+    "citation": 0.95,
+    "name": 0.85,
+    "address of the name": 0.8,
+    "organisation": 0.75,
+}
+"""How sure it is that two names are one thing, by what they share. People share names; mailboxes hardly."""
+
+WORDS = {
+    "is": "is",
+    "email": "same e-mail address",
+    "phone": "same phone number",
+    "citation": "same citation",
+    "name": "same full name",
+    "address of the name": "e-mail address made of the name",
+    "organisation": "same name",
+}
+
+_ROLES = frozenset(
+    """
+    abuse accounts admin administrator alerts all announce announcements billing bounce bounces broadcast
+    careers contact customerservice daemon editor enquiries everyone feedback helpdesk help hostmaster hr info
+    inquiries jobs list listserv mail mailer mailer-daemon majordomo marketing media news newsletter no-reply
+    noreply do-not-reply donotreply notification notifications office orders owner postmaster press registrar
+    reply root sales security service services staff subscribe subscriptions support survey system team
+    unsubscribe updates webmaster
+    """.split()  # noqa: SIM905 - a list a line long is read more easily
+)
+_GENERIC = frozenset(
+    """
+    agency air america american and appeals area association bank bar board branch bureau business capital
+    center central chief circuit city civil college commerce commission committee community companies
+    company congress control corp corporation council counsel county court department dept directors
+    district division economic education energy enforcement executive federal finance financial first for
+    foundation fund general global government group health high holding holdings house human inc industry
+    information institute international internet judicial justice labor law legal limited llc llp local
+    ltd management market member ministry national new news north northern of office organization
+    parliament partners police power president press program project public regional relations
+    representatives research resources school section securities security senate service services social
+    society south southern special staff state states supreme system team the trade treasury trust u.s
+    unit united university us utilities west western world
+    """.split()  # noqa: SIM905
+)
+_WORD = re.compile(r"[^\W_]+")
+_DIGITS = re.compile(r"\D")
+
+
+class Key(NamedTuple):
+    """Equal keys make one thing of two names; `why` is one of `SURE`."""
+
+    why: str
+    value: str
+
+
+def is_noise(kind: str, key: str, *, accepted: bool) -> bool:
+    """Whether a name joins nothing: shared mailboxes, single words, names made of what any office is called.
+
+    What a person has accepted is no noise.
+    """
+    if kind not in BRIDGES:
+        return True
+    if accepted:
+        return False
+    words = [level(word) for word in _WORD.findall(key)]
+    if kind == "email":
+        local = key.partition("@")[0].lower()
+        return local in _ROLES or local.startswith(("noreply", "no-reply", "bounce", "owner-", "list-"))
+    if kind == "person":
+        return len(words) < 2
+    if kind == "organisation":
+        return len(words) < 2 or _GENERIC.issuperset(words)
+    return False
+
+
+def keys_of_entity(entity: Named) -> Iterator[Key]:
+    """By what an entity is known elsewhere."""
+    if entity.kind in ("email", "phone", "citation"):
+        yield Key(entity.kind, level(entity.key))
+    elif entity.kind == "person" and len(entity.key.split()) > 1:
+        yield Key("name", entity.key)
+    elif entity.kind == "organisation":
+        yield Key("organisation", entity.key)
+
+
+def keys_of_person(person: Person) -> Iterator[Key]:
+    """By what a person of interest is known elsewhere: names, addresses, numbers; an alias may be any."""
+    for name in (person.name, *person.aliases):
+        if "@" in name:
+            yield Key("email", level(name.strip()))
+        elif len(digits := _DIGITS.sub("", name)) >= 9 and len(digits) > len(name) / 2:
+            yield Key("phone", f"+{digits if len(digits) > 10 or '+' in name else '1' + digits}")
+        elif len(parts(name)) > 1:
+            yield Key("name", key_of(name))
+            yield Key("organisation", organisation_key(name))
+
+
+def name_addresses(cases: Sequence[CaseFacts]) -> dict[str, str]:
+    """What stands before the @ of somebody of a name → the key of that name, where only one name makes it."""
+    made: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        for name, key in _full_names(case):
+            for local in name_locals([level(word) for word in parts(name)]):
+                made[local].add(key)
+    return {local: min(keys) for local, keys in made.items() if len(keys) == 1}
+
+
+def _full_names(case: CaseFacts) -> Iterable[tuple[str, str]]:
+    for person in case.persons:
+        for name in (person.name, *person.aliases):
+            if "@" not in name and len(parts(name)) > 1:
+                yield name, key_of(name)
+    for entity in case.named:
+        if entity.kind == "person" and len(entity.key.split()) > 1:
+            yield entity.name, entity.key
