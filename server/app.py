@@ -27,6 +27,7 @@ from server import (
     routes_charts,
     routes_client,
     routes_custody,
+    routes_detective,
     routes_edits,
     routes_entities,
     routes_evidence,
@@ -95,9 +96,11 @@ from storage.cases import Cases
 from storage.census import Census
 from storage.consents import CaseConsents
 from storage.database import create_engine
+from storage.detective import DetectiveFacts
 from storage.edits import Edits
 from storage.era import settle_era
 from storage.evidence import EvidenceStore
+from storage.findings import Findings
 from storage.graph_postgres import GraphPostgres
 from storage.import_files import ImportFiles
 from storage.imports import Imports
@@ -138,6 +141,7 @@ ROUTES: list[BaseRoute] = [
     *routes_cases.routes,
     *routes_pois.routes,
     *routes_entities.routes,
+    *routes_detective.routes,
     *routes_custody.routes,
     *routes_evidence.routes,
     *routes_edits.routes,
@@ -305,6 +309,8 @@ async def build(
             evidence=EvidenceStore(database),
             edits=Edits(database, running.journal),
             near=NearCopies(database),
+            facts=DetectiveFacts(database),
+            findings=Findings(database),
             votes=Votes(database),
             graph=GraphPostgres(database),
             query_graphs=QueryGraphs(redis, shards=settings.shards),

@@ -17,6 +17,7 @@ from machines.draw import FORMATS, draw
 from machines.errors import UnknownKind
 from machines.step import CHARTS
 from server.cli_custody import add_custody
+from server.cli_detective import add_searching, detective
 from server.cli_import import add_importing, import_folder
 from server.cli_upload import add_uploading, upload
 from server.cli_wire import WIRE_COMMANDS, CommandFailed, Misused, add_login, add_watching, login, watch
@@ -111,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add_uploading(add("upload", upload, "Send files to a case; what broke off is gone on with."))
     add_importing(add("import", import_folder, "Bring every file of a folder into a case."))
+
+    add_searching(add("detective", detective, "Find what joins people, evidence and cases."))
 
     describing = add("describe", _describe, "Print what the server says on websocket, streams and webhooks.")
     describing.add_argument("form", choices=("asyncapi",))

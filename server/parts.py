@@ -33,8 +33,10 @@ from storage.arrivals import Arrivals
 from storage.blobs import Blobs
 from storage.cases import Cases
 from storage.census import Census
+from storage.detective import DetectiveFacts
 from storage.edits import Edits
 from storage.evidence import EvidenceStore
+from storage.findings import Findings
 from storage.graph import Graph
 from storage.import_files import ImportFiles
 from storage.imports import Imports
@@ -80,6 +82,8 @@ class Parts:
     evidence: EvidenceStore
     edits: Edits
     near: NearCopies
+    facts: DetectiveFacts
+    findings: Findings
     votes: Votes
     graph: Graph
     query_graphs: QueryGraphs

@@ -53,6 +53,7 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
     for kind, topic, data in (
         ("upload", f"case:{case['id']}", {"filename": "a.txt"}),
         ("query", f"case:{case['id']}", {"question": "Who signed the contract?"}),
+        ("detective", f"user:{owner.id}", {}),
         ("notification", f"user:{owner.id}", {"title": "Hello", "body": "there"}),
         ("poi_search", f"case:{case['id']}", {"poi": poi["id"], "called": "Ada Example"}),
     ):

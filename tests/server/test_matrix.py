@@ -109,6 +109,8 @@ ASKS: dict[str, Ask] = {
     "PUT /api/entities/{entity}": Ask({"status": "accepted"}),
     "POST /api/cases/{case}/attention": Ask({"what": "view", "node": "{evidence}"}),
     "POST /api/cases/{case}/uploads": Ask({"filename": "c.txt"}),
+    # An upload is no search, which is said to those alone who might have one.
+    "GET /api/detective/{machine}/findings": Ask(refused=(404, "not_found")),
     "PUT /api/uploads/{machine}/content": Ask(content=b"Something else.", prepare=_new_upload),
     # Here files come through the server, which is said to those alone who might send any.
     "POST /api/uploads/{machine}/multipart": Ask({"bytes": 5}, refused=(404, "not_found")),

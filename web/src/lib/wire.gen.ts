@@ -64,6 +64,27 @@ export interface Closed {
   code: "access.ended" | "auth.required";
 }
 
+/** What is searched, and how much was found. */
+export interface DetectiveContext {
+  work: Record<string, Work>;
+  reason: string;
+  cases: string[];
+  about: number[];
+  limit: number;
+  user: string;
+  asked_at: number;
+  nodes: number;
+  edges: number;
+  paths: number;
+  pairs: number;
+  uncompared: number;
+  ranked: number;
+  fingerprints: string[];
+  kinds: Record<string, number>;
+  presented_at: number;
+  verdicts: Record<string, number>;
+}
+
 /** A machine was spawned, has moved, or has left (`gone`); `context` and `removed` tell what changed. */
 export interface Entry {
   type: "entry";
@@ -443,6 +464,7 @@ export type ServerMessage = Recovered | Begun | Left | Outcome | Pong | Refusal 
 /** Chart → its context. */
 export interface Contexts {
   case: CaseContext;
+  detective: DetectiveContext;
   import: ImportContext;
   notification: NotificationContext;
   poi_search: PoiSearchContext;
