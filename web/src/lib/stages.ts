@@ -21,6 +21,13 @@ export const QUERY_STAGES: readonly (readonly [string, string])[] = [
   ["answering", "Answer"],
 ];
 
+export const DETECTIVE_STAGES: readonly (readonly [string, string])[] = [
+  ["traversing", "Follow links"],
+  ["matching", "Compare"],
+  ["ranking", "Rank"],
+  ["explaining", "Explain"],
+];
+
 export const POI_STAGES: readonly (readonly [string, string])[] = [
   ["sizing", "Count"],
   ["searching", "Search"],

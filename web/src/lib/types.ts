@@ -6,6 +6,7 @@ export type {
   Answer,
   CaseContext,
   Citation,
+  DetectiveContext,
   Entry,
   ImportContext,
   NotificationContext,
