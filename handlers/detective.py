@@ -246,8 +246,8 @@ async def _explained(
     also = [node for node in draft.also if node in nodes]
     path = [nodes[step.node] for step in draft.steps]
     edges = [
-        PathEdge(edge.partition(":")[0], _edge_words(draft, edge), edge not in ("alike", "near"))
-        for edge in draft.edges
+        PathEdge(edge.partition(":")[0], _edge_words(draft, edge, start), edge not in ("alike", "near"))
+        for edge, start in zip(draft.edges, path, strict=False)
     ]
     marked = [entity for step in draft.steps for _, entity in step.marks if entity and entity in nodes]
     return FindingRow(
@@ -266,11 +266,11 @@ async def _explained(
     )
 
 
-def _edge_words(draft: Draft, edge: str) -> str:
+def _edge_words(draft: Draft, edge: str, start: End) -> str:
     if edge.startswith("same:"):
         return WORDS[edge.removeprefix("same:")]
     if edge == "named":
-        return "named in"
+        return "names" if start.what == "evidence" else "named in"
     share = f"{100 * draft.cosine:.0f} %"
     return f"spelt alike, {share}" if edge == "alike" else f"says similar things, {share}"
 

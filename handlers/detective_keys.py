@@ -32,7 +32,7 @@ WORDS = {
     "phone": "same phone number",
     "citation": "same citation",
     "name": "same full name",
-    "address of the name": "e-mail address made of the name",
+    "address of the name": "name that the e-mail address is made of",
     "organisation": "same name",
 }
 

@@ -27,7 +27,7 @@ STANDING = 0.5
 """Share of the score that standing can take away from what stands in the middle of nothing."""
 
 REPEATED = 0.85
-"""Worth of a finding for each better one with the same end."""
+"""Worth of a finding for each better one that names the same."""
 
 SAID = 0.5
 """What is said by evidence scores above this, what is merely alike below."""
@@ -90,7 +90,7 @@ def ordered(
 ) -> list[Draft]:
     """The best drafts with their scores, best first; every explicit one above every other one.
 
-    A dismissed finding does not return. The same end again and again counts for less and less. Whatever
+    A dismissed finding does not return. The same name again and again counts for less and less. Whatever
     touches an accepted finding gains.
     """
     away = set(dismissed)
@@ -118,7 +118,7 @@ def _worth(draft: Draft, standing: Mapping[int, float], accepted: Mapping[int, i
 
 
 def _diverse(found: list[tuple[float, Draft]], most: int) -> list[tuple[float, Draft]]:
-    """Best first, each worth less for every better one with the same end."""
+    """Best first, each worth less for every better one that names the same."""
     left = sorted(found, key=lambda one: (-one[0], one[1].fingerprint))
     told: Counter[int] = Counter()
     chosen: list[tuple[float, Draft]] = []
@@ -126,13 +126,19 @@ def _diverse(found: list[tuple[float, Draft]], most: int) -> list[tuple[float, D
         worths = [worth * REPEATED ** _repeats(draft, told) for worth, draft in left]
         best = max(range(len(left)), key=lambda i: (worths[i], -i))
         _, draft = left.pop(best)
-        told.update({draft.steps[0].node, draft.steps[-1].node})
+        told.update(_names(draft))
         chosen.append((worths[best], draft))
     return chosen
 
 
 def _repeats(draft: Draft, told: Mapping[int, int]) -> int:
-    return told.get(draft.steps[0].node, 0) + told.get(draft.steps[-1].node, 0)
+    return max((told.get(node, 0) for node in _names(draft)), default=0)
+
+
+def _names(draft: Draft) -> set[int]:
+    """Whom and what a finding is about; of a likeness of two documents those."""
+    named = {step.node for step in draft.steps if step.what != "evidence"}
+    return named or {step.node for step in draft.steps}
 
 
 def _place(web: Web, node: int) -> int:

@@ -17,6 +17,9 @@ KINDS = {
     "citation": "the citation",
 }
 
+LONGEST = 70
+"""Characters of a title in a sentence."""
+
 
 def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -> str:
     """What a finding says.
@@ -37,18 +40,18 @@ def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -
             )
             return (
                 f"{path[0].name}, a person of interest of “{cases[path[0].case]}”, is named {where}"
-                f"{_reasons(draft)}."
+                f".{_reasons(draft)}"
             )
         case "shared":
             return (
                 f"{_upper(say.name(names[0]))} stands in {say.file(files[0])} and in {say.file(files[-1])}"
-                f"{_reasons(draft)}."
+                f".{_reasons(draft)}"
             )
         case "together":
             only = (
-                f", and nothing else names both{_reasons(draft)}."
+                f", and nothing else names both.{_reasons(draft)}"
                 if draft.count == 1
-                else f"; {draft.count} pieces of evidence name both{_reasons(draft)}."
+                else f"; {draft.count} pieces of evidence name both.{_reasons(draft)}"
             )
             ends = f"{say.name(path[0])} and {say.name(path[-1])}"
             return f"{_upper(ends)} are named side by side in {say.file(files[0])}{only}"
@@ -60,14 +63,14 @@ def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -
             return (
                 f"{_upper(say.name(_bridge(path)))} appears with {say.name(path[0])} in {say.file(files[0])} "
                 f"and with {say.name(path[-1])} in {say.file(files[-1])}{more}. No piece of evidence names "
-                f"them together{_reasons(draft)}."
+                f"them together.{_reasons(draft)}"
             )
         case "linked":
             others = [nodes[node].name for node in draft.also if node in nodes]
             more = f", and {_listed(others)} besides" if others else ""
             return (
                 f"{say.file(files[0])} and {say.file(files[-1])} both name {say.name(names[0])}{more}"
-                f"{_reasons(draft)}."
+                f".{_reasons(draft)}"
             )
         case "alike":
             where = f", named in {say.file(files[0])}," if files else ""
@@ -99,7 +102,7 @@ def _connected(draft: Draft, path: Sequence[End], say: _Words) -> str:
     )
     first = next(at for at, node in enumerate(path) if node.what == "evidence")
     through = f" through {say.name(_bridge(path))}" if first + 1 < len(path) - 1 else ""
-    return f"{_upper(ends)} are connected{through}: {', and '.join(parts)}{_reasons(draft)}."
+    return f"{_upper(ends)} are connected{through}: {', and '.join(parts)}.{_reasons(draft)}"
 
 
 class _Words:
@@ -115,7 +118,8 @@ class _Words:
 
     def file(self, node: End) -> str:
         of = f" (case “{self._cases[node.case]}”)" if self._several else ""
-        return f"“{node.name}”{of}"
+        name = node.name if len(node.name) <= LONGEST else f"{node.name[: LONGEST - 1].rstrip()}…"
+        return f"“{name}”{of}"
 
 
 def _bridge(path: Sequence[End]) -> End:
@@ -125,8 +129,9 @@ def _bridge(path: Sequence[End]) -> End:
 
 
 def _reasons(draft: Draft) -> str:
+    """What makes two names one, as a sentence of its own; nothing where no two are joined."""
     whys = dict.fromkeys(edge.removeprefix("same:") for edge in draft.edges if edge.startswith("same:"))
-    return f" ({', '.join(WORDS[why] for why in whys)})" if whys else ""
+    return f" Joined by {_listed([f'the {WORDS[why]}' for why in whys])}." if whys else ""
 
 
 def _listed(names: Sequence[str]) -> str:

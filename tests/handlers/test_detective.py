@@ -41,8 +41,8 @@ async def test_a_person_of_one_case_who_is_named_in_another_is_found_with_the_pl
         ("named", "named in"),
     ]
     assert one.sentence == (
-        "Martha Quilling, a person of interest of “harbour”, is named in “visitors” (case “quarry”) "
-        "(same full name)."
+        "Martha Quilling, a person of interest of “harbour”, is named in “visitors” (case “quarry”). "
+        "Joined by the same full name."
     )
     (source,) = one.sources
     (mark,) = source.marked
