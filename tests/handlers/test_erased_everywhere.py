@@ -22,6 +22,7 @@ from storage.imports import Imports
 from storage.machine_store import new_machine_id
 from storage.near_copies import Likeness, NearCopies
 from tests.case_rows import new_case, new_evidence
+from tests.handlers.finding_rows import finding, found_and_accepted
 from tests.handlers.leaving_case import DOCUMENTS, ONLY_THERE, Leaving, leaving_case
 from tests.handlers.small_case import SHARDS
 
@@ -116,6 +117,9 @@ async def filled(quarry: Leaving, pictures: FileCache) -> None:
     for content in (quarry.contents["ledger"], derived, sha256):
         pictures.put(name_of(content, 1, 320), lambda file: file.write(b"Fogswallow drawn"))
     await search_for_a_person(quarry, "ledger")
+    await found_and_accepted(
+        database, "ann", finding(["case1"], [evidence["ledger"], evidence["slip"]], "Fogswallow, found")
+    )
     await quarry.question()
     await quarry.carry()
 
@@ -152,7 +156,7 @@ async def test_an_erased_case_is_in_no_table_key_or_folder(quarry: Leaving, pict
     assert [path.name for path in quarry.blobs.root.rglob("*") if path.is_file()] == [shared]
     assert (await quarry.evidence.get(kept.id)).case_id == "case2"
     for table in ("imports", "import_files", "import_counts", "edits", "text_signatures", "picture_hashes",
-                  "near_duplicates", "votes", "sealed"):  # fmt: skip
+                  "near_duplicates", "votes", "sealed", "findings", "finding_verdicts"):  # fmt: skip
         async with database.connect() as connection:
             assert await connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0, table
     async with database.connect() as connection:

@@ -24,6 +24,7 @@ from storage.departed import Departed
 from storage.departures import Leaver
 from tests.case_rows import QuietJob, new_case, new_evidence
 from tests.conftest import empty
+from tests.handlers.finding_rows import finding, found_and_accepted
 from tests.handlers.leaving_case import DOCUMENTS, ONLY_THERE, TOPIC, Leaving, leaving_case
 
 
@@ -57,6 +58,10 @@ async def test_nothing_of_it_is_left_in_any_store(quarry: Leaving) -> None:
     await quarry.case.votes.note(
         "case1", "ann", "read", quarry.case.evidence["ledger"], query="", effect="e2"
     )
+    about = [quarry.case.evidence[name] for name in ("ledger", "mail")]
+    await found_and_accepted(
+        quarry.case.database, "ann", finding(["case1"], about, "Quibbleworth and a mail")
+    )
     await quarry.carry()
     assert {"sealed.value", "chunks.text", "evidence.text", "archived_machines.snapshot"} <= (
         await quarry.traces_of(*ONLY_THERE)
@@ -66,7 +71,8 @@ async def test_nothing_of_it_is_left_in_any_store(quarry: Leaving) -> None:
     assert await quarry.states("slip") == ["deleted"]
     assert await quarry.traces_of(*ONLY_THERE) == set()
     assert await rows_of(quarry, "SELECT * FROM votes UNION ALL SELECT * FROM votes") == []
-    assert await rows_of(quarry, "SELECT * FROM attention") == []
+    assert await rows_of(quarry, "SELECT * FROM attention WHERE what <> 'accepted'") == []
+    assert await rows_of(quarry, "SELECT 1 FROM findings UNION ALL SELECT 1 FROM finding_verdicts") == []
     left = {evidence for name, evidence in quarry.case.evidence.items() if name not in ("ledger", "slip")}
     assert {row.id for row in await quarry.evidence.of_case("case1")} == left
     hits = (await quarry.machine(answered)).context["hits"]

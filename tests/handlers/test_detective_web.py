@@ -1,0 +1,285 @@
+"""What is one thing across cases, what joins nothing, how ends are connected; on graphs made at random."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handlers.detective_drafts import Draft, Step, fingerprint, from_json
+from handlers.detective_ends import HOPS, End, _costs, ways
+from handlers.detective_keys import is_noise
+from handlers.detective_near import near_evidence
+from handlers.detective_paths import between, reach
+from handlers.detective_rank import ordered, standings
+from handlers.detective_sources import mark_at
+from handlers.detective_web import Web, weave
+from storage.detective import CaseFacts, File, Named, PassageText, Person, Sections
+
+
+def case(
+    name: str,
+    persons: list[tuple[int, str, tuple[str, ...]]],
+    named: list[tuple[int, str, str]],
+    mentions: list[tuple[int, int]],
+    files: int,
+) -> CaseFacts:
+    """A case whose files have a passage each; file and passage n have the ids 1,000 n and 1,000 n + 1.
+
+    Args:
+        named: Id, kind and name; the key is the name in lower case.
+        mentions: File number and entity.
+    """
+    base = 10_000 * (ord(name[0]) - ord("a") + 1)
+    return CaseFacts(
+        case=name,
+        title=name.upper(),
+        persons=[Person(node, called, aliases) for node, called, aliases in persons],
+        named=[
+            Named(node, kind, called.lower(), called, False, node - 500 if kind == "poi" else 0)
+            for node, kind, called in named
+        ],
+        files=[
+            File(base + 10 * n, f"file {name}{n}", f"{name}{n}", 0, frozenset(), "", "") for n in range(files)
+        ],
+        chunks=np.array(
+            [(base + 10 * n + 1, base + 10 * n, 0) for n in range(files)], dtype=np.int64
+        ).reshape(-1, 3),
+        mentions=np.array(
+            sorted({(base + 10 * n + 1, entity, 1) for n, entity in mentions}), dtype=np.int64
+        ).reshape(-1, 3),
+        copies=[],
+    )
+
+
+@st.composite
+def webs(draw: st.DrawFn) -> Web:
+    """One or two cases with a few people who are named here and there."""
+    cases = []
+    for name in "ab"[: draw(st.integers(1, 2))]:
+        offset = 1 if name == "a" else 101
+        files, people = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+        persons = [(offset + i, f"Person {chr(97 + i)}x", ()) for i in range(draw(st.integers(0, 2)))]
+        named = [(offset + 500 + i, "poi", called) for i, (_, called, _) in enumerate(persons)]
+        named += [(offset + 20 + i, "person", f"Name {chr(97 + i)}y") for i in range(people)]
+        pairs = st.tuples(st.integers(0, files - 1), st.sampled_from([node for node, _, _ in named]))
+        cases.append(case(name, persons, named, draw(st.lists(pairs, max_size=20)), files))
+    return weave(cases)
+
+
+def drafts_of(web: Web) -> st.SearchStrategy[list[Draft]]:
+    nodes = [m.node for m in web.members] + [f.node for f in web.files]
+
+    def draft(i: int, a: int, b: int, strength: float, alike: bool) -> Draft:
+        kind = "near" if alike else "connected"
+        what = {m.node: m.what for m in web.members}
+        steps = tuple(Step(what.get(node, "evidence"), node) for node in (a, b))
+        return Draft(kind, steps, (kind,), strength, 1.0, fingerprint(kind, str(i), str(a), str(b)))
+
+    return st.lists(
+        st.builds(
+            draft,
+            st.integers(0, 30),
+            st.sampled_from(nodes),
+            st.sampled_from(nodes),
+            st.floats(1e-6, 1.0),
+            st.booleans(),
+        ),
+        max_size=25,
+    )
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_nothing_that_is_merely_alike_stands_above_what_is_said(data: st.DataObject) -> None:
+    web = data.draw(webs())
+    drafts = data.draw(drafts_of(web))
+    accepted = data.draw(
+        st.dictionaries(st.sampled_from([m.node for m in web.members]), st.integers(1, 3), max_size=3)
+    )
+    standing, _ = standings(web, drafts, [], accepted)
+    limit = data.draw(st.integers(1, 30))
+    best = ordered(drafts, standing, accepted=accepted, dismissed=[], limit=limit)
+    assert len(best) <= limit
+    assert [d.explicit for d in best] == sorted((d.explicit for d in best), reverse=True)
+    for better, worse in pairwise(best):
+        assert better.score >= worse.score or (better.explicit and not worse.explicit)
+        if better.explicit and not worse.explicit:
+            assert better.score > 0.5 > worse.score
+    assert len({d.fingerprint for d in best}) == len(best)
+    gone = {d.fingerprint for d in best[:1]}
+    assert not gone & {
+        d.fingerprint for d in ordered(drafts, standing, accepted=accepted, dismissed=gone, limit=limit)
+    }
+
+
+def shortest(web: Web, a: End, b: End) -> float | None:
+    """The least cost over at most `HOPS` mentions, by trying everything."""
+    costs = _costs(web, a, b)
+    best: dict[tuple[str, int], float] = {}
+    here: dict[tuple[str, int], float] = (
+        {("name", a.identity): 0.0}
+        if a.identity >= 0
+        else {("unit", int(u)): 0.0 for u in np.flatnonzero(web.unit_file == a.file)}
+    )
+    for _ in range(HOPS):
+        there: dict[tuple[str, int], float] = {}
+        for (sort, place), cost in here.items():
+            for m in range(len(web.units)):
+                ends = {"name": int(web.named[m]), "unit": int(web.units[m])}
+                other = "unit" if sort == "name" else "name"
+                if ends[sort] == place:
+                    key = (other, ends[other])
+                    there[key] = min(there.get(key, np.inf), cost + float(costs[m]))
+        for key, cost in there.items():
+            best[key] = min(best.get(key, np.inf), cost)
+        here = there
+    wanted = [
+        cost
+        for (sort, place), cost in best.items()
+        if (sort == "name" and place == b.identity) or (sort == "unit" and web.unit_file[place] == b.file)
+    ]
+    return min(wanted, default=None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_first_way_between_two_ends_is_the_best_there_is(data: st.DataObject) -> None:
+    web = data.draw(webs())
+    ends = [End(identity=i) for i in range(len(web.identities))] + [
+        End(file=f) for f in range(len(web.files))
+    ]
+    a, b = data.draw(st.lists(st.sampled_from(ends), min_size=2, max_size=2, unique=True))
+    found, cost = ways(web, a, b), shortest(web, a, b)
+    assert bool(found) == (cost is not None)
+    if cost is None:
+        return
+    assert found[0].strength == pytest.approx(max(np.exp(-cost) * found[0].confidence, 1e-6))
+    assert len({one.fingerprint for one in found}) == len(found)
+    for one in found:
+        assert len(one.edges) == len(one.steps) - 1
+        assert one.edges.count("named") <= HOPS
+        assert from_json(one.to_json()) == one
+
+
+@settings(deadline=None)
+@given(webs())
+def test_paths_are_between_those_whom_no_file_names_together(web: Web) -> None:
+    ends = [i for i in range(len(web.identities)) if web.common[i]]
+    for draft in between(web, ends):
+        first, last = (web.member_at[draft.steps[i].node] for i in (0, -1))
+        a, b = (set(web.files_of(int(web.identity_of[m])).tolist()) for m in (first, last))
+        assert bool(a & b) == (draft.kind == "together")
+        for step, (edge, after) in zip(
+            draft.steps, zip(draft.edges, draft.steps[1:], strict=True), strict=False
+        ):
+            assert edge != "named" or (step.what == "evidence") != (after.what == "evidence")
+            assert (
+                not edge.startswith("same")
+                or web.identity_of[web.member_at[step.node]] == web.identity_of[web.member_at[after.node]]
+            )
+
+
+def test_two_cases_meet_in_a_full_name_an_alias_and_an_address_made_of_a_name() -> None:
+    here = case(
+        "a", [(1, "Ellen Wharton", ("ewh@acme.example",))], [(501, "poi", "Ellen Wharton")], [(0, 501)], 1
+    )
+    there = case(
+        "b",
+        [],
+        [
+            (121, "person", "Ellen Wharton"),
+            (122, "email", "ewh@acme.example"),
+            (123, "email", "ellen.wharton@other.example"),
+            (124, "person", "Ellen Wharting"),
+        ],
+        [(0, 121)],
+        1,
+    )
+    web = weave([here, there])
+    same = {web.members[m].node for m in web.identities[int(web.identity_of[web.member_at[1]])]}
+    assert same == {1, 501, 121, 122, 123}
+    assert web.why_same(web.member_at[1], web.member_at[122]) == "email"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "noise"),
+    [
+        ("date", "2001-05-14", True),
+        ("money", "USD 9500000", True),
+        ("email", "noreply@acme.example", True),
+        ("email", "ellen@acme.example", False),
+        ("organisation", "department of justice", True),
+        ("organisation", "vanter holding", False),
+        ("person", "ellen", True),
+        ("person", "ellen wharton", False),
+    ],
+)
+def test_what_anybody_names_joins_nobody(kind: str, key: str, noise: bool) -> None:
+    assert is_noise(kind, key, accepted=False) is noise
+
+
+def test_a_name_that_is_everywhere_joins_less_than_a_rare_one() -> None:
+    people = [(1, "Ann Orr", ()), (2, "Bob Lee", ())]
+    named = [
+        (501, "poi", "Ann Orr"),
+        (502, "poi", "Bob Lee"),
+        (21, "person", "Rare One"),
+        (22, "person", "Every Body"),
+    ]
+    mentions = [(0, 501), (0, 21), (0, 22), (1, 502), (1, 21), (1, 22)] + [(n, 22) for n in range(2, 20)]
+    web = weave([case("a", people, named, mentions, 20)])
+    (best, *_) = sorted(between(web, [0, 1]), key=lambda d: -d.strength)
+    assert [step.node for step in best.steps][2] == 21
+    assert reach(web, 0).others.tolist()
+
+
+def test_only_the_names_beside_each_other_in_a_long_document_are_joined() -> None:
+    people = [(1, "Ann Orr", ()), (2, "Bob Lee", ())]
+    named = [(501, "poi", "Ann Orr"), (502, "poi", "Bob Lee")]
+    facts = case("a", people, named, [], 1)
+    chunks = [(10_001 + n, 10_000, n) for n in range(10)]
+    far = CaseFacts(
+        facts.case, facts.title, facts.persons, facts.named, facts.files, np.array(chunks),
+        np.array([(10_001, 501, 1), (10_010, 502, 1)]), [],
+    )  # fmt: skip
+    assert between(weave([far]), [0, 1]) == []
+
+
+def test_copies_replies_and_files_of_one_mail_are_not_told_as_near() -> None:
+    facts = case("a", [], [], [], 2)
+    one, other = facts.files
+    vectors = np.array([[1.0, 0.0], [0.999, 0.0447]], dtype=np.float32)
+    sections = Sections(np.array([one.node, other.node]), np.array([0, 0]), vectors)
+
+    def near(first: File, second: File, copies: list[tuple[int, int]]) -> int:
+        changed = CaseFacts(
+            facts.case, facts.title, [], [], [first, second], facts.chunks, facts.mentions, copies
+        )
+        return len(near_evidence(weave([changed]), [sections])[0])
+
+    assert near(one, other, []) == 1
+    assert near(one, other, [(one.node, other.node)]) == 0
+    answer = File(other.node, other.title, other.sha256, 0, frozenset({"<a>", "<b>"}), "", "")
+    question = File(one.node, one.title, one.sha256, 0, frozenset({"<a>"}), "", "")
+    assert near(question, answer, []) == 0
+    inside = File(other.node, other.title, other.sha256, one.node, frozenset(), "", "")
+    assert near(one, inside, []) == 0
+    subjects = [File(f.node, f.title, f.sha256, 0, frozenset(), subject, "") for f, subject in
+                zip((one, other), ("The gate", "RE: the gate"), strict=True)]  # fmt: skip
+    assert near(*subjects, []) == 0
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="ab \n", min_size=1, max_size=900), st.integers(0, 899), st.integers(1, 12))
+def test_a_snippet_marks_the_very_characters_of_its_source(text: str, start: int, length: int) -> None:
+    start = min(start, len(text) - 1)
+    end = min(len(text), start + length)
+    source = mark_at(PassageText(7, 3, "title", 1, 50, 50 + len(text), text), "c", [(50 + start, 50 + end)])
+    wanted = " ".join(text[start:end].split())
+    shown = " ".join(source.snippet[slice(*mark)] for mark in source.marked)
+    assert " ".join(shown.split()) == wanted
+    assert len(source.snippet) <= 340
