@@ -9,13 +9,15 @@ from handlers.conversation import ReadTopic, conversation_of
 from handlers.embedder import Embedder
 from handlers.embedding_cache import EmbeddingCache
 from handlers.generated import WrittenCache, citation, generate
+from handlers.history import Summaries, summary_of
 from handlers.job import Job
 from handlers.models import MayEmbed, Models, always
 from handlers.named import seeds_in
-from handlers.prompt import NO_ANSWER
+from handlers.prompt import NO_ANSWER, first_shown
 from handlers.quoting import Asked, Candidate, Chosen, candidates, choose, kinds_asked
 from handlers.terms import terms
 from machines.query import Answer, Citation, Claim, ComposeAnswer, Composed
+from storage.articles import Articles
 from storage.graph import Graph, Passage, rarity
 from storage.words import Words
 
@@ -32,6 +34,8 @@ async def compose_answer(
     encoder: Embedder,
     models: Models,
     read_topic: ReadTopic,
+    summaries: Summaries,
+    articles: Articles,
     cache: EmbeddingCache | None = None,
     written: WrittenCache | None = None,
     may_embed: MayEmbed = always,
@@ -44,6 +48,7 @@ async def compose_answer(
         Cancelled: Nobody awaits the answer any more.
     """
     known = await graph.passages(effect.case, effect.nodes)
+    known |= await articles.passages(effect.query, [node for node in effect.nodes if node not in known])
     passages = [known[node] for node in effect.nodes if node in known]
     await job.check()
     model, reason = (choice := await models.of_case(effect.case)).model, choice.reason
@@ -53,7 +58,8 @@ async def compose_answer(
         if reason:
             quoted = quoted.model_copy(update={"dropped": [*quoted.dropped, reason]})
         return Composed(effect=job.id, answer=quoted)
-    talk = await conversation_of(effect, read_topic=read_topic)
+    talk = await conversation_of(effect.case, effect.query, effect.conversation, read_topic=read_topic)
+    older = talk.said[: first_shown(talk.turns, num_ctx=model.num_ctx)]
     answer = await generate(
         effect.question,
         talk.title,
@@ -61,6 +67,7 @@ async def compose_answer(
         talk.turns,
         job,
         model=model,
+        summary=await summary_of(effect.case, older, model=model, summaries=summaries),
         thread=effect.conversation,
         case=effect.case,
         kept=written,
@@ -126,11 +133,13 @@ async def _quoted(
 
 
 def quotation(candidate: Candidate) -> str:
-    """The sentence; one from the body of a mail says who wrote it and when.
+    """The sentence; one from the body of a mail says who wrote it and when, one of an article where it is.
 
     A mail's own header needs no such words: it says so itself.
     """
     meta = candidate.passage.meta
+    if not candidate.passage.evidence:
+        return f"{candidate.passage.title}, {meta['url']}, fetched {meta['fetched']}: “{candidate.text}”"
     senders = [p.get("name") or p.get("address", "") for p in meta.get("from") or ()]
     if not senders or candidate.is_header:
         return candidate.text

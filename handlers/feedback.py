@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from handlers.conversation import meant
 from handlers.job import Job
 from handlers.query_graph import QueryGraph, from_bytes, order, solve, solved, to_bytes
 from handlers.rank import ORDERED, SHOWN, as_context, build_graph, hits_for, legs_from, ordered
@@ -98,7 +99,7 @@ async def rerank(
     new = [node for node, _ in best[:SHOWN] if str(node) not in context["hits"]]
     return Reranked(
         order=ordered(best),
-        hits=await hits_for(case, context["question"], legs, built, new, graph=graph),
+        hits=await hits_for(case, meant(context), legs, built, new, graph=graph),
         as_of=tally.as_of,
         votes=as_context(tally.sums),
     )
@@ -115,6 +116,6 @@ async def _graph_of(
         # The ranking under way reads the votes after it has kept its graph, so it takes this one in.
         return None
     context = snapshot.context
-    built = await build_graph(case, context["question"], legs_from(context["legs"]), graph=graph)
+    built = await build_graph(case, meant(context), legs_from(context["legs"]), graph=graph)
     await graphs.put(case, query, to_bytes(built), asked_at=context["asked_at"])
     return built

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 from handlers.job import Job, Permanent
 from handlers.language_model import LanguageModel
@@ -40,6 +40,7 @@ async def generate(
     job: Job,
     *,
     model: LanguageModel,
+    summary: str = "",
     thread: str = "",
     case: str = "",
     kept: WrittenCache | None = None,
@@ -55,7 +56,7 @@ async def generate(
         Cancelled: Nobody awaits the answer any more.
     """
     try:
-        prompt = compose(question, title, passages, turns, num_ctx=model.num_ctx)
+        prompt = compose(question, title, passages, turns, num_ctx=model.num_ctx, summary=summary)
     except PromptTooLong as error:
         raise Permanent(str(error)) from error
     written = await _written(prompt, job, model, thread, case, kept)
@@ -132,7 +133,15 @@ def citation(passage: Passage, start: int, end: int) -> Citation:
         page=passage.page,
         start=start,
         end=end,
+        **origin(passage),
     )
+
+
+def origin(passage: Passage) -> dict[str, Any]:
+    """What a hit or citation tells of a passage that is no evidence; nothing for one that is."""
+    if passage.evidence:
+        return {}
+    return {"source": "article", "url": passage.meta["url"], "fetched_at": passage.meta["fetched_at"]}
 
 
 def _cited(numbers: Mapping[int, None], numbered: Mapping[int, Passage]) -> list[Passage]:

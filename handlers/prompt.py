@@ -92,7 +92,13 @@ def assemble(sections: Sequence[Section]) -> tuple[str, str]:
 
 
 def compose(
-    question: str, case: str, passages: Sequence[Passage], turns: Sequence[Turn], *, num_ctx: int
+    question: str,
+    case: str,
+    passages: Sequence[Passage],
+    turns: Sequence[Turn],
+    *,
+    num_ctx: int,
+    summary: str = "",
 ) -> Prompt:
     """Put a question with its passages into a prompt that leaves room for the answer.
 
@@ -105,16 +111,17 @@ def compose(
         passages: Best first.
         turns: All of the conversation, oldest first.
         num_ctx: Tokens that the model reads and writes at once.
+        summary: Of the turns before those; dropped only where nothing else can be.
 
     Raises:
         PromptTooLong: Not even the beginning of one passage fits.
     """
     room = (num_ctx - ANSWER_TOKENS) * CHARS_PER_TOKEN
-    first = first_turn(turns, int(room * HISTORY_SHARE))
+    first = first_shown(turns, num_ctx=num_ctx)
     kept = list(turns[first:])
-    dropped = [_told(turn) for turn in turns[:first]]
+    dropped = [] if summary else [_told(turn) for turn in turns[:first]]
     numbered = dict(enumerate(passages, 1))
-    system, user = _texts(question, case, numbered, kept)
+    system, user = _texts(question, case, numbered, kept, summary)
     while (over := len(system) + len(user) - room) > 0:
         if len(numbered) > 1:
             _, last = numbered.popitem()
@@ -122,22 +129,29 @@ def compose(
         elif kept:
             dropped += [_told(turn) for turn in kept]
             kept = []
+        elif summary:
+            summary = ""
+            dropped.append("the summary of what was said before")
         else:
             best = numbered.get(1)
             if best is None or over >= len(best.text):
                 raise PromptTooLong(num_ctx)
             numbered[1] = _shortened(best, len(best.text) - over)
             dropped.append(f"the end of the passage of “{best.title}”")
-        system, user = _texts(question, case, numbered, kept)
+        system, user = _texts(question, case, numbered, kept, summary)
     return Prompt(system, user, numbered, dropped)
 
 
 def stable_front(case: str, turns: Sequence[Turn], *, num_ctx: int) -> tuple[str, str]:
     """What the prompt of the next question of a conversation begins with: system, and user so far."""
-    room = (num_ctx - ANSWER_TOKENS) * CHARS_PER_TOKEN
-    kept = turns[first_turn(turns, int(room * HISTORY_SHARE)) :]
-    system, _ = _texts("", case, {}, [])
+    kept = turns[first_shown(turns, num_ctx=num_ctx) :]
+    system, _ = _texts("", case, {}, [], "")
     return system, _history(kept).removesuffix(_HISTORY_END)
+
+
+def first_shown(turns: Sequence[Turn], *, num_ctx: int) -> int:
+    """The first turn that a prompt of so many tokens repeats; those before it are to be summarised."""
+    return first_turn(turns, int((num_ctx - ANSWER_TOKENS) * CHARS_PER_TOKEN * HISTORY_SHARE))
 
 
 def first_turn(turns: Sequence[Turn], room: int) -> int:
@@ -162,12 +176,17 @@ def fenced(number: int, passage: Passage) -> str:
     head = f"{passage.title}{f', page {passage.page}' if passage.page else ''}"
     sent = [f"{p.get('name') or p.get('address')}" for p in passage.meta.get("from") or ()]
     about = f"Source: {head}" + (f"; from {', '.join(sent)}" if sent else "")
+    if not passage.evidence:
+        about = f"Article, no evidence of the case: {head}; {passage.meta['url']}"
+        about += f"; fetched {passage.meta['fetched']}"
     if date := passage.meta.get("date"):
         about += f"; dated {date}"
     return f"<passage number={number}>\n{defused(about)}\n{defused(passage.text)}\n</passage>"
 
 
-def _texts(question: str, case: str, numbered: dict[int, Passage], turns: Sequence[Turn]) -> tuple[str, str]:
+def _texts(
+    question: str, case: str, numbered: dict[int, Passage], turns: Sequence[Turn], summary: str
+) -> tuple[str, str]:
     sections = [
         Section(Tier.INVARIANT, "rules", _RULES),
         Section(Tier.SEMI_STABLE, "case", f"The case is called: {defused(case)}"),
@@ -178,6 +197,9 @@ def _texts(question: str, case: str, numbered: dict[int, Passage], turns: Sequen
     ]
     if turns:
         sections.append(Section(Tier.VOLATILE, "1 earlier turns", _history(turns)))
+    if summary:
+        told = f"<earlier summary>\n{defused(summary)}\n</earlier summary>"
+        sections.append(Section(Tier.VOLATILE, "0 earlier summary", told))
     return assemble(sections)
 
 

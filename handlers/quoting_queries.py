@@ -13,7 +13,7 @@ from machines.snapshot import Snapshot
 Names = Callable[[str, str], Awaitable[list[str]]]
 """Ids of the machines of a kind on a topic."""
 
-UNDER_WAY = frozenset({"retrieving", "ranking", "answering"})
+UNDER_WAY = frozenset({"resolving", "retrieving", "ranking", "answering"})
 """States of a question whose results are still to come."""
 
 
@@ -25,10 +25,11 @@ class Send(Protocol):
 
 
 def quoted(context: Mapping[str, Any]) -> set[int]:
-    """The evidence that a question's hits or answer rest on."""
+    """The evidence that a question's hits, its answer or what it was understood as rest on."""
     claims = (context.get("answer") or {}).get("claims", [])
     cited = {citation["evidence"] for claim in claims for citation in claim["citations"]}
-    return cited | {hit["evidence"] for hit in context["hits"].values()}
+    cited.update((context.get("understood") or {}).get("evidence", ()))
+    return (cited | {hit["evidence"] for hit in context["hits"].values()}) - {0}
 
 
 def quoting(context: Mapping[str, Any], evidence: int) -> bool:
@@ -64,6 +65,8 @@ def redacted(snapshot: Snapshot, evidence: int, retold: Collection[int]) -> Snap
     if context.get("answer") is not None:
         answer = answer_without(Answer.model_validate(context["answer"]), {evidence})
         context["answer"] = answer.model_dump(mode="json")
+    if evidence in (context.get("understood") or {}).get("evidence", ()):
+        context["understood"] = None
     return replace(snapshot, context=context)
 
 

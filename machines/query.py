@@ -1,9 +1,8 @@
-"""One question to a case: three legs of retrieval, a ranking that feedback moves, a cited answer."""
+"""One question to a case: what it means, three legs of retrieval, an order that feedback moves, an answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast
 
 from pydantic import Field
 from statemachine import State
@@ -11,7 +10,14 @@ from statemachine import State
 from machines.chart import from_each, on_each
 from machines.effect import Effect
 from machines.event import BIGGEST, Event, Result
+from machines.query_before import ArticlesEmbedded as ArticlesEmbedded
+from machines.query_before import EmbedArticles as EmbedArticles
+from machines.query_before import FetchArticles as FetchArticles
+from machines.query_before import Fetched as Fetched
+from machines.query_before import Resolved as Resolved
+from machines.query_before import ResolveQuestion as ResolveQuestion
 from machines.query_parts import Answer as Answer
+from machines.query_parts import ArticleFound as ArticleFound
 from machines.query_parts import Citation as Citation
 from machines.query_parts import Claim as Claim
 from machines.query_parts import Found as Found
@@ -20,15 +26,24 @@ from machines.query_parts import LegName as LegName
 from machines.query_parts import Ordered as Ordered
 from machines.query_parts import PathStep as PathStep
 from machines.query_parts import Place as Place
-from machines.query_parts import answer_without, hits_without
+from machines.query_parts import SourceRead as SourceRead
+from machines.query_parts import Understood as Understood
+from machines.query_parts import answer_without, hits_without, with_articles
+from machines.query_work import ComposeAnswer as ComposeAnswer
+from machines.query_work import RankHits as RankHits
+from machines.query_work import RecordVote as RecordVote
+from machines.query_work import SearchLinks as SearchLinks
+from machines.query_work import SearchMeaning as SearchMeaning
+from machines.query_work import SearchWords as SearchWords
 from machines.work import WORK_EVENTS, WorkChart, WorkContext, broken_to, overrun_to
 
 
 class QuerySpawned(Event, name="spawn", source="client", role="viewer"):
-    """A question. `conversation` continues an earlier one."""
+    """A question. `conversation` continues an earlier one; `extended` also reads the configured sources."""
 
     question: str = Field(min_length=2, max_length=2000)
     conversation: str = Field(default="", max_length=80)
+    extended: bool = False
 
 
 class LegFound(Result, name="leg_found"):
@@ -39,10 +54,14 @@ class LegFound(Result, name="leg_found"):
 
 
 class Ranked(Result, name="ranked"):
-    """The hits in their order. `as_of` is the last vote that the order takes in, 0 for none."""
+    """The hits in their order. `as_of` is the last vote that the order takes in, 0 for none.
+
+    `order` is that of the evidence, `articles` that of the passages from elsewhere.
+    """
 
     hits: list[Hit]
     order: list[Ordered]
+    articles: list[Ordered] = []
     as_of: int
     nodes: int
     edges: int
@@ -96,64 +115,6 @@ class Cancel(Event, name="cancel", source="client"):
     """Stop answering."""
 
 
-@dataclass(frozen=True)
-class SearchMeaning(Effect, queue="gpu", deadline_s=60):
-    """Chunks whose vectors are near the question's. Answered by leg_found."""
-
-    case: str
-    question: str
-
-
-@dataclass(frozen=True)
-class SearchWords(Effect, queue="cpu", deadline_s=60):
-    """Chunks by BM25 with the case's document frequencies. Answered by leg_found."""
-
-    case: str
-    question: str
-
-
-@dataclass(frozen=True)
-class SearchLinks(Effect, queue="cpu", deadline_s=60):
-    """Entities named in the question and the chunks that mention them. Answered by leg_found."""
-
-    case: str
-    question: str
-
-
-@dataclass(frozen=True)
-class RankHits(Effect, queue="cpu", deadline_s=60):
-    """Build the query graph and solve it. Answered by ranked."""
-
-    case: str
-    query: str
-    question: str
-    legs: dict[str, list[dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class ComposeAnswer(Effect, queue="cpu", deadline_s=300):
-    """Answer from the best hits. Tokens pass; answered by composed."""
-
-    case: str
-    query: str
-    question: str
-    nodes: list[int]
-    conversation: str
-    attempt: int
-
-
-@dataclass(frozen=True)
-class RecordVote(Effect, queue="inline", deadline_s=30):
-    """Store the vote and push every open order of the case anew, by reranked."""
-
-    case: str
-    query: str
-    user: str
-    node: int
-    value: int
-    at: float
-
-
 class QueryContext(WorkContext):
     """The question and all that is known in answer to it."""
 
@@ -177,23 +138,38 @@ class QueryContext(WorkContext):
     """Evidence that waits to be deleted."""
     gone: list[int] = []
     """Evidence that was deleted since the question was asked."""
+    understood: Understood | None = None
+    """What is searched in place of the question, where that is a follow-up."""
+    extended: bool = False
+    sources: list[SourceRead] = []
+    articles: list[ArticleFound] = []
+    apart: list[Ordered] = []
+    """The order of the passages of articles; votes do not move it."""
 
 
 class QueryChart(WorkChart):
-    """Three legs at once, then rank, then answer; votes move the order from `ranking` on."""
+    """Three legs at once, then rank, then answer; votes move the order from `ranking` on.
+
+    A follow-up is resolved first. What breaks before the legs is told, and the question goes on.
+    """
 
     kind: ClassVar[str] = "query"
-    version = 3
+    version = 4
     context_type = QueryContext
     spawn_event = QuerySpawned
     spawn_topics = ("case",)
     event_types = (
-        LegFound, Ranked, Composed, Vote, Reranked, Withheld, Redacted, Retry, Cancel, *WORK_EVENTS,
+        Resolved, Fetched, ArticlesEmbedded, LegFound, Ranked, Composed, Vote, Reranked, Withheld, Redacted,
+        Retry, Cancel, *WORK_EVENTS,
     )  # fmt: skip
 
     context: QueryContext
 
     received = State(initial=True, enter="note_question")
+    resolving = State(enter="request")
+    meant = State()
+    fetching_articles = State(enter="request")
+    embedding_articles = State(enter="request")
 
     class retrieving(State.Parallel):
         class meaning(State.Compound):
@@ -223,7 +199,16 @@ class QueryChart(WorkChart):
     failed = State()
     cancelled = State(final=True)
 
+    received.to(resolving, cond="is_follow_up")
+    received.to(fetching_articles, cond="is_extended")
     received.to(retrieving)
+    resolved = resolving.to(meant, on="note_understood")
+    meant.to(fetching_articles, cond="is_extended")
+    meant.to(retrieving)
+    fetched = fetching_articles.to(embedding_articles, cond="has_passages", on="note_sources") | (
+        fetching_articles.to(retrieving, on="note_sources")
+    )
+    articles_embedded = embedding_articles.to(retrieving, on="note_articles")
     done_state_retrieving = from_each(retrieving, to=failed, cond="nothing_searched") | from_each(
         retrieving, to=ranking
     )
@@ -233,12 +218,19 @@ class QueryChart(WorkChart):
     reranked = on_each(ranking, answering, answered, cond="is_newer", on="note_order") | on_each(
         ranking, answering, answered
     )
-    withheld = on_each(cast(State, retrieving), ranking, answering, answered, failed, on="note_withheld")
-    redacted = on_each(cast(State, retrieving), ranking, answering, answered, failed, on="note_redacted")
+    _before: ClassVar[tuple[State, ...]] = (resolving, fetching_articles, embedding_articles)
+    _asked: ClassVar[tuple[State, ...]] = (
+        *_before, cast(State, retrieving), ranking, answering, answered, failed
+    )  # fmt: skip
+    withheld = on_each(*_asked, on="note_withheld")
+    redacted = on_each(*_asked, on="note_redacted")
     retry = failed.to(retrieving)
-    cancel = from_each(received, retrieving, ranking, answering, failed, to=cancelled)
+    cancel = from_each(received, *_before, retrieving, ranking, answering, failed, to=cancelled)
 
     _stages: ClassVar[dict[State, State]] = {
+        resolving: meant,
+        fetching_articles: cast(State, retrieving),
+        embedding_articles: cast(State, retrieving),
         retrieving.meaning.by_meaning: retrieving.meaning.meaning_broken,
         retrieving.words.by_words: retrieving.words.words_broken,
         retrieving.links.by_links: retrieving.links.links_broken,
@@ -253,21 +245,29 @@ class QueryChart(WorkChart):
     def work_for(self, stage: str) -> Effect:
         """The effect of a stage."""
         c = self.context
+        question = c.question if c.understood is None else c.understood.text
         match stage:
+            case "resolving":
+                return ResolveQuestion(c.case, self.machine, c.question, c.conversation)
+            case "fetching_articles":
+                return FetchArticles(c.case, self.machine, question)
+            case "embedding_articles":
+                return EmbedArticles(c.case, self.machine, question)
             case "by_meaning":
-                return SearchMeaning(c.case, c.question)
+                return SearchMeaning(c.case, question)
             case "by_words":
-                return SearchWords(c.case, c.question)
+                return SearchWords(c.case, question)
             case "by_links":
-                return SearchLinks(c.case, c.question)
+                return SearchLinks(c.case, question)
             case "ranking":
                 legs = {leg: [f.model_dump() for f in found] for leg, found in c.legs.items()}
-                return RankHits(c.case, self.machine, c.question, legs)
+                articles = [found.model_dump() for found in c.articles]
+                return RankHits(c.case, self.machine, question, legs, articles)
             case "answering":
                 work = c.work.get("answering")
                 best = [place.node for place in c.order[:12]]
                 attempt = 1 if work is None else work.attempt + 1
-                return ComposeAnswer(c.case, self.machine, c.question, best, c.conversation, attempt)
+                return ComposeAnswer(c.case, self.machine, question, best, c.conversation, attempt)
         raise KeyError(stage)
 
     def note_question(self, data: QuerySpawned) -> None:
@@ -276,6 +276,35 @@ class QueryChart(WorkChart):
         c.question, c.conversation = data.question, data.conversation or self.machine
         c.case = self.topic.partition(":")[2]
         c.asker, c.asked_at = self.actor, self.at
+        c.extended = data.extended
+
+    def is_follow_up(self) -> bool:
+        """Whether something was said before, by which the question may have to be understood."""
+        return self.context.conversation != self.machine
+
+    def note_understood(self, data: Resolved, source: State) -> None:
+        """What is searched from here on; not by what was deleted meanwhile."""
+        if data.understood is not None and not set(data.understood.evidence).intersection(self.context.gone):
+            self.context.understood = data.understood
+        self.finish(source)
+
+    def is_extended(self) -> bool:
+        """Whether sources outside the case are read."""
+        return self.context.extended
+
+    def has_passages(self, data: Fetched) -> bool:
+        """Whether any source gave something to read."""
+        return data.passages > 0
+
+    def note_sources(self, data: Fetched, source: State) -> None:
+        """Which sources answered."""
+        self.context.sources = data.sources
+        self.finish(source, done=data.passages, unit="passages")
+
+    def note_articles(self, data: ArticlesEmbedded, source: State) -> None:
+        """Passages that compete with the evidence's."""
+        self.context.articles = data.found
+        self.finish(source, done=len(data.found), unit="passages")
 
     def is_of_leg(self, data: LegFound, source: State) -> bool:
         """Whether the result belongs to the state whose transition asks."""
@@ -294,8 +323,10 @@ class QueryChart(WorkChart):
         """The first order. A vote that arrived meanwhile may have brought a newer one."""
         c = self.context
         c.hits = hits_without({str(hit.node): hit for hit in data.hits}, c.gone) | c.hits
-        if data.as_of >= c.as_of or not c.order:
-            c.order, c.as_of, c.votes = data.order, data.as_of, data.votes
+        overtaken, c.apart = data.as_of < c.as_of and bool(c.order), data.articles
+        c.order = with_articles(c.order if overtaken else data.order, c.apart)
+        if not overtaken:
+            c.as_of, c.votes = data.as_of, data.votes
         c.nodes, c.edges = data.nodes, data.edges
         self.finish(source, done=len(data.hits), unit="hits")
 
@@ -305,8 +336,10 @@ class QueryChart(WorkChart):
         self.finish(source, done=len(data.answer.claims), unit="claims")
 
     def has_found(self, data: Vote) -> bool:
-        """Whether the node is one of this query's, so that it can be voted on."""
+        """Whether the node is one of this query's, so that it can be voted on; an article's cannot."""
         c, key = self.context, str(data.node)
+        if any(found.node == data.node for found in c.articles):
+            return False
         return (
             key in c.hits
             or key in c.mine.get(self.actor, {})
@@ -331,7 +364,7 @@ class QueryChart(WorkChart):
         """The order as of the latest vote."""
         c = self.context
         c.hits.update(hits_without({str(hit.node): hit for hit in data.hits}, c.gone))
-        c.order, c.as_of, c.votes = data.order, data.as_of, data.votes
+        c.order, c.as_of, c.votes = with_articles(data.order, c.apart), data.as_of, data.votes
 
     def note_withheld(self, data: Withheld) -> None:
         """Whoever shows it leaves out what rests on that evidence."""
@@ -346,3 +379,5 @@ class QueryChart(WorkChart):
         c.hits = hits_without(c.hits, c.gone, {str(node) for node in data.retold})
         if c.answer is not None:
             c.answer = answer_without(c.answer, c.gone)
+        if c.understood is not None and data.evidence in c.understood.evidence:
+            c.understood = None

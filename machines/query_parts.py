@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +11,9 @@ DELETED = "deleted evidence"
 """What stands in place of the title of evidence that is gone."""
 
 LegName = Literal["meaning", "words", "links"]
+
+Origin = Literal["evidence", "article"]
+"""Of the case, or of a source outside it: an article, which proves nothing by itself."""
 
 
 class _Part(BaseModel):
@@ -46,7 +49,10 @@ class PathStep(_Part):
 
 
 class Hit(_Part):
-    """A chunk in the result. `legs` holds each leg's score where that leg found it."""
+    """A passage in the result. `legs` holds each leg's score where that leg found it.
+
+    One of an article has `evidence` 0, the article's `url`, and when it was fetched (Unix seconds).
+    """
 
     node: int
     evidence: int
@@ -56,6 +62,9 @@ class Hit(_Part):
     highlights: list[tuple[int, int]] = []
     legs: dict[LegName, float] = {}
     path: list[PathStep] = []
+    source: Origin = "evidence"
+    url: str = ""
+    fetched_at: float = 0.0
 
 
 class Ordered(_Part):
@@ -66,7 +75,7 @@ class Ordered(_Part):
 
 
 class Citation(_Part):
-    """Characters `start`..`end` of the whole text of `evidence`, on `page`."""
+    """Characters `start`..`end` of the whole text of `evidence`, on `page`; or of an article, as in a hit."""
 
     node: int
     evidence: int
@@ -74,6 +83,9 @@ class Citation(_Part):
     page: int
     start: int
     end: int
+    source: Origin = "evidence"
+    url: str = ""
+    fetched_at: float = 0.0
 
 
 class Claim(_Part):
@@ -93,6 +105,44 @@ class Answer(_Part):
     model: str = ""
     dropped: list[str] = []
     """What did not fit the model's context, in words."""
+
+
+class Understood(_Part):
+    """A follow-up as a question that stands by itself.
+
+    `way` tells how it was found; `evidence` is what the names in it were taken from, by id; `note` says
+    why it was not found another way, in a sentence for the user.
+    """
+
+    text: str
+    way: Literal["rules", "model"]
+    evidence: list[int] = []
+    note: str = ""
+
+
+class SourceRead(_Part):
+    """How a configured source answered; `reason` is why it could not be read, `fetched_at` Unix seconds."""
+
+    url: str
+    ok: bool
+    reason: str = ""
+    fetched_at: float = 0.0
+    articles: int = 0
+
+
+class ArticleFound(_Part):
+    """A passage of an article; `meaning` is its cosine to the question, `words` its BM25."""
+
+    node: int
+    meaning: float
+    words: float
+
+
+def with_articles(order: Sequence[Ordered], articles: Sequence[Ordered]) -> list[Ordered]:
+    """An order of the evidence with the passages of articles where their scores put them."""
+    if not articles:
+        return list(order)
+    return sorted([*order, *articles], key=lambda place: -place.score)
 
 
 def hits_without(

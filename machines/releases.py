@@ -62,6 +62,8 @@ MIGRATIONS: dict[tuple[str, str], Migration] = {
     ("query", "75b29a2c07e8baf2"): Migration("b19dbf638c38837a", 2, as_it_is),
     # Version 3 forgets what rests on evidence that was deleted.
     ("query", "b19dbf638c38837a"): Migration("94d578c69f14a275", 3, as_it_is),
+    # Version 4 understands follow-ups and may look outside the case.
+    ("query", "94d578c69f14a275"): Migration("5d2d5fae58a5b79d", 4, as_it_is),
     # Version 2 can be removed, with a time of grace.
     ("case", "83bf63b43d45f8f4"): Migration("10cf8c01471068f4", 2, as_it_is),
     # Version 2 assembles what came in parts, deletes with a time of grace, and expects anew what never came.

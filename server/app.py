@@ -26,6 +26,7 @@ from server import (
     routes_cases,
     routes_charts,
     routes_client,
+    routes_conversations,
     routes_custody,
     routes_detective,
     routes_edits,
@@ -55,6 +56,7 @@ from server.admission import Admission
 from server.arrivals_sweeper import ArrivalsSweeper
 from server.beside import followers_of
 from server.blob_store import arrivals_of, blobs_of, multiparts_of, pictures_of, with_s3
+from server.conversations import sweeper_of
 from server.ending import end
 from server.engine import Engine
 from server.errors import Close
@@ -143,6 +145,7 @@ ROUTES: list[BaseRoute] = [
     *routes_entities.routes,
     *routes_detective.routes,
     *routes_custody.routes,
+    *routes_conversations.routes,
     *routes_evidence.routes,
     *routes_edits.routes,
     *routes_near.routes,
@@ -268,6 +271,7 @@ async def build(
                 beside={
                     "parts": PartsSweeper(engine, transfers, incoming, holder=name).run,
                     "arrivals": ArrivalsSweeper(engine, database, arrivals, holder=name).run,
+                    "conversations": sweeper_of(engine, redis, database, settings.shards, holder=name).run,
                 }
                 | ({"webhooks": deliverer.run} if settings.webhook_hosts else {})
                 | ({"multiparts": direct.run} if direct else {})

@@ -33,6 +33,7 @@ from handlers.near import NearLinks
 from handlers.poi_search import search_poi, size_poi_search
 from handlers.rank import rank_hits
 from handlers.reading import Room
+from handlers.resolve import resolve_question
 from handlers.sandbox import Sandbox
 from handlers.search import search_links, search_meaning, search_words
 from handlers.summarise import summarise_evidence
@@ -42,7 +43,14 @@ from handlers.warm import warm_ranking
 from machines.case import EraseCase
 from machines.detective import ExplainFindings, MatchMeaning, RankFindings, TraverseCases
 from machines.poi_search import SearchPoi, SizePoiSearch
-from machines.query import ComposeAnswer, RankHits, SearchLinks, SearchMeaning, SearchWords
+from machines.query import (
+    ComposeAnswer,
+    RankHits,
+    ResolveQuestion,
+    SearchLinks,
+    SearchMeaning,
+    SearchWords,
+)
 from machines.upload_events import (
     AssembleUpload,
     EmbedChunks,
@@ -60,6 +68,7 @@ from server.leaving import GOING, case_stores, leaving_stores
 from server.model_adapters import count_vectors, embedder_of, language_model_of
 from server.queues import JobQueues
 from server.worker import WorkerSetup
+from storage.articles import Articles
 from storage.case_cache import CaseCache
 from storage.cases import Cases
 from storage.consents import CaseConsents
@@ -77,6 +86,7 @@ from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
 from storage.similarities import Similarities
+from storage.summaries import Summaries
 from storage.transfers import Quotas, Transfers
 from storage.votes import Votes
 from storage.words import Words
@@ -214,6 +224,14 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 cache=cache,
                 written=caching("answers", keep_s=CACHED_S, most=CACHED_ANSWERS),
                 may_embed=may_embed,
+                summaries=Summaries(setup.redis, shards=settings.shards),
+                articles=Articles(database),
+            ),
+            ResolveQuestion: partial(
+                resolve_question,
+                graph=graph,
+                models=models,
+                read_topic=setup.store.read_topic,
             ),
         }
         yield with_s3(handlers, blobs, database, setup.engine, arrivals)

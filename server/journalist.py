@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.ending import pass_on_cancellation
 from storage.archive import archive, finished_archived
+from storage.conversations import note_questions
 from storage.custody_heads import CustodyHeads
 from storage.import_tracking import track
 from storage.journal import CustodyJournal, transition
@@ -137,5 +138,6 @@ class Journalist:
             there = [snapshot for snapshot in snapshots if snapshot is not None]
             await archive(connection, there, spawners)
             await track(connection, there)
+            await note_questions(connection, there)
         await self._stream.remove(shard, entries)
         return len(entries)

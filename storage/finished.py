@@ -15,13 +15,18 @@ _QUOTING = text(
     """
     SELECT snapshot FROM archived_machines
     WHERE topic = :topic AND kind = 'query' AND terminated
-      AND jsonb_path_exists(
-        snapshot, '$.context.hits.*.evidence ? (@ == $evidence)', CAST(:vars AS jsonb)
-      )
-      AND NOT jsonb_path_exists(
-        snapshot,
-        '$.context.hits.* ? (@.evidence == $evidence && @.title == "deleted evidence")',
-        CAST(:vars AS jsonb)
+      AND (
+        jsonb_path_exists(
+          snapshot, '$.context.understood.evidence[*] ? (@ == $evidence)', CAST(:vars AS jsonb)
+        )
+        OR jsonb_path_exists(
+          snapshot, '$.context.hits.*.evidence ? (@ == $evidence)', CAST(:vars AS jsonb)
+        )
+        AND NOT jsonb_path_exists(
+          snapshot,
+          '$.context.hits.* ? (@.evidence == $evidence && @.title == "deleted evidence")',
+          CAST(:vars AS jsonb)
+        )
       )
     ORDER BY id LIMIT 50
     """

@@ -6,6 +6,7 @@ names a node of the graph whatever its kind.
 
 from sqlmodel import SQLModel
 
+from storage.schema_conversations import Article, ArticleChunk, Conversation, DeletedQuestion, Question
 from storage.schema_detective import Finding, FindingDrafts, FindingVerdict
 from storage.schema_edits import Edit
 from storage.schema_evidence import DIMENSIONS, Chunk, Evidence, Posting, Similarity
@@ -27,10 +28,14 @@ __all__ = [
     "ApiToken",
     "ArchivedMachine",
     "Arrival",
+    "Article",
+    "ArticleChunk",
     "Attention",
     "Case",
     "Chunk",
     "Consent",
+    "Conversation",
+    "DeletedQuestion",
     "Departure",
     "Edit",
     "EmbedderRecord",
@@ -53,6 +58,7 @@ __all__ = [
     "PictureHash",
     "Poi",
     "Posting",
+    "Question",
     "Relation",
     "RequestKey",
     "SQLModel",

@@ -16,6 +16,8 @@ _DEPARTED = text(
     """
     SELECT upload, evidence FROM departures
     WHERE upload = ANY(:machines) OR (evidence > 0 AND evidence = ANY(:evidence))
+    UNION ALL
+    SELECT machine, 0 FROM deleted_questions WHERE machine = ANY(:machines)
     """
 )
 _OF = text("SELECT seq, place, value FROM sealed WHERE topic = :topic AND seq = ANY(:rows)")

@@ -23,7 +23,7 @@ _TEXTS = {
     "case": ("title", "description"),
     "import": ("title",),
     "poi_search": ("name", "aliases", "reason", "places"),
-    "query": ("question", "answer"),
+    "query": ("question", "answer", "understood"),
     "upload": ("title", "tags", "reason", "notice"),
 }
 """Kind of machine → keys of its context that quote, or tell what something is about."""
@@ -121,10 +121,10 @@ def _opened(seals: Mapping[str, bytes], place: str, value: Any) -> Any:
 
 
 def _quoted(value: Any) -> tuple[int, ...]:
-    """The evidence that an answer cites, or where a person was found; other texts name none."""
+    """The evidence that an answer cites, that a follow-up's names are from, or where a person was found."""
     if isinstance(value, list):
         return tuple(sorted({one["evidence"] for one in value if isinstance(one, dict)}))
     if not isinstance(value, dict):
         return ()
-    cited = (citation["evidence"] for claim in value.get("claims", []) for citation in claim["citations"])
-    return tuple(sorted(set(cited)))
+    cited = {citation["evidence"] for claim in value.get("claims", []) for citation in claim["citations"]}
+    return tuple(sorted({*cited, *value.get("evidence", [])} - {0}))

@@ -206,4 +206,68 @@ def test_what_comes_after_evidence_is_gone_holds_nothing_of_it_either() -> None:
 
 def cited(node: int, evidence: int) -> dict[str, Any]:
     title = "Ledger" if evidence == 7 else "Minutes"
-    return {"node": node, "evidence": evidence, "title": title, "page": 1, "start": 2, "end": 9}
+    place = {"node": node, "evidence": evidence, "title": title, "page": 1, "start": 2, "end": 9}
+    return place | {"source": "evidence", "url": "", "fetched_at": 0.0}
+
+
+def follow_up(**data: Any) -> Walk:
+    return Walk("query", question="And who paid him?", conversation="query-0-first", **data)
+
+
+def test_a_follow_up_is_resolved_before_it_is_searched_and_every_leg_gets_what_it_means() -> None:
+    walk = follow_up()
+    assert walk.configuration == {"resolving"}
+    understood = {"text": "Who paid Ann?", "way": "rules", "evidence": [7]}
+    walk.send("resolved", effect=walk.effect("ResolveQuestion"), understood=understood)
+    assert {e.args()["question"] for e in walk.last.effects.values()} == {"Who paid Ann?"}
+    assert walk.context["question"] == "And who paid him?"
+
+
+def test_what_needs_no_resolving_is_searched_as_it_was_asked() -> None:
+    walk = follow_up()
+    walk.send("resolved", effect=walk.effect("ResolveQuestion"), understood=None)
+    assert {e.args()["question"] for e in walk.last.effects.values()} == {"And who paid him?"}
+
+
+def test_a_name_from_evidence_that_is_gone_is_not_understood_any_more() -> None:
+    understood = {"text": "Who paid Ann?", "way": "rules", "evidence": [7]}
+    late, early = follow_up(), follow_up()
+    late.send("resolved", effect=late.effect("ResolveQuestion"), understood=understood)
+    late.send("redacted", evidence=7)
+    early.send("redacted", evidence=7)
+    early.send("resolved", effect=early.effect("ResolveQuestion"), understood=understood)
+    assert (late.context["understood"], early.context["understood"]) == (None, None)
+
+
+def test_what_cannot_be_read_outside_does_not_stop_the_question() -> None:
+    walk = Walk("query", question="Who paid?", extended=True)
+    assert walk.configuration == {"fetching_articles"}
+    shut = {"url": "https://shut.example.org/", "ok": False, "reason": "no answer"}
+    walk.send("fetched", effect=walk.effect("FetchArticles"), sources=[shut], passages=0)
+    assert {"by_meaning", "by_words", "by_links"} <= walk.configuration
+    assert walk.context["sources"][0]["reason"] == "no answer"
+
+
+def test_articles_keep_their_place_when_votes_move_the_evidence_and_cannot_be_voted_on() -> None:
+    walk = Walk("query", question="Who paid?", extended=True)
+    walk.send("fetched", effect=walk.effect("FetchArticles"), sources=[], passages=2)
+    found = [{"node": 9, "meaning": 0.5, "words": 1.0}]
+    walk.send("articles_embedded", effect=walk.effect("EmbedArticles"), found=found)
+    for leg, effect in LEGS.items():
+        walk.send("leg_found", effect=walk.effect(effect), stage=f"by_{leg}", found=[])
+    assert walk.last.effects[walk.effect("RankHits")].args()["articles"] == found
+    walk.send(
+        "ranked",
+        effect=walk.effect("RankHits"),
+        hits=[hit(1), hit(9) | {"evidence": 0, "source": "article", "url": "https://a.example/"}],
+        order=[{"node": 1, "score": 0.6}],
+        articles=[{"node": 9, "score": 0.7}],
+        as_of=0,
+        nodes=1,
+        edges=0,
+    )
+    assert order(walk) == [9, 1]
+    with pytest.raises(NotAllowed):
+        walk.send("vote", source="client", actor="u2", node=9, value=1)
+    walk.send("reranked", order=[{"node": 1, "score": 0.8}], as_of=3, votes={"1": 1})
+    assert order(walk) == [1, 9]

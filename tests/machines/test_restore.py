@@ -49,12 +49,17 @@ SPAWNED = {
     "import": ("case:c1", {"title": "A"}),
     "notification": ("user:u1", {"title": "A"}),
     "poi_search": ("case:c1", {"poi": 4, "called": "Ada Example"}),
-    "query": ("case:c1", {"question": "Who?"}),
+    "query": ("case:c1", {"question": "Who?", "conversation": "query-0-earlier", "extended": True}),
     "upload": ("case:c1", {"filename": "a.pdf", "bytes": 3}),
 }
 
 PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "again": {},
+    "articles_embedded": {
+        "found": st.lists(
+            st.builds(lambda node: {"node": node, "meaning": 0.5, "words": 1.0}, numbers), max_size=2
+        )
+    },
     "assembled": {"sha256": st.just("ab"), "bytes": numbers},
     "broke": {"reason": sentences, "temporary": st.booleans()},
     "cancel": {},
@@ -72,6 +77,7 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "drain": {},
     "erase": {},
     "erased": {},
+    "fetched": {"sources": st.just([]), "passages": numbers},
     "forgotten": {},
     "gathered": {"parts": st.just("disk:1"), "bytes": numbers},
     "grace_over": {},
@@ -102,6 +108,9 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "reopen": {},
     "reranked": {"order": orders, "hits": hits, "as_of": numbers, "votes": votes},
     "restore": {},
+    "resolved": {
+        "understood": st.sampled_from([None, {"text": "Who is Ann?", "way": "rules", "evidence": [1]}])
+    },
     "resume": {},
     "resumed": {"received": numbers},
     "retry": {},

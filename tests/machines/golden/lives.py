@@ -294,6 +294,7 @@ def query_answered(life: Life) -> None:
 
 def query_voted(life: Life) -> None:
     _asked(life, conversation="query-0-earlier")
+    life.done("ResolveQuestion", "resolved")
     life.client("vote", node=11, value=1)
     _searched(life)
     life.client("vote", role="viewer", node=12, value=1)
@@ -360,6 +361,67 @@ def query_late_results(life: Life) -> None:
     life.result("SearchMeaning", "leg_found", stage="by_links", found=FOUND)
     life.client("cancel")
     life.result("SearchMeaning", "leg_found", stage="by_meaning", found=FOUND)
+
+
+UNDERSTOOD = {"text": "Who paid Ann Orr?", "way": "rules", "evidence": [7]}
+READ = {"url": "https://news.example.org/feed", "ok": True, "fetched_at": 5.0, "articles": 1}
+SHUT = {"url": "https://shut.example.org/", "ok": False, "reason": "no answer within 20 s"}
+
+
+def query_follow_up(life: Life) -> None:
+    _asked(life, question="And who paid him?", conversation="query-0-earlier")
+    life.start("ResolveQuestion")
+    life.done("ResolveQuestion", "resolved", understood=UNDERSTOOD)
+    _searched(life)
+    _ranked(life)
+    life.handler("withheld", evidence=7, hidden=True)
+    life.handler("redacted", evidence=7)
+    life.done("ComposeAnswer", "composed", answer=ANSWER)
+
+
+def query_not_understood(life: Life) -> None:
+    _asked(life, conversation="query-0-earlier")
+    life.handler("redacted", evidence=7)
+    life.done("ResolveQuestion", "resolved", understood=UNDERSTOOD)
+    _searched(life)
+
+
+def query_resolving_breaks(life: Life) -> None:
+    _asked(life, conversation="query-0-earlier", extended=True)
+    life.broke("ResolveQuestion", "the conversation cannot be read")
+    life.start("FetchArticles")
+    life.broke("FetchArticles", "the sources are away", temporary=True)
+    life.timer("again", stage="fetching_articles")
+    life.broke("FetchArticles", "CASEWIRE_SOURCES names none")
+    _searched(life)
+
+
+def query_extended(life: Life) -> None:
+    _asked(life, extended=True)
+    life.done("FetchArticles", "fetched", sources=[READ, SHUT], passages=3)
+    life.done("EmbedArticles", "articles_embedded", found=[{"node": 90, "meaning": 0.5, "words": 2.0}])
+    _searched(life)
+    life.client("vote", node=90, value=1)
+    article = _hit(90) | {"evidence": 0, "source": "article", "url": READ["url"], "fetched_at": 5.0}
+    life.done(
+        "RankHits",
+        "ranked",
+        hits=[_hit(11), article],
+        order=_order(11),
+        articles=_order(90),
+        as_of=0,
+        nodes=40,
+        edges=160,
+        votes={},
+    )
+    life.handler("reranked", order=_order(12, 11), hits=[_hit(12)], as_of=2, votes={"12": 1})
+    life.done("ComposeAnswer", "composed", answer=ANSWER)
+
+
+def query_nothing_outside(life: Life) -> None:
+    _asked(life, extended=True)
+    life.done("FetchArticles", "fetched", sources=[SHUT], passages=0)
+    life.client("cancel", role="viewer")
 
 
 def case_whole(life: Life) -> None:
@@ -534,6 +596,11 @@ LIVES: dict[str, dict[str, Scene]] = {
         query_nothing_searched,
         query_redacted,
         query_late_results,
+        query_follow_up,
+        query_not_understood,
+        query_resolving_breaks,
+        query_extended,
+        query_nothing_outside,
     ),
     "upload": _scenes(
         "case:c1",
