@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
+from handlers.sources import sources_of
 from machines.case import Part
 from machines.event import Role
 from machines.snapshot import Snapshot
@@ -77,11 +78,12 @@ class Counts(TypedDict):
 
 
 class CaseWhole(CaseView):
-    """A case with all that its page shows beside its machines."""
+    """A case with all that its page shows beside its machines; `outside` are sources that questions may read."""
 
     members: list[MemberView]
     pois: list[PoiRow]
     counts: Counts
+    outside: list[str]
 
 
 @operation("login", answer=list[CaseView])
@@ -130,6 +132,7 @@ async def get_case(request: Request) -> Response:
         "members": [{"user": _user(m.user), "role": m.role} for m in members],
         "pois": await parts.pois.of_case(case),
         "counts": await parts.cases.counts(case),
+        "outside": list(sources_of(parts.settings.sources)),
     }
     view = await describe(parts, row, visitor)
     parts.warming.opened(case, view["title"])

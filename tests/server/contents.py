@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from hashlib import sha256
 from re import findall
@@ -12,6 +13,7 @@ from sqlalchemy import text
 
 from server.import_machines import begin_import
 from server.settings import Settings
+from storage.conversations import Conversations
 from storage.evidence import ChunkDraft, NewEvidence
 from storage.import_listing import Listing
 from storage.machine_store import new_machine_id
@@ -75,6 +77,7 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         "poi": poi["id"],
         "token": token.json()["id"],
         "evidence": evidence,
+        "conversation": await _conversation(live, case["id"], owner.id, machines["query"]),
         "entity": await _entity(live, case["id"], evidence),
         "machine": machines["upload"],
         "import": machines["import"],
@@ -87,6 +90,16 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         "page": 1,
     }
     return Contents(ids, machines, "Everything")
+
+
+async def _conversation(live: Live, case: str, owner: str, query: str) -> str:
+    """The conversation of a question, once it is listed."""
+    conversations = Conversations(live.parts.database, live.parts.journal)
+    async with asyncio.timeout(60):
+        while True:
+            if await conversations.get(case, owner, query) is not None:
+                return query
+            await asyncio.sleep(0.02)
 
 
 async def _import(live: Live, case: str, owner: str) -> tuple[str, int]:

@@ -84,6 +84,10 @@ async def _no_token(world: World) -> dict[str, Any]:
     return {"token": "0123456789abcdef"}
 
 
+async def _no_conversation(world: World) -> dict[str, Any]:
+    return {"conversation": "query-0-none"}
+
+
 async def _new_account(world: World) -> dict[str, Any]:
     world.contents.ids["email"] = f"{token_hex(4)}@example.org"
     return {}
@@ -106,6 +110,13 @@ ASKS: dict[str, Ask] = {
     "POST /api/cases/{case}/pois": Ask(POI),
     "PUT /api/cases/{case}/pois/{poi}": Ask(POI),
     "DELETE /api/cases/{case}/pois/{poi}": Ask(prepare=_new_poi),
+    # Who began one matters, too; what is not there is missing to all.
+    "PUT /api/cases/{case}/conversations/{conversation}": Ask(
+        {"name": "Money"}, prepare=_no_conversation, refused=(404, "not_found")
+    ),
+    "DELETE /api/cases/{case}/conversations/{conversation}": Ask(
+        prepare=_no_conversation, refused=(404, "not_found")
+    ),
     "PUT /api/entities/{entity}": Ask({"status": "accepted"}),
     "POST /api/cases/{case}/attention": Ask({"what": "view", "node": "{evidence}"}),
     "POST /api/cases/{case}/uploads": Ask({"filename": "c.txt"}),

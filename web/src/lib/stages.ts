@@ -14,6 +14,9 @@ export const UPLOAD_STAGES: readonly (readonly [string, string])[] = [
 ];
 
 export const QUERY_STAGES: readonly (readonly [string, string])[] = [
+  ["resolving", "Understand"],
+  ["fetching_articles", "Look outside"],
+  ["embedding_articles", "Compare"],
   ["by_meaning", "Meaning"],
   ["by_words", "Words"],
   ["by_links", "Links"],

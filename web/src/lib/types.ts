@@ -89,6 +89,8 @@ export interface CaseDetails extends CaseSummary {
   members: { user: { id: string; name: string; email: string }; role: Role }[];
   pois: Poi[];
   counts: { evidence: number; chunks: number; entities: number };
+  /** Sources outside the case that questions may be put to. */
+  outside: string[];
 }
 
 export interface EvidenceSummary {

@@ -13,6 +13,13 @@ export interface Answer {
   dropped: string[];
 }
 
+/** A passage of an article; `meaning` is its cosine to the question, `words` its BM25. */
+export interface ArticleFound {
+  node: number;
+  meaning: number;
+  words: number;
+}
+
 /** A topic is followed from this snapshot on. */
 export interface Begun {
   type: "ok";
@@ -41,7 +48,7 @@ export interface CaseContext {
   left: number;
 }
 
-/** Characters `start`..`end` of the whole text of `evidence`, on `page`. */
+/** Characters `start`..`end` of the whole text of `evidence`, on `page`; or of an article, as in a hit. */
 export interface Citation {
   node: number;
   evidence: number;
@@ -49,6 +56,9 @@ export interface Citation {
   page: number;
   start: number;
   end: number;
+  source: "evidence" | "article";
+  url: string;
+  fetched_at: number;
 }
 
 /** A sentence of the answer and what it rests on. */
@@ -131,7 +141,7 @@ export interface FoundPlace {
   slip: boolean;
 }
 
-/** A chunk in the result. `legs` holds each leg's score where that leg found it. */
+/** A passage in the result. `legs` holds each leg's score where that leg found it. One of an article has `evidence` 0, the article's `url`, and when it was fetched (Unix seconds). */
 export interface Hit {
   node: number;
   evidence: number;
@@ -141,6 +151,9 @@ export interface Hit {
   highlights: [number, number][];
   legs: Record<string, number>;
   path: PathStep[];
+  source: "evidence" | "article";
+  url: string;
+  fetched_at: number;
 }
 
 /** What every page of the case shows of it; the files are listed elsewhere, by page. Attributes: files_topic: Topic of its uploads. listed: Whether the folder's list is complete. version: Of the count that stands here. paused_s: Seconds that it has been paused for, until the last resumption. outcome: How it ended, in a sentence. */
@@ -309,6 +322,11 @@ export interface QueryContext {
   answer: Answer | null;
   withheld: number[];
   gone: number[];
+  understood: Understood | null;
+  extended: boolean;
+  sources: SourceRead[];
+  articles: ArticleFound[];
+  apart: Ordered[];
 }
 
 /** A topic is followed: these entries were missed, in order. */
@@ -363,6 +381,15 @@ export interface Snapshot {
   more: boolean;
 }
 
+/** How a configured source answered; `reason` is why it could not be read, `fetched_at` Unix seconds. */
+export interface SourceRead {
+  url: string;
+  ok: boolean;
+  reason: string;
+  fetched_at: number;
+  articles: number;
+}
+
 /** Start a machine; a repeat with the same `event_id` starts none and gets the first outcome. */
 export interface Spawn {
   trace?: string;
@@ -402,6 +429,14 @@ export interface TimeLeft {
   low: number;
   likely: number;
   high: number;
+}
+
+/** A follow-up as a question that stands by itself. `way` tells how it was found; `evidence` is what the names in it were taken from, by id; `note` says why it was not found another way, in a sentence for the user. */
+export interface Understood {
+  text: string;
+  way: "rules" | "model";
+  evidence: number[];
+  note: string;
 }
 
 /** Follow a topic no more. */
