@@ -55,7 +55,7 @@ def meant(context: Mapping[str, Any]) -> str:
 
 def said_in(context: Mapping[str, Any]) -> Said:
     """A turn as what follows may lean on it: without what rests on removed or deleted evidence."""
-    withheld = set(context["withheld"])
+    withheld = set(context.get("withheld", ()))
     understood = context.get("understood")
     if understood and withheld.intersection(understood["evidence"]):
         understood = None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from handlers.article_ranks import article_hits, order_articles
 from handlers.job import Job
 from handlers.named import seeds_in
 from handlers.paths import explain, path_to, ways
@@ -25,6 +26,7 @@ from handlers.search import quoted
 from handlers.snippets import snippet
 from handlers.terms import terms
 from machines.query import Hit, LegName, Ordered, Place, Ranked, RankHits
+from storage.articles import Articles
 from storage.graph import Graph, Limits
 from storage.query_graphs import QueryGraphs
 from storage.votes import Votes
@@ -41,8 +43,13 @@ Legs = Mapping[str, Sequence[tuple[int, float]]]
 """Leg → what it found, best first, with the leg's own scores."""
 
 
-async def rank_hits(effect: RankHits, job: Job, *, graph: Graph, votes: Votes, graphs: QueryGraphs) -> Ranked:
-    """Order the chunks around what was found; the best come with snippet, place and path."""
+async def rank_hits(
+    effect: RankHits, job: Job, *, graph: Graph, votes: Votes, graphs: QueryGraphs, articles: Articles
+) -> Ranked:
+    """Order the chunks around what was found; the best come with snippet, place and path.
+
+    Passages of articles are ordered beside them: they are in no graph.
+    """
     legs = legs_from(effect.legs)
     built = await build_graph(effect.case, effect.question, legs, graph=graph)
     await job.check()
@@ -55,10 +62,14 @@ async def rank_hits(effect: RankHits, job: Job, *, graph: Graph, votes: Votes, g
         await graphs.replace(effect.query, to_bytes(solved(built, solution)))
     best = order(built, solution, ORDERED)
     shown = [node for node, _ in best[:SHOWN]]
+    apart = order_articles(effect.articles, legs)
+    read = await articles.passages(effect.query, [place.node for place in apart])
+    hits = await hits_for(effect.case, effect.question, legs, built, shown, graph=graph)
     return Ranked(
         effect=job.id,
-        hits=await hits_for(effect.case, effect.question, legs, built, shown, graph=graph),
+        hits=[*hits, *article_hits(effect.question, effect.articles, apart, read)],
         order=ordered(best),
+        articles=apart,
         as_of=tally.as_of,
         nodes=len(built.nodes),
         edges=built.edges,

@@ -10,6 +10,7 @@ from functools import partial
 from gpu import device_leases
 from handlers.adopt import Adoption
 from handlers.answer import compose_answer
+from handlers.articles import READERS, embed_articles, fetch_articles
 from handlers.assemble import assemble_upload
 from handlers.detective import (
     Stores as DetectiveStores,
@@ -24,6 +25,7 @@ from handlers.embed import embed_chunks
 from handlers.embedding_cache import EmbeddingCache
 from handlers.erase_case import erase_case
 from handlers.extract import extract_text
+from handlers.fetching import Fetcher
 from handlers.forget import forget_evidence
 from handlers.index import index_chunks
 from handlers.job import Handlers
@@ -36,6 +38,7 @@ from handlers.reading import Room
 from handlers.resolve import resolve_question
 from handlers.sandbox import Sandbox
 from handlers.search import search_links, search_meaning, search_words
+from handlers.sources import sources_in
 from handlers.summarise import summarise_evidence
 from handlers.tag import tag_evidence
 from handlers.verify import verify_upload
@@ -45,6 +48,8 @@ from machines.detective import ExplainFindings, MatchMeaning, RankFindings, Trav
 from machines.poi_search import SearchPoi, SizePoiSearch
 from machines.query import (
     ComposeAnswer,
+    EmbedArticles,
+    FetchArticles,
     RankHits,
     ResolveQuestion,
     SearchLinks,
@@ -76,6 +81,7 @@ from storage.detective import DetectiveFacts
 from storage.entities import Entities
 from storage.evidence import EvidenceStore
 from storage.extractions import Extractions
+from storage.fetched import FetchedPages
 from storage.findings import Findings
 from storage.graph_postgres import GraphPostgres
 from storage.journal import CustodyJournal
@@ -132,6 +138,15 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
         output_bytes=settings.parse_output_bytes,
         folder=settings.data_dir / "scratch",
         tools=settings.reader_tools,
+    )
+
+    sources, articles = sources_in(settings.sources), Articles(database)
+    articles_sandbox = Sandbox(
+        memory_bytes=settings.parse_memory_bytes,
+        time_s=20,
+        output_bytes=16 << 20,
+        folder=settings.data_dir / "scratch",
+        readers=READERS,
     )
 
     async def password(secret: str) -> str:
@@ -213,7 +228,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
             ),
             SearchWords: partial(search_words, words=words),
             SearchLinks: partial(search_links, graph=graph),
-            RankHits: partial(rank_hits, graph=graph, votes=votes, graphs=graphs),
+            RankHits: partial(rank_hits, graph=graph, votes=votes, graphs=graphs, articles=articles),
             ComposeAnswer: partial(
                 compose_answer,
                 graph=graph,
@@ -225,7 +240,27 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 written=caching("answers", keep_s=CACHED_S, most=CACHED_ANSWERS),
                 may_embed=may_embed,
                 summaries=Summaries(setup.redis, shards=settings.shards),
-                articles=Articles(database),
+                articles=articles,
+            ),
+            FetchArticles: partial(
+                fetch_articles,
+                sources=sources,
+                fetching=partial(
+                    Fetcher,
+                    sources,
+                    agent=f"Casewire (+{settings.address})",
+                    cache=FetchedPages(setup.redis),
+                ),
+                reader=articles_sandbox,
+                articles=articles,
+                folder=settings.data_dir / "scratch",
+            ),
+            EmbedArticles: partial(
+                embed_articles,
+                articles=articles,
+                words=words,
+                encoder=encoder,
+                leases=device_leases(encoder.device),
             ),
             ResolveQuestion: partial(
                 resolve_question,
@@ -239,3 +274,4 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
         await sandbox.aclose()
         await beside.aclose()
         queues.close()
+        await articles_sandbox.aclose()

@@ -78,7 +78,7 @@ class Counts(TypedDict):
 
 
 class CaseWhole(CaseView):
-    """A case with all that its page shows beside its machines; `outside` are sources that questions may read."""
+    """A case with all that its page shows beside its machines; `outside` are sources for its questions."""
 
     members: list[MemberView]
     pois: list[PoiRow]

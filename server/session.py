@@ -26,6 +26,7 @@ from server.frames import AnyRequest, id_in, request_in
 from server.hub import Hub, Since
 from server.inbox import Inbox, ReadLine
 from server.messages import Ping, Send, Spawn, Subscribe, Unsubscribe
+from server.outside import require_sources
 from server.published import reply
 from server.rights import Rights
 from server.views import outcome_view
@@ -41,7 +42,8 @@ class Session:
     """What one logged-in person's socket may do, and what it follows.
 
     The line calls `hear` for every frame, `stalled` and `flowing` when it begins and ends to be
-    blocked, `look` now and then, and `ended` once, when it is closed by whichever side.
+    blocked, `look` now and then, and `ended` once, when it is closed by whichever side. `outside` tells
+    whether questions may be put to sources.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Session:
         hub: Hub,
         rights: Rights,
         admission: Admission,
+        outside: bool = False,
     ) -> None:
         self._line = line
         self._visitor = visitor
@@ -60,6 +63,7 @@ class Session:
         self._engine = engine
         self._rights = rights
         self._admission = admission
+        self._outside = outside
         self._following = Following(
             line, visitor.person, hub=hub, rights=rights, role_on=self._role_on, look=self.look
         )
@@ -206,6 +210,7 @@ class Session:
         require_writing(self._visitor)
         role = await self._role(request.topic, "topic")
         await require_staying(self._rights, request.topic)
+        require_sources(request.kind, request.data, configured=self._outside)
         outcome = await self._engine.spawn(
             request.kind,
             request.topic,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+from handlers.sources import sources_in
 from server.webhooks_hosts import patterns
 
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
@@ -80,6 +81,12 @@ def webhook_hosts(value: str) -> str:
     """Patterns of hosts."""
     # Checked here, since what it allows is decided by whoever runs the instance.
     patterns(value)
+    return value
+
+
+def sources(value: str) -> str:
+    """Addresses of pages, feeds and searches."""
+    sources_in(value)
     return value
 
 

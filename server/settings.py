@@ -267,6 +267,14 @@ class Settings(ModelSettings):
         "Whether new people may register themselves; the first account can always be made.",
         "open or closed",
     )
+    sources: Annotated[str, AfterValidator(values.sources)] | None = _setting(
+        "CASEWIRE_SOURCES",
+        None,
+        "Pages, feeds (RSS, Atom) and searches outside that a question may be put to, separated by spaces. "
+        "`{query}` in an address becomes the text of the question, which that site then sees; nothing else "
+        "leaves the case. A private address needs its port written. Unset: nothing is read.",
+        "up to 20 addresses such as https://news.example.org/feed or https://law.example.org/?q={query}",
+    )
     webhook_hosts: Annotated[str, AfterValidator(values.webhook_hosts)] | None = _setting(
         "CASEWIRE_WEBHOOK_HOSTS",
         None,

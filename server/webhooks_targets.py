@@ -6,25 +6,18 @@ for each connection, and none of its addresses that is not a public one is ever 
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import re
-import socket
-from collections.abc import Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
-import httpcore
-
+from handlers.addresses import PrivateAddress as PrivateAddress
+from handlers.addresses import PublicNetwork
+from handlers.addresses import is_public as is_public
 from server.webhooks_hosts import TargetRefused, patterns
 
 URL_CHARACTERS = 2000
 
 _URL = re.compile(r"^[!-~]+$")
-
-
-class PrivateAddress(httpcore.ConnectError):
-    """A host that is not named in full has only addresses that are not public."""
 
 
 class Targets:
@@ -58,47 +51,11 @@ class Targets:
         return any(pattern.in_full and pattern.fits(host, port) for pattern in self._patterns)
 
 
-class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Connections to what `targets` allow; a name is resolved once, and what was checked is connected to."""
+class CheckedNetwork(PublicNetwork):
+    """Connections to what `targets` allow."""
 
     def __init__(self, targets: Targets) -> None:
-        self._targets = targets
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """See httpcore.
-
-        Raises:
-            httpcore.ConnectError: `PrivateAddress`, or no address answers.
-        """
-        if self._targets.trusted(host.lower(), port):
-            return await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
-        try:
-            loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise httpcore.ConnectError(f"{host} has no address") from error
-        addresses = [str(each[4][0]) for each in found]
-        if not all(is_public(address) for address in addresses):
-            raise PrivateAddress(
-                f"{host} is in a private network; name it in full in CASEWIRE_WEBHOOK_HOSTS to call it"
-            )
-        return await self._network.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet, and of a single host."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        return is_public(str(found.ipv4_mapped))
-    return found.is_global and not found.is_multicast
+        super().__init__(targets.trusted, "name it in full in CASEWIRE_WEBHOOK_HOSTS to call it")
 
 
 def _parts(url: str) -> tuple[str, int, str]:

@@ -74,6 +74,7 @@ async def _welcome(line: SocketLine, connection: HTTPConnection) -> None:
         hub=parts.hub,
         rights=parts.rights,
         admission=parts.admission,
+        outside=parts.settings.sources is not None,
     )
     logger.info("A websocket was opened.", extra={"action": "ws.open", "user": person})
     parts.sockets.add(line, person, ping_s=line.ping_interval or PING_S)

@@ -31,6 +31,9 @@ class Remembering:
         self._known |= zip(new, self._model.encode(new), strict=True)
         return np.array([self._known[text] for text in texts])
 
+    def required_bytes(self, texts: int) -> int:
+        return self._model.required_bytes(texts)
+
 
 @pytest.fixture(scope="session")
 def encoder() -> Embedder:

@@ -16,6 +16,7 @@ from handlers.rank import build_graph, legs_from
 from handlers.search import search_links, search_meaning, search_words
 from handlers.terms import counts
 from machines.query import LegFound, SearchLinks, SearchMeaning, SearchWords
+from storage.articles import Articles
 from storage.entities import Entities, MentionDraft
 from storage.evidence import ChunkDraft, EvidenceStore
 from storage.graph_postgres import GraphPostgres
@@ -23,6 +24,7 @@ from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.schema import SQLModel
 from storage.similarities import Similarities
+from storage.summaries import Summaries
 from storage.vectors_pgvector import PgVectors
 from storage.votes import Votes
 from storage.words import Words
@@ -103,6 +105,11 @@ class SmallCase:
     graphs: QueryGraphs
     chunks: dict[tuple[str, int], int]
     evidence: dict[str, int]
+    summaries: Summaries
+
+    @property
+    def articles(self) -> Articles:
+        return Articles(self.database)
 
     @property
     def graph(self) -> GraphPostgres:
@@ -189,7 +196,8 @@ async def small_case(
         await Entities(database).replace(case, row.id, mentions, pois=await Pois(database).of_case(case))
     near = await PgVectors(database).neighbours(case, list(chunks.values()), 3, 0.5)
     await Similarities(database).put(case, near)
-    return SmallCase(case, database, encoder, QueryGraphs(redis, shards=SHARDS), chunks, ids)
+    graphs, summaries = QueryGraphs(redis, shards=SHARDS), Summaries(redis, shards=SHARDS)
+    return SmallCase(case, database, encoder, graphs, chunks, ids, summaries)
 
 
 async def add_user(database: AsyncEngine, user: str) -> str:

@@ -26,7 +26,14 @@ async def nobody(topic: str) -> TopicState:
 async def ask(case: SmallCase, question: str, job: WatchedJob | None = None) -> Answer:
     job = job or WatchedJob()
     effect = RankHits(case.id, "query-0-a", question, await case.legs(question))
-    ranked = await rank_hits(effect, WatchedJob(), graph=case.graph, votes=case.votes, graphs=case.graphs)
+    ranked = await rank_hits(
+        effect,
+        WatchedJob(),
+        graph=case.graph,
+        votes=case.votes,
+        graphs=case.graphs,
+        articles=case.articles,
+    )
     nodes = [place.node for place in ranked.order[:12]]
     composed = await compose_answer(
         ComposeAnswer(case.id, "query-0-a", question, nodes, "", 1),
@@ -36,6 +43,8 @@ async def ask(case: SmallCase, question: str, job: WatchedJob | None = None) -> 
         encoder=case.encoder,
         models=models(),
         read_topic=nobody,
+        summaries=case.summaries,
+        articles=case.articles,
     )
     assert composed.effect == job.id
     return composed.answer
@@ -123,6 +132,8 @@ async def test_nothing_found_is_no_answer(quarry: SmallCase) -> None:
         encoder=quarry.encoder,
         models=models(),
         read_topic=nobody,
+        summaries=quarry.summaries,
+        articles=quarry.articles,
     )
     assert (composed.answer.supported, composed.answer.claims) == (False, [])
 

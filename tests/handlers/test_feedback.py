@@ -56,7 +56,13 @@ class Running:
             SearchMeaning: partial(search_meaning, vectors=PgVectors(case.database), encoder=case.encoder),
             SearchWords: partial(search_words, words=case.words),
             SearchLinks: partial(search_links, graph=case.graph),
-            RankHits: partial(rank_hits, graph=case.graph, votes=case.votes, graphs=case.graphs),
+            RankHits: partial(
+                rank_hits,
+                graph=case.graph,
+                votes=case.votes,
+                graphs=case.graphs,
+                articles=case.articles,
+            ),
             ComposeAnswer: partial(
                 compose_answer,
                 graph=case.graph,
@@ -64,6 +70,8 @@ class Running:
                 encoder=case.encoder,
                 models=models(),
                 read_topic=store.read_topic,
+                summaries=case.summaries,
+                articles=case.articles,
             ),
             RecordVote: partial(
                 record_vote,

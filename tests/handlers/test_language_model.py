@@ -117,7 +117,8 @@ async def test_a_prompt_that_does_not_fit_is_final() -> None:
 
 async def test_earlier_turns_and_the_title_go_along_and_other_conversations_do_not(quarry: SmallCase) -> None:
     def query(name: str, conversation: str, at: float, text: str | None) -> Snapshot:
-        answer = None if text is None else {"text": text}
+        told = {"mode": "generated", "supported": True, "text": text, "claims": []}
+        answer = None if text is None else told
         context = {"conversation": conversation, "asked_at": at, "question": f"{name}?", "answer": answer}
         return Snapshot(name, "query", 1, "", f"case:{quarry.id}", 1, ["answered"], context, at)
 
@@ -145,6 +146,8 @@ async def test_earlier_turns_and_the_title_go_along_and_other_conversations_do_n
             encoder=quarry.encoder,
             models=models(OllamaModel(server.url, "tiny", num_ctx=4096)),
             read_topic=read_topic,
+            summaries=quarry.summaries,
+            articles=quarry.articles,
         )
     system, user = (message["content"] for message in server.requests[0]["messages"])
     assert "Quarry" in system

@@ -23,7 +23,14 @@ QUERY = "query-0-a"
 
 async def rank(case: SmallCase, question: str, query: str = QUERY) -> Ranked:
     effect = RankHits(case.id, query, question, await case.legs(question))
-    return await rank_hits(effect, WatchedJob(), graph=case.graph, votes=case.votes, graphs=case.graphs)
+    return await rank_hits(
+        effect,
+        WatchedJob(),
+        graph=case.graph,
+        votes=case.votes,
+        graphs=case.graphs,
+        articles=case.articles,
+    )
 
 
 async def test_a_hit_reached_through_a_person_says_so(quarry: SmallCase) -> None:

@@ -3,7 +3,7 @@ import { evidenceOf, grouped } from "./near";
 import type { Hit } from "./types";
 
 const hit = (node: number, evidence: number, snippet: string) => ({
-  hit: { node, evidence, snippet, title: "", place: { page: 0, start: 0, end: 0, boxes: [] }, highlights: [], legs: {}, path: [] } as Hit,
+  hit: { node, evidence, snippet, title: "", place: { page: 0, start: 0, end: 0, boxes: [] }, highlights: [], legs: {}, path: [], source: "evidence", url: "", fetched_at: 0 } as Hit,
 });
 
 const SAID = "The copper shipment left the harbour in the evening and nobody saw it go.";

@@ -51,7 +51,10 @@ export interface Hit extends Omit<wire.Hit, "legs"> {
   legs: Partial<Record<Leg, number>>;
 }
 
-export interface QueryContext extends Omit<wire.QueryContext, "legs" | "hits"> {
+export interface QueryContext extends Omit<wire.QueryContext, "legs" | "hits" | "understood" | "sources"> {
+  /** What a follow-up means; questions of an earlier release have none, and no sources. */
+  understood?: wire.QueryContext["understood"];
+  sources?: wire.QueryContext["sources"];
   legs: Partial<Record<Leg, wire.Found[]>>;
   hits: Record<string, Hit>;
 }
