@@ -16,7 +16,7 @@ import numpy as np
 
 from gpu import Leases
 from handlers.chunking import cut
-from handlers.embed import Encoder, encode_lent
+from handlers.embedder import Embedder, encode_lent
 from handlers.fetching import NotRead, Page
 from handlers.job import Job, Permanent, Temporary
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Unreadable
@@ -190,7 +190,7 @@ def _written(content: bytes, folder: Path) -> Path:
 
 
 async def embed_articles(
-    effect: EmbedArticles, job: Job, *, articles: Articles, words: Words, encoder: Encoder, leases: Leases
+    effect: EmbedArticles, job: Job, *, articles: Articles, words: Words, encoder: Embedder, leases: Leases
 ) -> ArticlesEmbedded:
     """Score the passages by meaning, and by words with the document frequencies of the case.
 

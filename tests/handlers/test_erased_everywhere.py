@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handlers.page_pictures import clearing, name_of
 from server.import_machines import begin_import
 from storage.arrivals import Arriving
+from storage.articles import NewArticle
 from storage.departed import Departed
 from storage.file_cache import FileCache
 from storage.import_files import ImportFiles
@@ -120,7 +121,12 @@ async def filled(quarry: Leaving, pictures: FileCache) -> None:
     await found_and_accepted(
         database, "ann", finding(["case1"], [evidence["ledger"], evidence["slip"]], "Fogswallow, found")
     )
-    await quarry.question()
+    asked = await quarry.question()
+    await quarry.case.summaries.put("case1", "k", "Fogswallow in short")
+    article = NewArticle(
+        "https://a.example/", "https://a.example/", "Fogswallow", 1.0, "", "Fogswallow", [(0, 4)]
+    )
+    assert await quarry.case.articles.replace("case1", str(asked), [article]) == 1
     await quarry.carry()
 
 

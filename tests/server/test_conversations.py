@@ -235,3 +235,13 @@ async def test_a_thread_is_exported_with_its_citations_but_without_what_is_remov
         hidden = (await ann.http.get(f"{path}?form=json")).json()["turns"][0]
         assert (hidden["answer"]["claims"], hidden["answer"]["text"], hidden["missing"]) == ([], "", 1)
         assert "paid</b>" not in (await ann.http.get(path)).text
+
+
+async def test_looking_outside_is_refused_where_nothing_is_configured(live: Live) -> None:
+    async with live.person() as ann:
+        case = (await ann.case())["id"]
+        assert (await ann.http.get(f"/api/cases/{case}")).json()["outside"] == []
+        async with ann.socket() as wire:
+            data = {"question": "Who paid?", "extended": True}
+            refused = await wire.ask("spawn", kind="query", topic=f"case:{case}", data=data)
+        assert (refused["code"], "CASEWIRE_SOURCES" in refused["message"]) == ("sources.none", True)
