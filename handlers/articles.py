@@ -16,7 +16,8 @@ import numpy as np
 
 from gpu import Leases
 from handlers.chunking import cut
-from handlers.embedder import Embedder, encode_lent
+from handlers.embed import encode_lent
+from handlers.embedder import Embedder
 from handlers.fetching import NotRead, Page
 from handlers.job import Job, Permanent, Temporary
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Unreadable
