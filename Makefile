@@ -62,10 +62,11 @@ e2e: setup web
 
 # The storage and server tests against servers of your own, whose content is deleted.
 services-test: setup
-	@test -n "$$TEST_REDIS_URL$$TEST_DATABASE_URL$$TEST_S3_ENDPOINT" || { \
-	  echo "Set TEST_REDIS_URL, TEST_DATABASE_URL or TEST_S3_ENDPOINT (and TEST_S3_ACCESS_KEY," >&2; \
-	  echo "TEST_S3_SECRET_KEY) to servers that may be emptied." >&2; exit 1; }
-	$(BIN)/pytest tests/storage tests/server -m "not browser and not slow"
+	@test -n "$$TEST_REDIS_URL$$TEST_DATABASE_URL$$TEST_S3_ENDPOINT$$TEST_QDRANT_URL" || { \
+	  echo "Set TEST_REDIS_URL, TEST_DATABASE_URL, TEST_QDRANT_URL (and TEST_QDRANT_API_KEY) or" >&2; \
+	  echo "TEST_S3_ENDPOINT (and TEST_S3_ACCESS_KEY, TEST_S3_SECRET_KEY) to servers that may be emptied." >&2; \
+	  exit 1; }
+	$(BIN)/pytest tests/storage tests/server -m "not browser and not slow" --contracts
 
 # Leaves the data folder alone.
 clean:

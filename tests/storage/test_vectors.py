@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -76,6 +77,7 @@ async def qdrant_client(kind: str) -> AsyncIterator[AsyncQdrantClient]:
         await client.close()
 
 
+CLIENT = metadata.version("qdrant-client")
 LOCAL = "local mode of qdrant-client"
 PRODUCTS = {"local": LOCAL, "stand": f"{LOCAL}, by REST", "server": "Qdrant server"}
 
@@ -106,7 +108,7 @@ async def vectors(
         await fill(marks, follower)
         ran_against(
             "QdrantVectors" + (", behind" if "behind" in how else ""),
-            f"{PRODUCTS[how[0]]} {(await client.info()).version}",
+            f"{PRODUCTS[how[0]]} {(await client.info()).version if how[0] == 'server' else CLIENT}",
         )
         yield (QdrantVectors if "behind" in how else KeptUp)(place, engine)
 
