@@ -56,11 +56,11 @@ METRICS: dict[str, Counter | Histogram] = {
     ),
     "casewire_follower_failures": Counter("Rounds in which such a store could not be used.", ("follower",)),
     "casewire_embedding_lookups": Counter(
-        "Vectors of questions and sentences, by whence they came: memory, redis, or made.", ("whence",)
+        "Vectors of questions and sentences, by whence they came: memory, redis, or made.", ("result",)
     ),
     "casewire_model_tokens": Counter(
         "Tokens of language models: evaluated, cached and written; prompt where the server tells no more.",
-        ("what",),
+        ("type",),
     ),
     "casewire_timer_late_seconds": Histogram("By how much a timer fired after it was due."),
 }
