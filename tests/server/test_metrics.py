@@ -85,7 +85,7 @@ async def test_machines_are_counted_by_kind_and_state(live: Live) -> None:
         async def counted() -> bool:
             live.parts.census._at = float("-inf")  # a count is kept for a while
             found = await read(ann)
-            return found.get(of("casewire_machines", kind="upload", version="2", state="receiving")) == 2
+            return found.get(of("casewire_machines", kind="upload", version="3", state="receiving")) == 2
 
         await until(counted)
 
