@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,13 @@ from storage.graph_postgres import GraphPostgres
 from storage.migrate import upgrade
 from storage.vectors_pgvector import PgVectors
 from storage.words import Words
-from tests.bench.retrieval_sets import SETS, CachedEncoder, Question, RetrievalSet, folder, load
+from tests.bench.retrieval_peers import Bm25s, HippoRag
+from tests.bench.retrieval_sets import SETS, CachedEncoder, Question, RetrievalSet, Source, folder, load
 
 RESAMPLES = 2000
 MEASURES = ("recall@2", "recall@5", "recall@10", "all@5", "MRR")
 Rankings = dict[str, list[int]]
+Peer = Bm25s | HippoRag
 
 
 class Alone:
@@ -114,15 +117,32 @@ def report(chosen: RetrievalSet, values: Mapping[str, NDArray[np.float64]]) -> N
             print(f"| {name} | " + " | ".join(interval(gain[:, i]) for i in range(len(MEASURES))) + " |")
 
 
+def peers_of(sources: Sequence[Source], encoder: CachedEncoder) -> list[tuple[str, Peer]]:
+    """The others that rank these passages; positions count through all sources in order."""
+    passages = [passage for source in sources for passage in source.passages]
+    found: list[tuple[str, Peer]] = [("bm25s", Bm25s(passages))]
+    if facts := [of_passage for source in sources for of_passage in source.facts]:
+        found.append(("HippoRAG 2, its formula", HippoRag(passages, facts, encoder)))
+    return found
+
+
 async def run(chosen: RetrievalSet, database: AsyncEngine, limit: int | None) -> None:
     encoder = CachedEncoder()
     questions = chosen.questions[:limit]
     wanted = {question.case for question in questions}
-    ids = {case: await load(database, case, s, encoder) for case, s in chosen.cases.items() if case in wanted}
+    ids = {
+        case: await load(database, f"{chosen.name}/{case}", s, encoder, by_rules=chosen.by_rules)
+        for case, s in chosen.cases.items()
+        if case in wanted
+    }
+    peers = {case: peers_of(chosen.cases[case], encoder) for case in wanted}
     measured: dict[str, list[list[float]]] = {}
     for question in questions:
         gold = {ids[question.case][place] for place in question.gold}
-        for name, ranking in (await ask(database, question, encoder)).items():
+        asked = replace(question, case=f"{chosen.name}/{question.case}")
+        nodes = list(ids[question.case].values())
+        theirs = {name: [nodes[i] for i in peer.rank(question.text)] for name, peer in peers[question.case]}
+        for name, ranking in (theirs | await ask(database, asked, encoder)).items():
             measured.setdefault(name, []).append(measure(ranking, gold))
     report(chosen, {name: np.array(values) for name, values in measured.items()})
 
@@ -130,7 +150,7 @@ async def run(chosen: RetrievalSet, database: AsyncEngine, limit: int | None) ->
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, help="ask only the first so many questions")
-    parser.add_argument("--set", nargs="+", choices=sorted(SETS), default=["musique"])
+    parser.add_argument("--set", nargs="+", choices=sorted(SETS), default=["musique", "rules"])
     arguments = parser.parse_args()
     root = folder()
     if root is None:

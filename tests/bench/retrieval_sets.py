@@ -13,18 +13,21 @@ import re
 import tempfile
 import xml.etree.ElementTree as ET
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handlers.entities import entities as find_entities
 from handlers.index import FLOOR, NEIGHBOURS
 from handlers.minilm import MiniLM
+from handlers.poi_names import PoiNames
 from handlers.terms import counts, fold
+from storage.entities import Entities, MentionDraft
 from storage.schema import SQLModel
 from storage.similarities import Similarities
 from storage.vectors_pgvector import PgVectors
@@ -32,7 +35,7 @@ from storage.words import Words
 
 TABLES = SQLModel.metadata.tables
 ROOT = Path(__file__).parents[2]
-_WORD = re.compile(r"[^\W_]+")
+WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass
@@ -42,6 +45,8 @@ class Source:
     title: str
     passages: list[str]
     named: list[set[str]] = field(default_factory=list)
+    facts: list[list[list[str]]] = field(default_factory=list)
+    """Of each passage the supplied triples: subject, predicate, object."""
 
 
 @dataclass
@@ -55,9 +60,12 @@ class Question:
 
 @dataclass
 class RetrievalSet:
+    """`by_rules`: names are found in the passages by the rules of `handlers.entities`, none is supplied."""
+
     name: str
     cases: dict[str, list[Source]]
     questions: list[Question]
+    by_rules: bool = True
 
 
 def folder() -> Path | None:
@@ -72,12 +80,14 @@ def musique(root: Path) -> RetrievalSet:
     corpus = json.loads((root / "musique_train_corpus.json").read_text(encoding="utf-8"))
     read = json.loads(next(root.glob("openie_*.json")).read_text(encoding="utf-8"))["docs"]
     named = {(doc["title"], doc["text"]): set(doc["extracted_entities"]) for doc in read}
+    facts = {(doc["title"], doc["text"]): doc["extracted_triples"] for doc in read}
     place = {(doc["title"], doc["text"]): i for i, doc in enumerate(corpus)}
     sources = [
         Source(
             doc["title"],
             [f"{doc['title']}\n{doc['text']}"],
             [named.get((doc["title"], doc["text"]), set())],
+            [facts.get((doc["title"], doc["text"]), [])],
         )
         for doc in corpus
     ]
@@ -89,7 +99,13 @@ def musique(root: Path) -> RetrievalSet:
         )
         for asked in json.loads((root / "musique_train.json").read_text(encoding="utf-8"))
     ]
-    return RetrievalSet("musique-train100", {"musique": sources}, questions)
+    return RetrievalSet("musique-train100, supplied names", {"musique": sources}, questions, by_rules=False)
+
+
+def musique_by_rules(root: Path) -> RetrievalSet:
+    """The same, with the names that everybody gets who has no language model."""
+    supplied = musique(root)
+    return RetrievalSet("musique-train100, names by rules", supplied.cases, supplied.questions)
 
 
 def contractnli(root: Path) -> RetrievalSet:
@@ -134,7 +150,7 @@ def cranfield(root: Path) -> RetrievalSet:
     return RetrievalSet("cranfield", {"cranfield": sources}, questions)
 
 
-SETS = {"musique": musique, "contractnli": contractnli, "cranfield": cranfield}
+SETS = {"musique": musique, "rules": musique_by_rules, "contractnli": contractnli, "cranfield": cranfield}
 
 
 class CachedEncoder:
@@ -157,7 +173,7 @@ class CachedEncoder:
 
 
 async def load(
-    database: AsyncEngine, case: str, sources: Sequence[Source], encoder: CachedEncoder
+    database: AsyncEngine, case: str, sources: Sequence[Source], encoder: CachedEncoder, *, by_rules: bool
 ) -> dict[tuple[int, int], int]:
     """Put a case into the tables; returns the chunk id of each (source, passage)."""
     async with database.begin() as connection:
@@ -191,9 +207,34 @@ async def load(
     await vectors.put(case, dict(zip(texts, encoded, strict=True)))
     await Words(database).index(case, {chunk: counts(passage) for chunk, passage in texts.items()})
     await Similarities(database).put(case, await vectors.neighbours(case, list(texts), NEIGHBOURS, FLOOR))
-    named = ((ids[i, j], n) for i, s in enumerate(sources) for j, n in enumerate(s.named))
-    await _mention(database, case, named)
+    if by_rules:
+        await _find_names(database, case, texts)
+    else:
+        named = ((ids[i, j], n) for i, s in enumerate(sources) for j, n in enumerate(s.named))
+        await _mention(database, case, named)
     return ids
+
+
+async def _find_names(database: AsyncEngine, case: str, texts: Mapping[int, str]) -> None:
+    """The names that the rules find, each passage read by itself."""
+    nobody, entities = PoiNames([]), Entities(database)
+    of_evidence: dict[int, list[MentionDraft]] = defaultdict(list)
+    async with database.connect() as connection:
+        columns = TABLES["chunks"].c
+        places = {
+            row.id: (row.evidence_id, row.start)
+            for row in await connection.execute(
+                select(columns.id, columns.evidence_id, columns.start).where(columns.case_id == case)
+            )
+        }
+    for chunk, passage in texts.items():
+        evidence, start = places[chunk]
+        of_evidence[evidence] += [
+            MentionDraft(one.kind, one.key, one.name, chunk, start + one.start, start + one.end)
+            for one in find_entities(passage, nobody)
+        ]
+    for evidence, mentions in of_evidence.items():
+        await entities.replace(case, evidence, mentions, pois=[])
 
 
 async def _mention(database: AsyncEngine, case: str, named: Iterable[tuple[int, set[str]]]) -> None:
@@ -201,7 +242,7 @@ async def _mention(database: AsyncEngine, case: str, named: Iterable[tuple[int, 
     entities: dict[str, str] = {}
     mentions: list[tuple[int, str]] = []
     for chunk, names in named:
-        forms = {" ".join(_WORD.findall(fold(name))): name for name in sorted(names)}
+        forms = {" ".join(WORD.findall(fold(name))): name for name in sorted(names)}
         for form, name in sorted(forms.items()):
             if form:
                 entities.setdefault(form, name)
