@@ -10,6 +10,7 @@ from handlers.found import Found, apart
 from handlers.names import organisations, people
 from handlers.patterns import addresses, amounts, dates, phones
 from handlers.poi_names import PoiNames
+from handlers.proper_names import proper_names
 
 
 def entities(text: str, pois: PoiNames, read: Sequence[Found] = ()) -> list[Found]:
@@ -27,7 +28,7 @@ def entities(text: str, pois: PoiNames, read: Sequence[Found] = ()) -> list[Foun
         *dates(text),
         *phones(text),
     ]
-    found = apart([*surest, *organisations(text), *people(text), *read])
+    found = apart([*surest, *organisations(text), *people(text), *read, *proper_names(text)])
     settled = [_settle(one, pois) for one in found]
     both = [*settled, *pois.find_addresses(text)]
     return sorted(set(both), key=lambda one: (one.start, one.end, one.kind, one.key))

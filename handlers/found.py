@@ -12,7 +12,7 @@ class Found:
     """Characters `start`..`end` of the text name an entity.
 
     Attributes:
-        kind: poi, person, organisation, email, phone, date, money or citation.
+        kind: poi, person, organisation, email, phone, date, money, citation or name (some other one).
         key: Normal form: equal keys of one kind are one entity of the case.
         name: How to show it.
         poi: Id of the POI that it is; 0 for none.

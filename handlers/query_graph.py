@@ -25,14 +25,21 @@ from storage.graph import EdgeKind, Neighbourhood, NodeKind
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-LEG_WEIGHTS = {"meaning": 1.0, "words": 0.7, "links": 0.5}
+LEG_WEIGHTS = {"meaning": 1.0, "words": 0.8, "links": 0.5}
+TELLING_LINKS = 25.0
+"""Score of the best link, the square of a rarity, from which on that leg has its whole weight.
+
+A name that every other passage holds, such as a contract's “Receiving Party”, tells next to nothing.
+"""
 QUOTING_WEIGHTS = LEG_WEIGHTS | {"words": 1.4}
 """For a question that puts a phrase in quotation marks: who quotes asks for those very words."""
 DAMPING = 0.85
 SHARPNESS = 6
 WALK = 4.0
 NAMED_SHARE = 0.1
-"""Restarts at what the question names, for each restart at a chunk."""
+"""Restarts at what the question names, for each restart at a chunk; fewer where it is common."""
+TELLING_SEED = 0.2
+"""Weight of the heaviest seed from which on that share is whole."""
 
 LINK_WEIGHTS = {
     EdgeKind.MENTION: 1.0,
@@ -102,15 +109,17 @@ def fuse(
     """One score in (0, 1] for each chunk that some leg found; the best has 1.
 
     Within a leg scores run from 0 for its last chunk to 1 for its first; where all are equal
-    they are 1. The legs are added by `weights`. What scores nothing is left out.
+    they are 1. The legs are added by `weights`, links the less the commoner the names are that
+    they go by. What scores nothing is left out.
     """
     fused: dict[int, float] = {}
     for leg in sorted(legs):
         scores = [score for _, score in legs[leg]]
         low, high = min(scores, default=0.0), max(scores, default=0.0)
+        weight = weights[leg] * (min(1.0, high / TELLING_LINKS) if leg == "links" else 1.0)
         for node, score in legs[leg]:
             share = (score - low) / (high - low) if high > low else 1.0
-            fused[node] = fused.get(node, 0.0) + weights[leg] * share
+            fused[node] = fused.get(node, 0.0) + weight * share
     best = max(fused.values(), default=0.0)
     return {node: score / best for node, score in fused.items() if score > 0.0}
 
@@ -127,8 +136,9 @@ def build(around: Neighbourhood, fused: Mapping[int, float], seeds: Sequence[See
     at_chunks = float(reset.sum())
     named = {place[seed.node]: seed.weight for seed in seeds if seed.node in place and seed.weight > 0}
     total = sum(named.values())
+    share = NAMED_SHARE * min(1.0, max(named.values(), default=0.0) / TELLING_SEED)
     for i in sorted(named):
-        reset[i] += NAMED_SHARE * (at_chunks or 1.0) * named[i] / total
+        reset[i] += share * (at_chunks or 1.0) * named[i] / total
     links, link_kinds = _links(around)
     graph = QueryGraph(
         nodes=around.nodes,

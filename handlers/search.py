@@ -87,7 +87,7 @@ def quoted(question: str) -> list[str]:
 async def search_links(effect: SearchLinks, job: Job, *, graph: Graph) -> LegFound:
     """Chunks that mention what the question names, scored by how rare the named things are.
 
-    Each name adds, for its rarest entity in the chunk, match quality × rarity × (1 + ln(times) / 5).
+    Each name adds, for its rarest entity in the chunk, match quality × rarity² × (1 + ln(times) / 5).
     """
     _, named = await seeds_in(effect.question, effect.case, graph=graph)
     await job.check()
@@ -100,7 +100,7 @@ async def search_links(effect: SearchLinks, job: Job, *, graph: Graph) -> LegFou
         best = by_form[each.name.text.casefold()]
         for entity, rare in rarities.items():
             for chunk, times in chunks_of[entity]:
-                score = each.quality * rare * (1 + math.log(times) / 5)
+                score = each.quality * rare**2 * (1 + math.log(times) / 5)
                 best[chunk] = max(best.get(chunk, 0.0), score)
     scores: dict[int, float] = defaultdict(float)
     for form in sorted(by_form):

@@ -12,7 +12,7 @@ NAMES = text(
     FROM entities
     WHERE case_id = :case AND status <> 'rejected'
       AND kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation',
-                   'place', 'event')
+                   'place', 'event', 'name')
       AND id NOT IN {hidden.ENTITIES}
     ORDER BY (status = 'accepted') DESC, id
     LIMIT :limit

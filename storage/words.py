@@ -20,7 +20,7 @@ from storage.schema import Chunk
 
 K1 = 1.2
 """How soon a repeated term stops counting."""
-B = 0.75
+B = 0.4
 """How much a long chunk is held against it."""
 
 _MAX_COUNT = 32_767
