@@ -18,10 +18,10 @@ LONGEST = 8
 """Words of the longest name."""
 
 _WORD = r"(?:[A-ZÀ-Þ][\w'’]*(?:[-–][\w'’]+)*)"
-_LINK = r"(?:of|the|de|la|le|du|del|von|van|der|den|&|for|y|al|bin|ibn|di|da)"
-_RUN = re.compile(rf"(?<![\w@./&-]){_WORD}(?:[ ](?:{_LINK}[ ]){{0,2}}{_WORD})*(?![\w@])")
+_LINK = r"(?:of(?: the)?|for|the|de(?: la)?|la|le|du|del|von(?: der)?|van(?: de[rn]?)?|der|den|&|y|al|bin|ibn|di|da)"
+_RUN = re.compile(rf"(?<![\w@./&-]){_WORD}(?:[ ](?:{_LINK}[ ])?{_WORD})*(?![\w@])")
 _BRACKETS = re.compile(r"\s*\([^()]{0,60}\)\s*$")
-_SENTENCE_END = ".!?:;\n\"“”‘(•*>-–—"
+_SENTENCE_END = '.!?:;\n"“”‘(•*>-–—'
 
 _NEVER_TEXT = """
 january february march april may june july august september october november december monday tuesday
@@ -71,7 +71,12 @@ def _headings(text: str) -> Iterator[tuple[int, int]]:
     if 0 < end <= 100 and text[end + 1 : end + 2].strip():
         line = _BRACKETS.sub("", text[:end]).rstrip()
         words = line.split()
-        if 0 < len(words) <= LONGEST and not line.endswith((".", ":", ",", ";", "?")) and ":" not in line:
+        if (
+            0 < len(words) <= LONGEST
+            and not line.isupper()
+            and not line.endswith((".", ":", ",", ";", "?"))
+            and ":" not in line
+        ):
             start = len(line) - len(line.lstrip())
             yield start, len(line)
 

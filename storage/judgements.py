@@ -53,6 +53,9 @@ class Judgements:
     ) -> list[EntityRow]:
         """The entities of a case: the most often mentioned first, ties by name and id.
 
+        Mere names, of which capital letters are all that is known, are listed where their kind is
+        asked for; otherwise only those that somebody has judged.
+
         Args:
             after: Mentions, name and id of a row; only what comes behind it.
         """
@@ -64,6 +67,8 @@ class Judgements:
             query = query.where(ENTITIES.c.status == status)
         if kind is not None:
             query = query.where(ENTITIES.c.kind == kind)
+        else:
+            query = query.where(or_(ENTITIES.c.kind != "name", ENTITIES.c.status != "suggested"))
         if after is not None:
             mentions, name, entity = after
             ties = and_(places == mentions, tuple_(ENTITIES.c.name, ENTITIES.c.id) > tuple_(name, entity))

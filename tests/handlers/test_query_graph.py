@@ -17,6 +17,7 @@ from handlers.query_graph import (
     DAMPING,
     RESOLUTION,
     SHARPNESS,
+    TELLING_LINKS,
     WALK,
     QueryGraph,
     build,
@@ -224,5 +225,11 @@ def test_nothing_found_gives_an_empty_order() -> None:
 
 def test_legs_are_fused_by_their_weights_and_a_leg_of_equals_counts_fully() -> None:
     fused = fuse({"meaning": [(1, 0.9), (2, 0.4)], "words": [(2, 7.0)], "links": []})
-    assert fused == pytest.approx({1: 1.0, 2: 0.7})
+    assert fused == pytest.approx({1: 1.0, 2: 0.8})
     assert fuse({}) == {}
+
+
+def test_links_by_common_names_count_for_less() -> None:
+    common = fuse({"meaning": [(1, 0.9), (2, 0.4)], "links": [(2, TELLING_LINKS / 10)]})
+    rare = fuse({"meaning": [(1, 0.9), (2, 0.4)], "links": [(2, TELLING_LINKS)]})
+    assert common[2] == pytest.approx(rare[2] / 10)
