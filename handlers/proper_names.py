@@ -27,8 +27,8 @@ _NEVER_TEXT = """
 january february march april may june july august september october november december monday tuesday
 wednesday thursday friday saturday sunday mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep sept oct
 nov dec yes no ok dear regards thanks thank sincerely please subject sent from to cc bcc date re fw fwd page
-section article exhibit chapter table figure note mr mrs ms dr prof i ii iii iv v am pm est pst cst gmt however
-although therefore moreover furthermore meanwhile additionally also since because whether another many several
+section article exhibit chapter table figure note mr mrs ms dr prof i ii iii iv v am pm est pst cst gmt
+however although therefore moreover furthermore meanwhile additionally also since because whether another many several
 one two three four five six seven eight nine ten first second third north south east west new inc corp llc ltd
 """
 _NEVER = frozenset(_NEVER_TEXT.split()) | STOP_WORDS
@@ -70,13 +70,8 @@ def _headings(text: str) -> Iterator[tuple[int, int]]:
     end = text.find("\n")
     if 0 < end <= 100 and text[end + 1 : end + 2].strip():
         line = _BRACKETS.sub("", text[:end]).rstrip()
-        words = line.split()
-        if (
-            0 < len(words) <= LONGEST
-            and not line.isupper()
-            and not line.endswith((".", ":", ",", ";", "?"))
-            and ":" not in line
-        ):
+        sentence = line.endswith((".", ",", ";", "?")) or ":" in line
+        if 0 < len(line.split()) <= LONGEST and not sentence and not line.isupper():
             start = len(line) - len(line.lstrip())
             yield start, len(line)
 
