@@ -18,7 +18,7 @@ LONGEST = 8
 """Words of the longest name."""
 
 _WORD = r"(?:[A-ZÀ-Þ][\w'’]*(?:[-–][\w'’]+)*)"
-_LINK = r"(?:of(?: the)?|for|the|de(?: la)?|la|le|du|del|von(?: der)?|van(?: de[rn]?)?|der|den|&|y|al|bin|ibn|di|da)"
+_LINK = r"(?:of(?: the)?|for|the|de(?: la)?|la|le|del|von(?: der)?|van(?: de[rn]?)?|der|den|&|y|al|bin|ibn|da)"
 _RUN = re.compile(rf"(?<![\w@./&-]){_WORD}(?:[ ](?:{_LINK}[ ])?{_WORD})*(?![\w@])")
 _BRACKETS = re.compile(r"\s*\([^()]{0,60}\)\s*$")
 _SENTENCE_END = '.!?:;\n"“”‘(•*>-–—'
@@ -28,7 +28,8 @@ january february march april may june july august september october november dec
 wednesday thursday friday saturday sunday mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep sept oct
 nov dec yes no ok dear regards thanks thank sincerely please subject sent from to cc bcc date re fw fwd page
 section article exhibit chapter table figure note mr mrs ms dr prof i ii iii iv v am pm est pst cst gmt
-however although therefore moreover furthermore meanwhile additionally also since because whether another many several
+however although therefore moreover furthermore meanwhile additionally also since because whether another
+many several
 one two three four five six seven eight nine ten first second third north south east west new inc corp llc ltd
 """
 _NEVER = frozenset(_NEVER_TEXT.split()) | STOP_WORDS
