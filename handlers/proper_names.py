@@ -18,7 +18,7 @@ LONGEST = 8
 """Words of the longest name."""
 
 _WORD = r"(?:[A-ZÀ-Þ][\w'’]*(?:[-–][\w'’]+)*)"
-_LINK = r"(?:of(?: the)?|for|the|de(?: la)?|la|le|del|von(?: der)?|van(?: de[rn]?)?|der|den|&|y|al|bin|ibn|da)"
+_LINK = r"(?:of(?: the)?|for|the|de(?: la)?|la|le|del|von(?: der)?|van(?: de[rn]?)?|der|den|&|al|bin|ibn|da)"
 _RUN = re.compile(rf"(?<![\w@./&-]){_WORD}(?:[ ](?:{_LINK}[ ])?{_WORD})*(?![\w@])")
 _BRACKETS = re.compile(r"\s*\([^()]{0,60}\)\s*$")
 _SENTENCE_END = '.!?:;\n"“”‘(•*>-–—'

@@ -52,7 +52,7 @@ async def list_findings(request: Request) -> Response:
     return Json({"findings": found, "cases": cases, "out_of_sight": out_of_sight})
 
 
-@operation("self", answer=list[End], query=EndsWanted)
+@operation("self", answer=list[End], query=EndsWanted, errors=(404,))
 async def list_ends(request: Request) -> Response:
     """What a search can be about: people of interest, what evidence names, evidence; by part of the name."""
     visitor = await require_self(request)
