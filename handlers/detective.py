@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from handlers.detective_drafts import Draft, from_json
 from handlers.detective_ends import end_of, ways
@@ -38,6 +38,9 @@ from storage.detective import CaseFacts, DetectiveFacts, End, PassageText
 from storage.findings import FindingRow, Findings, PathEdge, PathNode, Source
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ENDS = 150
 """Persons of interest between whom paths are looked for, the most named; pairs grow with the square."""
@@ -71,7 +74,7 @@ async def traverse_cases(effect: TraverseCases, job: Job, *, stores: Stores) -> 
         Permanent: The user is no member of any of the cases, or what the search is about is in none of them.
     """
     web = await _web(effect.user, effect.cases, effect.about, job, stores)
-    drafts = await asyncio.to_thread(_paths, web, effect.about)
+    drafts = await _aside(job, _paths, web, effect.about)
     await stores.findings.put_drafts(
         effect.search, effect.user, "traversing", [draft.to_json() for draft in drafts]
     )
@@ -97,11 +100,11 @@ async def match_meaning(effect: MatchMeaning, job: Job, *, stores: Stores) -> Ma
         sections = [await stores.facts.sections(case.case) for case in web.cases]
         await job.check()
         about = abouts[0] if abouts else None
-        drafts, left_out = await asyncio.to_thread(near_evidence, web, sections, about)
+        drafts, left_out = await _aside(job, near_evidence, web, sections, about)
         embedded = {int(node) for each in sections for node in each.evidence}
         uncompared = sum(file.node not in embedded for file in web.files) + left_out
     if len(effect.about) < 2:
-        names = await asyncio.to_thread(alike_names, web)
+        names = await _aside(job, alike_names, web)
         about_nodes = _members_of(web, effect.about)
         drafts += [d for d in names if not effect.about or about_nodes & {step.node for step in d.steps}]
     await stores.findings.put_drafts(
@@ -123,7 +126,7 @@ async def rank_findings(effect: RankFindings, job: Job, *, stores: Stores) -> We
     drafts = [draft for draft in drafts if all(step.node in known for step in draft.steps)]
     verdicts = await stores.findings.verdicts(effect.user, [case.case for case in web.cases])
     await job.check()
-    standing, _ = await asyncio.to_thread(standings, web, drafts, effect.about, verdicts.nodes)
+    standing, _ = await _aside(job, standings, web, drafts, effect.about, verdicts.nodes)
     best = ordered(
         drafts,
         standing,
@@ -148,6 +151,7 @@ async def explain_findings(effect: ExplainFindings, job: Job, *, stores: Stores)
             row = await _explained(draft, nodes, titles, stores.facts)
             if row is not None:
                 rows.append(row)
+    await job.check()
     kept = await stores.findings.put(effect.search, effect.user, rows)
     kinds = Counter(row.kind for row in kept)
     return Explained(
@@ -178,21 +182,29 @@ async def drop_findings(effect: DropFindings, job: Job, *, findings: Findings) -
     await findings.drop(effect.search)
 
 
+async def _aside(job: Job, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+    """Compute in a thread, looking every second whether somebody still waits for it."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **keywords))
+    while not task.done():
+        await asyncio.wait({task}, timeout=1.0)
+        await job.check()
+    return task.result()
+
+
 async def _web(user: str, wanted: Sequence[str], about: Sequence[int], job: Job, stores: Stores) -> Web:
     """The cases of a search as one, as they are now."""
     titles = await stores.cases.titles_of(user)
     chosen = [case for case in sorted(titles) if not wanted or case in wanted]
+    if missing := len(set(wanted) - titles.keys()):
+        which = "any" if missing == len(wanted) else f"{missing}"
+        raise Permanent(f"you are no member of {which} of these cases (any more); begin a search in others")
     if not chosen:
-        raise Permanent(
-            "you are no member of any of these cases (any more); choose others"
-            if wanted
-            else "you have no case yet"
-        )
+        raise Permanent("you have no case yet; open one, and add evidence")
     facts: list[CaseFacts] = []
     for place, case in enumerate(chosen):
         await job.progress(place, len(chosen), "cases")
         facts.append(await stores.facts.facts(case, titles[case]))
-    web = await asyncio.to_thread(weave, facts)
+    web = await _aside(job, weave, facts)
     if any(end_of(web, node) is None for node in about):
         raise Permanent(
             "what this search is about is in none of its cases (any more); choose another person or file"

@@ -46,7 +46,7 @@ def near_evidence(
         about: Place in `web.files` of evidence that every pair must contain; None for all.
 
     Returns:
-        The drafts, and how many sections were not compared.
+        The drafts, and how many pieces of evidence were not compared because there are too many.
     """
     file = np.array([web.file_at.get(int(e), -1) for s in sections for e in s.evidence], dtype=np.int64)
     kept = [s.vectors for s in sections if len(s.evidence)]
@@ -54,9 +54,11 @@ def near_evidence(
         return [], 0
     vectors = np.concatenate(kept)
     section = np.concatenate([s.section for s in sections if len(s.evidence)])
-    known = np.flatnonzero(file >= 0)
-    left_out = max(0, len(known) - SECTIONS)
-    known = known[left_out:]
+    nodes = np.concatenate([s.evidence for s in sections])
+    newest = np.argsort(nodes, kind="stable")
+    newest = newest[file[newest] >= 0]
+    known = np.sort(newest[-SECTIONS:])
+    left_out = len(np.unique(file[newest])) - len(np.unique(file[known]))
     vectors, section, file = vectors[known], section[known], file[known]
     family = web.family[file]
     found: dict[tuple[int, int], tuple[float, int, int]] = {}

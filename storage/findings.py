@@ -23,6 +23,7 @@ _PUT_DRAFTS = text(
 )
 _DRAFTS = text("SELECT stage, drafts FROM finding_drafts WHERE machine = :machine ORDER BY stage")
 _DROP_DRAFTS = text("DELETE FROM finding_drafts WHERE machine = :machine")
+_KEEP_DRAFTS = text("SELECT machine FROM finding_drafts WHERE machine = :machine ORDER BY stage FOR SHARE")
 _DROP = text("DELETE FROM findings WHERE machine = :machine")
 
 _KEEP_CASES = text(
@@ -205,21 +206,22 @@ class Findings:
         return {row.stage: row.drafts for row in rows}
 
     async def put(self, machine: str, user: str, findings: Sequence[FindingRow]) -> list[FindingRow]:
-        """Replace the findings of a search and drop its drafts; returns what was stored.
+        """Replace the findings of a search; returns what was stored.
 
         A finding that rests on anything that has gone, is out of sight, or that the user may not see (any
-        more) is left out.
+        more) is left out. Of a search without drafts, which was dropped meanwhile, nothing is stored.
         """
         cases = sorted({case for one in findings for case in one.cases})
         evidence = sorted({node for one in findings for node in one.evidence})
         async with self._database.begin() as connection:
+            if not (await connection.execute(_KEEP_DRAFTS, {"machine": machine})).all():
+                return []
             # Locked before any finding is touched, in the order in which whoever deletes them goes on.
             asked: dict[str, Any] = {"user": user, "cases": cases, "evidence": evidence}
             seen_cases = set((await connection.execute(_KEEP_CASES, asked)).scalars())
             seen = set((await connection.execute(_KEEP_EVIDENCE, asked)).scalars())
             kept = [f for f in findings if seen_cases.issuperset(f.cases) and seen.issuperset(f.evidence)]
             await connection.execute(_DROP, {"machine": machine})
-            await connection.execute(_DROP_DRAFTS, {"machine": machine})
             if kept:
                 rows = [_values(machine, user, place, one) for place, one in enumerate(kept)]
                 await connection.execute(_INSERT, rows)
@@ -292,8 +294,9 @@ class Findings:
     async def drop(self, machine: str) -> None:
         """Delete what a search has left; the user's verdicts stay."""
         async with self._database.begin() as connection:
-            await connection.execute(_DROP, {"machine": machine})
+            # First, as `put` holds on to them until it has committed.
             await connection.execute(_DROP_DRAFTS, {"machine": machine})
+            await connection.execute(_DROP, {"machine": machine})
 
 
 async def forget_evidence(connection: AsyncConnection, evidence: int) -> None:

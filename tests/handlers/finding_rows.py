@@ -29,6 +29,7 @@ def finding(cases: list[str], evidence: list[int], words: str) -> FindingRow:
 async def found_and_accepted(database: AsyncEngine, user: str, one: FindingRow) -> None:
     """Stored as the only finding of a search, and accepted."""
     findings = Findings(database)
+    await findings.put_drafts("detective-0-a", user, "ranking", [])
     assert await findings.put("detective-0-a", user, [one]) == [one]
     assert await findings.judge(
         "detective-0-a", user, one.fingerprint, 1, cases=one.cases, effect="e", at=1.0

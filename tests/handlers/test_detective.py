@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handlers.detective import record_verdict
+from handlers.detective import drop_findings, explain_findings, record_verdict
 from handlers.job import Permanent
-from machines.detective import RecordVerdict
+from machines.detective import DropFindings, ExplainFindings, RecordVerdict
 from storage.findings import FindingRow
 from storage.pois import Pois
 from tests.handlers.detective_cases import Search, two_cases
@@ -118,6 +118,8 @@ async def test_nobody_searches_cases_of_others(search: Search) -> None:
     assert {case for one in await search.run() for case in one.cases} <= {"quarry"}
     with pytest.raises(Permanent, match="no member of any of these cases"):
         await search.run(cases=("harbour",))
+    with pytest.raises(Permanent, match="no member of 1 of these cases"):
+        await search.run(cases=("harbour", "quarry"))
 
 
 async def test_a_right_that_ends_takes_the_findings_out_of_sight_and_back(search: Search) -> None:
@@ -222,6 +224,17 @@ async def test_the_limit_holds_and_likenesses_keep_a_place(search: Search) -> No
     found = await search.run(limit=4)
     assert len(found) <= 4
     assert [one.explicit for one in found].count(False) == 1
+
+
+async def test_a_worker_that_comes_late_stores_nothing_for_a_search_that_was_dropped(search: Search) -> None:
+    found = await search.run()
+    job = WatchedJob()
+    explain = ExplainFindings(search.machine, "ann")
+    await explain_findings(explain, job, stores=search.stores)  # a second run leaves what the first one left
+    assert await search.read() == found
+    await drop_findings(DropFindings(search.machine), job, findings=search.findings)
+    await search.findings.put(search.machine, "ann", found)
+    assert await search.read() == []
 
 
 async def test_what_a_search_is_about_must_be_in_its_cases(search: Search) -> None:
