@@ -20,6 +20,7 @@ BENCHES = (
     "bench_duplicates",
     "bench_pois",
     "bench_prompts",
+    "bench_detective",
     "bench_watching",
     "bench_ocr",
     "bench_readers",
