@@ -197,6 +197,7 @@ SPECIAL: Mapping[type[ServerError], tuple[str, ...]] = {
         "case.leaving",
         "import.over",
         "import.paused",
+        "sources.none",
         "upload.busy",
         "upload.complete",
         "upload.incomplete",
