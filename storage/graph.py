@@ -42,6 +42,10 @@ class EdgeKind(IntEnum):
     """The evidence says that one entity does something to another; weight: how often."""
 
 
+NAMED_KINDS = ("poi", "person", "organisation", "email", "phone", "citation", "place", "event", "name")
+"""Kinds of entities that a question may name."""
+
+
 @dataclass(frozen=True)
 class Name:
     """A name by which a question may mean a node.

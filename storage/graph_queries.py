@@ -5,14 +5,17 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from storage import hidden
+from storage.graph import NAMED_KINDS
+from storage.neighbourhood import Query
+
+_NAMED_KINDS = ", ".join(f"'{kind}'" for kind in NAMED_KINDS)
 
 NAMES = text(
     f"""
     SELECT id, kind, name, status = 'accepted' AS accepted, poi_id
     FROM entities
     WHERE case_id = :case AND status <> 'rejected'
-      AND kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation',
-                   'place', 'event', 'name')
+      AND kind IN ({_NAMED_KINDS})
       AND id NOT IN {hidden.ENTITIES}
     ORDER BY (status = 'accepted') DESC, id
     LIMIT :limit
@@ -25,9 +28,10 @@ SIZE = text(f"SELECT count(*) FROM chunks WHERE case_id = :case AND evidence_id 
 
 COMMONNESS = text(
     f"""
-    SELECT entity_id, count(DISTINCT chunk_id)::int
-    FROM mentions WHERE entity_id = ANY(:entities) AND chunk_id NOT IN {hidden.CHUNKS}
-    GROUP BY entity_id
+    SELECT m.entity_id, count(DISTINCT m.chunk_id)::int
+    FROM mentions m JOIN entities e ON e.id = m.entity_id
+    WHERE m.entity_id = ANY(:entities) AND e.case_id = :case AND m.chunk_id NOT IN {hidden.CHUNKS}
+    GROUP BY m.entity_id
     """
 )
 
@@ -211,3 +215,26 @@ NAMED_AT = text(
     ORDER BY m.chunk_id, m.start, identity
     """
 )
+
+QUERIES = {
+    Query.SIZE: SIZE,
+    Query.NAMES: NAMES,
+    Query.POIS: POIS,
+    Query.COMMONNESS: COMMONNESS,
+    Query.MENTIONS: MENTIONS,
+    Query.MENTIONED: MENTIONED,
+    Query.OF_CASE: OF_CASE,
+    Query.CHUNKS: CHUNKS,
+    Query.BESIDE: BESIDE,
+    Query.ALIKE: ALIKE,
+    Query.ENTITIES: ENTITIES,
+    Query.JOINED: JOINED,
+    Query.ALIKE_WITHIN: ALIKE_WITHIN,
+    Query.RELATED: RELATED,
+    Query.CASE_CHUNKS: CASE_CHUNKS,
+    Query.CASE_ENTITIES: CASE_ENTITIES,
+    Query.CASE_EVIDENCE: CASE_EVIDENCE,
+    Query.CASE_MENTIONS: CASE_MENTIONS,
+    Query.CASE_ALIKE: CASE_ALIKE,
+    Query.CASE_RELATED: CASE_RELATED,
+}
