@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import TextClause
@@ -20,15 +21,24 @@ class GraphPostgres:
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
 
+    @asynccontextmanager
+    async def reading(self, case: str) -> AsyncIterator[Read]:
+        """What answers queries about a case, on one connection."""
+        async with self._database.connect() as connection:
+
+            async def read(query: Query, **values: Any) -> Rows:
+                return await _rows(connection, sql.QUERIES[query], case=case, **values)
+
+            yield read
+
     async def names(self, case: str, *, limit: int = 50_000) -> list[Name]:
         """See `Graph.names`."""
-        async with self._database.connect() as connection:
-            return await neighbourhood.names(_reading(connection, case), limit)
+        async with self.reading(case) as read:
+            return await neighbourhood.names(read, limit)
 
     async def commonness(self, case: str, entities: Sequence[int]) -> tuple[dict[int, int], int]:
         """See `Graph.commonness`."""
-        async with self._database.connect() as connection:
-            read = _reading(connection, case)
+        async with self.reading(case) as read:
             return await neighbourhood.commonness(read, entities), await neighbourhood.size(read)
 
     async def mentions(self, case: str, entities: Sequence[int], *, limit: int) -> list[tuple[int, int, int]]:
@@ -41,13 +51,13 @@ class GraphPostgres:
         self, case: str, chunks: Sequence[int], entities: Sequence[int], limits: Limits
     ) -> Neighbourhood:
         """See `Graph.around`."""
-        async with self._database.connect() as connection:
-            return await neighbourhood.around(_reading(connection, case), chunks, entities, limits)
+        async with self.reading(case) as read:
+            return await neighbourhood.around(read, chunks, entities, limits)
 
     async def whole(self, case: str) -> Neighbourhood:
         """See `Graph.whole`."""
-        async with self._database.connect() as connection:
-            return await neighbourhood.whole(_reading(connection, case))
+        async with self.reading(case) as read:
+            return await neighbourhood.whole(read)
 
     async def version(self, case: str) -> str:
         """See `Graph.version`."""
@@ -84,13 +94,6 @@ class GraphPostgres:
         async with self._database.connect() as connection:
             rows = await _rows(connection, sql.NAMED_AT, case=case, chunks=list(chunks))
         return [NamedAt(*row) for row in rows]
-
-
-def _reading(connection: AsyncConnection, case: str) -> Read:
-    async def read(query: Query, **values: Any) -> Rows:
-        return await _rows(connection, sql.QUERIES[query], case=case, **values)
-
-    return read
 
 
 async def _rows(connection: AsyncConnection, query: TextClause, **values: Any) -> Rows:

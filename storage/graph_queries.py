@@ -67,7 +67,10 @@ OF_CASE = text(
     f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY id"
 )
 
-CHUNKS = text("SELECT id, evidence_id, ordinal FROM chunks WHERE id = ANY(:chunks) ORDER BY id")
+CHUNKS = text(
+    "SELECT id, evidence_id, ordinal FROM chunks WHERE id = ANY(:chunks) AND case_id = :case "
+    f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY id"
+)
 
 BESIDE = text(
     """

@@ -249,7 +249,8 @@ def _assemble(parts: _Parts, limit: int | None) -> Neighbourhood:
     nodes = sorted(kinds)
     place = {node: i for i, node in enumerate(nodes)}
     accepted = {row[0] for row in parts.entities if row[1]}
-    edges = list(_edges(parts))[:limit]
+    # An edge may be read before its end goes out of sight, or from a store that is behind.
+    edges = [edge for edge in _edges(parts) if edge[1] in kinds and edge[2] in kinds][:limit]
     return Neighbourhood(
         nodes=np.array(nodes, dtype=np.int64),
         kinds=np.array([kinds[node] for node in nodes], dtype=np.uint8),
