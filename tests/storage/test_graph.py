@@ -1,25 +1,31 @@
-"""The neighbourhood of a query and the names of a case, read from the tables."""
+"""The neighbourhood of a query and the names of a case: the contract of every graph."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import numpy as np
+import pytest
 import pytest_asyncio
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.database import create_engine
 from storage.entities import Entities, MentionDraft
 from storage.evidence import ChunkDraft, EvidenceStore
-from storage.graph import EdgeKind, Limits, Neighbourhood, NodeKind
+from storage.follow_neo4j import Neo4jFollower
+from storage.graph import EdgeKind, Graph, Limits, Neighbourhood, NodeKind
+from storage.graph_neo4j import GraphNeo4j
 from storage.graph_postgres import GraphPostgres
 from storage.pois import Pois
 from storage.schema import SQLModel
 from storage.similarities import Similarities
 from storage.vectors import Near
 from tests.case_rows import new_case, new_evidence
+from tests.contracts import RanAgainst
+from tests.neo4j import catch_up, neo4j_place
 
+Now = Callable[[], Awaitable[Graph]]
 TABLES = SQLModel.metadata.tables
 
 
@@ -28,6 +34,33 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(database)
     yield engine
     await engine.dispose()
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=["PostgreSQL", "Neo4j"])
+async def graph_now(
+    request: pytest.FixtureRequest, engine: AsyncEngine, ran_against: RanAgainst
+) -> AsyncIterator[Now]:
+    """The graph, once it holds what PostgreSQL holds at the moment of the call."""
+    if request.param == "PostgreSQL":
+        async with engine.connect() as connection:
+            version = await connection.scalar(text("SHOW server_version"))
+        ran_against("GraphPostgres", f"PostgreSQL {version}")
+
+        async def canonical() -> Graph:
+            return GraphPostgres(engine)
+
+        yield canonical
+        return
+    async with neo4j_place() as place:
+        follower = Neo4jFollower(place, engine)
+
+        async def followed() -> Graph:
+            await catch_up(follower, engine)
+            return GraphNeo4j(place, engine)
+
+        await followed()
+        ran_against("GraphNeo4j", await follower.check())
+        yield followed
 
 
 async def add(
@@ -64,11 +97,11 @@ def edges(found: Neighbourhood) -> set[tuple[int, int, EdgeKind]]:
     return {(int(nodes[a]), int(nodes[b]), EdgeKind(int(kind))) for a, b, kind in rows}
 
 
-async def test_a_rejected_entity_is_no_part_of_the_graph(engine: AsyncEngine) -> None:
+async def test_a_rejected_entity_is_no_part_of_the_graph(engine: AsyncEngine, graph_now: Now) -> None:
     case = await new_case(engine)
     chunks = await add(engine, case, "a", [["Ann", "Bo"], ["Ann", "Bo"]])
     await judge(engine, "Bo", "rejected")
-    graph, names = GraphPostgres(engine), await ids(engine, case)
+    graph, names = await graph_now(), await ids(engine, case)
     assert set(names) == {"Ann"}
     found = await graph.around(case, chunks, [], Limits())
     whole = await graph.whole(case)
@@ -78,29 +111,31 @@ async def test_a_rejected_entity_is_no_part_of_the_graph(engine: AsyncEngine) ->
 
 
 async def test_a_shared_name_leads_two_hops_and_a_name_that_joins_nothing_is_left_out(
-    engine: AsyncEngine,
+    engine: AsyncEngine, graph_now: Now
 ) -> None:
     case = await new_case(engine)
     [start] = await add(engine, case, "a", [["Ann", "Alone"]])
     [reached] = await add(engine, case, "b", [["Ann", "Cy"]])
     [beyond] = await add(engine, case, "c", [["Cy"]])
     names = await ids(engine, case)
-    found = await GraphPostgres(engine).around(case, [start], [], Limits())
+    found = await (await graph_now()).around(case, [start], [], Limits())
     assert reached in found.nodes
     assert beyond not in found.nodes
     assert (reached, names["Ann"], EdgeKind.MENTION) in edges(found)
     assert names["Alone"] not in found.nodes
-    asked = await GraphPostgres(engine).around(case, [start], [names["Alone"]], Limits())
+    asked = await (await graph_now()).around(case, [start], [names["Alone"]], Limits())
     assert names["Alone"] in asked.nodes, "what the question names stays"
 
 
-async def test_neighbours_in_the_text_and_alike_chunks_come_along(engine: AsyncEngine) -> None:
+async def test_neighbours_in_the_text_and_alike_chunks_come_along(
+    engine: AsyncEngine, graph_now: Now
+) -> None:
     case = await new_case(engine)
     first, second, third, fourth = await add(engine, case, "a", [[], [], [], []])
     [alike] = await add(engine, case, "b", [[]])
     pair = sorted((second, alike))
     await Similarities(engine).put(case, [Near(pair[0], pair[1], 0.75)])
-    found = await GraphPostgres(engine).around(case, [second], [], Limits())
+    found = await (await graph_now()).around(case, [second], [], Limits())
     assert {first, second, third, alike} <= set(found.nodes.tolist())
     assert fourth not in found.nodes
     assert (first, second, EdgeKind.NEXT) in edges(found)
@@ -109,11 +144,11 @@ async def test_neighbours_in_the_text_and_alike_chunks_come_along(engine: AsyncE
     np.testing.assert_allclose(weight, [0.75])
 
 
-async def test_the_graph_of_one_case_holds_nothing_of_another(engine: AsyncEngine) -> None:
+async def test_the_graph_of_one_case_holds_nothing_of_another(engine: AsyncEngine, graph_now: Now) -> None:
     ours, other = await new_case(engine, "case1"), await new_case(engine, "case2")
     mine = await add(engine, ours, "a", [["Ann"], ["Ann"]])
     foreign = await add(engine, other, "b", [["Ann"], ["Ann"]])
-    graph = GraphPostgres(engine)
+    graph = await graph_now()
     theirs = await ids(engine, other)
     found = await graph.around(ours, [*mine, *foreign], list(theirs.values()), Limits())
     assert not {*foreign, *theirs.values()} & set(found.nodes.tolist())
@@ -124,25 +159,27 @@ async def test_the_graph_of_one_case_holds_nothing_of_another(engine: AsyncEngin
     assert not await graph.named_at(ours, foreign)
 
 
-async def test_limits_hold_and_what_was_found_stays(engine: AsyncEngine) -> None:
+async def test_limits_hold_and_what_was_found_stays(engine: AsyncEngine, graph_now: Now) -> None:
     case = await new_case(engine)
     seeds = await add(engine, case, "a", [["Ann"], ["Ann"]])
     rare = await add(engine, case, "b", [["Ann", "Bo"], ["Bo"]])
     await add(engine, case, "c", [["Ann"]] * 10)
-    found = await GraphPostgres(engine).around(case, seeds, [], Limits(chunks=3, edges=5))
+    found = await (await graph_now()).around(case, seeds, [], Limits(chunks=3, edges=5))
     chunks = found.nodes[found.kinds == NodeKind.CHUNK]
     assert len(chunks) == 3
     assert set(seeds) <= set(chunks.tolist())
     assert len(found.sources) == 5
     assert rare[1] not in chunks
-    common = await GraphPostgres(engine).around(case, seeds, [], Limits(common=12))
+    common = await (await graph_now()).around(case, seeds, [], Limits(common=12))
     assert len(common.nodes[common.kinds == NodeKind.CHUNK]) == 2, "who is everywhere leads nowhere"
 
 
-async def test_equal_tables_give_equal_arrays_in_whatever_order_the_seeds_come(engine: AsyncEngine) -> None:
+async def test_equal_tables_give_equal_arrays_in_whatever_order_the_seeds_come(
+    engine: AsyncEngine, graph_now: Now
+) -> None:
     case = await new_case(engine)
     chunks = await add(engine, case, "a", [["Ann", "Bo"], ["Bo"], ["Ann"], ["Cy", "Bo"], ["Cy"]])
-    graph, names = GraphPostgres(engine), list((await ids(engine, case)).values())
+    graph, names = await graph_now(), list((await ids(engine, case)).values())
     one = await graph.around(case, chunks, names, Limits())
     two = await graph.around(case, chunks[::-1], names[::-1], Limits())
     for field in one.__dataclass_fields__:
@@ -152,11 +189,13 @@ async def test_equal_tables_give_equal_arrays_in_whatever_order_the_seeds_come(e
     assert [common[node] for node in sorted(names)] == [2, 3, 2]
 
 
-async def test_a_person_of_interest_joins_entities_and_lends_them_every_name(engine: AsyncEngine) -> None:
+async def test_a_person_of_interest_joins_entities_and_lends_them_every_name(
+    engine: AsyncEngine, graph_now: Now
+) -> None:
     case = await new_case(engine)
     poi = (await Pois(engine).add(case, "Ann Lee", ["The Owl"], "")).id
     chunks = await add(engine, case, "a", [["Ann Lee"], []], poi=poi)
-    graph = GraphPostgres(engine)
+    graph = await graph_now()
     names = await graph.names(case)
     entity = next(name.node for name in names if name.node != poi)
     assert [(n.text, n.entities) for n in names if n.node == poi] == [
@@ -174,26 +213,30 @@ async def test_a_person_of_interest_joins_entities_and_lends_them_every_name(eng
     }
 
 
-async def test_mentions_are_counted_by_chunk_and_the_fullest_are_kept(engine: AsyncEngine) -> None:
+async def test_mentions_are_counted_by_chunk_and_the_fullest_are_kept(
+    engine: AsyncEngine, graph_now: Now
+) -> None:
     case = await new_case(engine)
     chunks = await add(engine, case, "a", [["Ann"], ["Ann", "Ann", "Ann"], ["Ann", "Ann"]])
     [entity] = (await ids(engine, case)).values()
-    graph = GraphPostgres(engine)
+    graph = await graph_now()
     assert await graph.mentions(case, [entity], limit=2) == [(chunks[1], entity, 3), (chunks[2], entity, 2)]
     assert await graph.commonness(case, [entity]) == ({entity: 3}, 3)
 
 
-async def test_a_passage_carries_its_text_and_place(engine: AsyncEngine) -> None:
+async def test_a_passage_carries_its_text_and_place(engine: AsyncEngine, graph_now: Now) -> None:
     case = await new_case(engine)
     chunks = await add(engine, case, "a", [[], []])
-    passage = (await GraphPostgres(engine).passages(case, chunks))[chunks[1]]
+    passage = (await (await graph_now()).passages(case, chunks))[chunks[1]]
     assert (passage.title, passage.page, passage.start, passage.end) == ("a", 1, 10, 19)
     assert passage.text == "chunk 1 .."
 
 
-async def test_the_version_moves_with_the_graph_and_not_with_votes(engine: AsyncEngine) -> None:
+async def test_the_version_moves_with_the_graph_and_not_with_votes(
+    engine: AsyncEngine, graph_now: Now
+) -> None:
     case = await new_case(engine)
-    graph = GraphPostgres(engine)
+    graph = await graph_now()
     seen = [await graph.version(case)]
     chunks = await add(engine, case, "a", [["Ann"], ["Bo"]])
     seen.append(await graph.version(case))
