@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from handlers.article_ranks import article_hits, order_articles
+from handlers.beside import store_beside
 from handlers.job import Job
 from handlers.named import seeds_in
 from handlers.paths import explain, path_to, ways
@@ -78,10 +79,15 @@ async def rank_hits(
 
 
 async def build_graph(case: str, question: str, legs: Legs, *, graph: Graph) -> QueryGraph:
-    """The query's graph without votes; equal data give equal bits."""
+    """The query's graph without votes; equal data give equal bits.
+
+    Raises:
+        Temporary, Permanent: The store of the graph does not answer, or cannot be used.
+    """
     fused = fuse(legs, QUOTING_WEIGHTS if quoted(question) else LEG_WEIGHTS)
-    seeds, _ = await seeds_in(question, case, graph=graph)
-    around = await graph.around(case, sorted(fused), [seed.node for seed in seeds], LIMITS)
+    with store_beside():
+        seeds, _ = await seeds_in(question, case, graph=graph)
+        around = await graph.around(case, sorted(fused), [seed.node for seed in seeds], LIMITS)
     return await asyncio.to_thread(build, around, fused, seeds)
 
 

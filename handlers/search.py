@@ -8,14 +8,14 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
+from handlers.beside import store_beside
 from handlers.embedder import Embedder
 from handlers.embedding_cache import EmbeddingCache
-from handlers.job import Job, Permanent, Temporary
+from handlers.job import Job
 from handlers.models import MayEmbed, always
 from handlers.named import seeds_in
 from handlers.terms import terms
 from machines.query import Found, LegFound, SearchLinks, SearchMeaning, SearchWords
-from storage.follow import StoreAway, StoreUnfit
 from storage.graph import Graph
 from storage.vectors import Vectors
 from storage.words import Words
@@ -51,12 +51,8 @@ async def search_meaning(
     else:
         encoded = await cache.encode(effect.case, [effect.question])
     await job.check()
-    try:
+    with store_beside():
         found = await vectors.nearest(effect.case, encoded[0], LIMIT)
-    except StoreAway as error:
-        raise Temporary(str(error)) from error
-    except StoreUnfit as error:
-        raise Permanent(str(error)) from error
     return _found(job, "by_meaning", found)
 
 
@@ -88,12 +84,18 @@ async def search_links(effect: SearchLinks, job: Job, *, graph: Graph) -> LegFou
     """Chunks that mention what the question names, scored by how rare the named things are.
 
     Each name adds, for its rarest entity in the chunk, match quality × rarity² × (1 + ln(times) / 5).
+
+    Raises:
+        Temporary, Permanent: The store of the graph does not answer, or cannot be used.
     """
-    _, named = await seeds_in(effect.question, effect.case, graph=graph)
+    with store_beside():
+        _, named = await seeds_in(effect.question, effect.case, graph=graph)
     await job.check()
     entities = sorted({entity for _, rarities in named for entity in rarities})
     chunks_of: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for chunk, entity, times in await graph.mentions(effect.case, entities, limit=MENTIONS_LIMIT):
+    with store_beside():
+        mentions = await graph.mentions(effect.case, entities, limit=MENTIONS_LIMIT)
+    for chunk, entity, times in mentions:
         chunks_of[entity].append((chunk, times))
     by_form: dict[str, dict[int, float]] = defaultdict(dict)
     for each, rarities in named:

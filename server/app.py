@@ -54,7 +54,7 @@ from server import (
 )
 from server.admission import Admission
 from server.arrivals_sweeper import ArrivalsSweeper
-from server.beside import followers_of
+from server.beside import followers_of, graph_of
 from server.blob_store import arrivals_of, blobs_of, multiparts_of, pictures_of, with_s3
 from server.conversations import sweeper_of
 from server.ending import end
@@ -103,7 +103,6 @@ from storage.edits import Edits
 from storage.era import settle_era
 from storage.evidence import EvidenceStore
 from storage.findings import Findings
-from storage.graph_postgres import GraphPostgres
 from storage.import_files import ImportFiles
 from storage.imports import Imports
 from storage.judgements import Judgements
@@ -241,6 +240,7 @@ async def build(
             settings, engine, hub, rights, people, deliveries, sender, redis=redis, database=database
         )
         search, machine_journals = MachineSearch(database), MachineJournals(database)
+        graph = await stack.enter_async_context(graph_of(settings, database))
         followers = await stack.enter_async_context(followers_of(settings, database))
         marks = Marks(database)
         sockets = Sockets()
@@ -261,6 +261,7 @@ async def build(
                         transfers=transfers,
                         parts=incoming,
                         arrivals=arrivals,
+                        graph=graph,
                     ),
                     blobs,
                     database,
@@ -316,7 +317,7 @@ async def build(
             facts=DetectiveFacts(database),
             findings=Findings(database),
             votes=Votes(database),
-            graph=GraphPostgres(database),
+            graph=graph,
             query_graphs=QueryGraphs(redis, shards=settings.shards),
             blobs=blobs,
             arrivals=arrivals,

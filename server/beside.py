@@ -14,11 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.settings import Settings
 from storage.follow import Follower
+from storage.graph import Graph
+from storage.graph_postgres import GraphPostgres
 from storage.instance import instance_of
 from storage.vectors import Vectors
 from storage.vectors_pgvector import PgVectors
 
 if TYPE_CHECKING:
+    from storage.neo4j_place import Neo4jPlace
     from storage.qdrant_place import QdrantPlace
 
 SETTING_OF: Mapping[str, str] = {"vectors": "QDRANT_URL", "graph": "NEO4J_URI"}
@@ -27,7 +30,8 @@ SETTING_OF: Mapping[str, str] = {"vectors": "QDRANT_URL", "graph": "NEO4J_URI"}
 
 def follower_names(settings: Settings) -> list[str]:
     """The followers that are configured."""
-    return [name for name, url in (("vectors", settings.qdrant_url),) if url is not None]
+    configured = (("vectors", settings.qdrant_url), ("graph", settings.neo4j_uri))
+    return [name for name, url in configured if url is not None]
 
 
 @asynccontextmanager
@@ -39,6 +43,10 @@ async def followers_of(settings: Settings, database: AsyncEngine) -> AsyncIterat
             from storage.follow_qdrant import QdrantFollower
 
             followers.append(QdrantFollower(await _qdrant(settings, database), database))
+        if settings.neo4j_uri is not None:
+            from storage.follow_neo4j import Neo4jFollower
+
+            followers.append(Neo4jFollower(await _neo4j(settings, database), database))
         for follower in followers:
             stack.push_async_callback(follower.aclose)
         yield followers
@@ -59,9 +67,34 @@ async def vectors_of(settings: Settings, database: AsyncEngine) -> AsyncIterator
         await place.client.close()
 
 
+@asynccontextmanager
+async def graph_of(settings: Settings, database: AsyncEngine) -> AsyncIterator[Graph]:
+    """The graph of cases: its edges walked in Neo4j where one is configured, else in PostgreSQL."""
+    if settings.neo4j_uri is None:
+        yield GraphPostgres(database)
+        return
+    from storage.graph_neo4j import GraphNeo4j
+
+    place = await _neo4j(settings, database)
+    try:
+        yield GraphNeo4j(place, database)
+    finally:
+        await place.driver.close()
+
+
 async def _qdrant(settings: Settings, database: AsyncEngine) -> QdrantPlace:
     from storage.qdrant_place import QdrantPlace, client_of, collection_of, shown
 
     assert settings.qdrant_url is not None
     client = client_of(settings.qdrant_url, settings.qdrant_api_key)
     return QdrantPlace(client, collection_of(await instance_of(database)), shown(settings.qdrant_url))
+
+
+async def _neo4j(settings: Settings, database: AsyncEngine) -> Neo4jPlace:
+    from storage.neo4j_place import Neo4jPlace, driver_of, shown
+
+    assert settings.neo4j_uri is not None
+    driver = driver_of(settings.neo4j_uri, settings.neo4j_user, settings.neo4j_password)
+    return Neo4jPlace(
+        driver, await instance_of(database), shown(settings.neo4j_uri), database=settings.neo4j_database
+    )

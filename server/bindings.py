@@ -67,7 +67,7 @@ from machines.upload_events import (
     TagEvidence,
     VerifyUpload,
 )
-from server.beside import vectors_of
+from server.beside import graph_of, vectors_of
 from server.blob_store import arrivals_of, blobs_of, with_s3
 from server.leaving import GOING, case_stores, leaving_stores
 from server.model_adapters import count_vectors, embedder_of, language_model_of
@@ -83,7 +83,6 @@ from storage.evidence import EvidenceStore
 from storage.extractions import Extractions
 from storage.fetched import FetchedPages
 from storage.findings import Findings
-from storage.graph_postgres import GraphPostgres
 from storage.journal import CustodyJournal
 from storage.near_copies import NearCopies
 from storage.parts_disk import DiskParts
@@ -110,7 +109,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     evidence, blobs = EvidenceStore(database), await asyncio.to_thread(blobs_of, settings)
     beside, words = AsyncExitStack(), Words(database)
     vectors = await beside.enter_async_context(vectors_of(settings, database))
-    graph, votes = GraphPostgres(database), Votes(database)
+    graph, votes = await beside.enter_async_context(graph_of(settings, database)), Votes(database)
     graphs = QueryGraphs(setup.redis, shards=settings.shards)
     encoder = await embedder_of(settings, database, device="auto" if setup.queue == "gpu" else "cpu")
     models = Models(language_model_of(settings), CaseConsents(database))

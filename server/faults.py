@@ -43,6 +43,7 @@ from storage.blobs import BlobDamaged, BlobMissing, BlobsUnavailable
 from storage.cases import LastOwner, NotAMember, UnknownPerson
 from storage.edits import EditedMeanwhile, UnknownVersion
 from storage.evidence import UnknownEvidence
+from storage.follow import StoreBesideError
 from storage.imports import UnknownImport
 from storage.judgements import UnknownEntity
 from storage.machine_search import TooWide
@@ -163,6 +164,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         "restore them from a backup, or upload the file again",
     ),
     BlobsUnavailable: _DOWN,
+    StoreBesideError: Answer(503, temporary=True, code="service.unavailable"),
     PaperError: Answer(503, temporary=True, code="report.unmade"),
     BlobMissing: Answer(410, code="content.missing", detail="the file's content is not there any more"),
 }

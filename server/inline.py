@@ -33,7 +33,7 @@ from storage.cases import Cases
 from storage.detective import DetectiveFacts
 from storage.evidence import EvidenceStore
 from storage.findings import Findings
-from storage.graph_postgres import GraphPostgres
+from storage.graph import Graph
 from storage.import_files import ImportFiles
 from storage.parts import PartStore
 from storage.pois import Pois
@@ -52,6 +52,7 @@ def inline_handlers(
     transfers: Transfers,
     parts: PartStore,
     arrivals: Arrivals,
+    graph: Graph,
 ) -> Handlers:
     """The handlers of the queue `inline`."""
     cases, pois = Cases(database), Pois(database)
@@ -88,7 +89,7 @@ def inline_handlers(
         RecordVote: partial(
             record_vote,
             votes=Votes(database),
-            graph=GraphPostgres(database),
+            graph=graph,
             graphs=QueryGraphs(redis, shards=settings.shards),
             load=engine.load,
             send=send,

@@ -60,6 +60,16 @@ def model_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def neo4j_uri(value: str) -> str:
+    """Of a Neo4j server, or of one of a cluster."""
+    parts = urlsplit(value)
+    schemes = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
+    # It is shown on the status page and in reasons, so it must not hold a password.
+    if parts.scheme not in schemes or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
+        raise ValueError
+    return value
+
+
 def otlp_endpoint(value: str) -> str:
     """Of a collector of traces."""
     parts = urlsplit(value)

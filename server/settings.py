@@ -97,6 +97,28 @@ class Settings(ModelSettings):
         "a key without a space",
         pattern=r"^[!-~]+$",
     )
+    neo4j_uri: Annotated[str, AfterValidator(values.neo4j_uri)] | None = _setting(
+        "NEO4J_URI",
+        None,
+        "Neo4j server (5.23 or newer, Community or Enterprise) in which the graph's edges are walked; it "
+        "follows PostgreSQL, which keeps the graph. Unset: PostgreSQL walks them.",
+        "an address such as neo4j://localhost:7687 or bolt+s://graph.example.org, without user or password",
+    )
+    neo4j_user: str = _setting("NEO4J_USER", "neo4j", "User of `NEO4J_URI`.", "a name", min_length=1)
+    neo4j_password: str | None = _setting(
+        "NEO4J_PASSWORD",
+        None,
+        "Password of `NEO4J_USER`. Unset: the server asks for none.",
+        "a password",
+        min_length=1,
+    )
+    neo4j_database: str | None = _setting(
+        "NEO4J_DATABASE",
+        None,
+        "Database of `NEO4J_URI`; this instance's alone. Unset: the one that the server opens for the user.",
+        "the name of a database, such as neo4j",
+        pattern=r"^[A-Za-z][A-Za-z0-9.-]{2,62}$",
+    )
     cache_bytes: int = _setting(
         "CASEWIRE_CACHE_BYTES",
         8 << 30,

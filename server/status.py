@@ -265,7 +265,9 @@ def _backends(
         "vectors": f"pgvector, {where['postgres']}"
         if settings.qdrant_url is None
         else f"Qdrant, configured; pgvector, {where['postgres']}, while it is being filled",
-        "graph": f"PostgreSQL, {where['postgres']}",
+        "graph": f"PostgreSQL, {where['postgres']}"
+        if settings.neo4j_uri is None
+        else f"Neo4j, configured; PostgreSQL, {where['postgres']}, while it is being filled",
         "blobs": "a folder of this machine" if settings.s3_endpoint is None else "S3, configured",
         "answers": f"{model['name']} at {model['where']}"
         if model["name"]
