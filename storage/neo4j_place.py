@@ -15,6 +15,7 @@ graph, and `(:Casewire {instance, form})` says whose database it is, so that nob
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -42,7 +43,7 @@ FORM = 1
 ANSWER_S = 20
 WRITE_S = 60
 _CONNECT_S = 5.0
-_RETRY_S = 5.0
+_RETRY_S = 2.0
 
 Values = Mapping[str, Any]
 Statement = tuple[str, Values]
@@ -71,6 +72,8 @@ _EMPTY = "MATCH (n) WHERE NOT n:Casewire CALL (n) { DETACH DELETE n } IN TRANSAC
 
 def driver_of(uri: str, user: str, password: str | None) -> AsyncDriver:
     """A driver for one event loop; asks nothing yet. Close it with `await driver.close()`."""
+    # It logs what it raises, too, and each of its tries; whoever catches the error logs it once.
+    logging.getLogger("neo4j").setLevel(logging.CRITICAL)
     return neo4j.AsyncGraphDatabase.driver(
         uri,
         auth=None if password is None else (user, password),
