@@ -90,21 +90,19 @@ class Relay:
         task.add_done_callback(self._tasks.discard)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection(*self._to)
-        ways = [
-            asyncio.ensure_future(self._forth(reader, to_server)),
-            asyncio.ensure_future(self._back(from_server, writer)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for end in (writer, to_server):
-                end.close()
-                with contextlib.suppress(OSError):
-                    await end.wait_closed()
+        async with _closed(writer):
+            from_server, to_server = await asyncio.open_connection(*self._to)
+            async with _closed(to_server):
+                ways = [
+                    asyncio.ensure_future(self._forth(reader, to_server)),
+                    asyncio.ensure_future(self._back(from_server, writer)),
+                ]
+                try:
+                    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for way in ways:
+                        way.cancel()
+                    await asyncio.gather(*ways, return_exceptions=True)
 
     async def _forth(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         passed = 0
@@ -120,6 +118,16 @@ class Relay:
         while block := await reader.read(2**14):
             writer.write(block)
             await writer.drain()
+
+
+@asynccontextmanager
+async def _closed(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 class World:
@@ -316,44 +324,50 @@ async def test_a_server_fills_it_and_shows_how_far_it_is(
         assert with_neo4j.neo4j_password not in str(status)
 
 
+@pytest.mark.timeout(400)
 async def test_a_server_that_is_killed_in_the_middle_of_writes_catches_up(
     engine: AsyncEngine, redis_client: Redis, relay: Relay, ran_against: RanAgainst
 ) -> None:
     port, password = free_port(), "only-for-this-test"
     uri = f"bolt://127.0.0.1:{port}"
     place = Neo4jPlace(driver_of(uri, "neo4j", password), "killed", uri)
+    world = World(engine, redis_client, await new_case(engine), Neo4jFollower(place, engine))
+    await world.marks.register(world.follower)
     with tempfile.TemporaryDirectory(prefix="casewire-neo4j-", dir="/tmp") as name:
-        world = World(engine, redis_client, await new_case(engine), Neo4jFollower(place, engine))
-        await world.marks.register(world.follower)
-        with neo4j_server.served(Path(name), port=port, password=password) as server:
-            async with world.keeping_up():
-                await world.bring("ab")
-                await until(world.has_all)
-                bringing = asyncio.create_task(world.bring("cdefgh"))
-
-                async def some_are_there() -> bool:
-                    return (await place.read("MATCH (n:Evidence) RETURN count(n)", {}))[0][0] > 3
-
-                await until(some_are_there)
-                os.kill(server.pid, signal.SIGKILL)
-                await bringing
-                await until(world.says_that_it_is_away)
-        with neo4j_server.served(Path(name), port=port, password=password):
-            async with world.keeping_up():
-                await until(world.has_all)
-            await world.assert_equal()
-            neo4j, postgres = GraphNeo4j(place, engine), GraphPostgres(engine)
-            for found, meant in (
-                (await neo4j.whole(world.case), await postgres.whole(world.case)),
-                (
-                    await neo4j.around(
-                        world.case, [], [n.node for n in await neo4j.names(world.case)], Limits()
-                    ),
-                    await postgres.around(
-                        world.case, [], [n.node for n in await postgres.names(world.case)], Limits()
-                    ),
-                ),
-            ):
-                assert found.nodes.tolist() == meant.nodes.tolist()
-                assert found.weights.tolist() == meant.weights.tolist()
+        try:
+            with neo4j_server.served(Path(name), port=port, password=password) as server:
+                await _kill_in_the_middle(world, place, server.pid)
+            with neo4j_server.served(Path(name), port=port, password=password):
+                async with world.keeping_up():
+                    await until(world.has_all)
+                await world.assert_equal()
+                await _assert_alike(world, place)
+        finally:
             await place.driver.close()
+
+
+async def _kill_in_the_middle(world: World, place: Neo4jPlace, pid: int) -> None:
+    async def some_are_there() -> bool:
+        return bool((await place.read("MATCH (n:Evidence) RETURN count(n)", {}))[0][0] > 3)
+
+    async with world.keeping_up():
+        await world.bring("ab")
+        await until(world.has_all)
+        bringing = asyncio.create_task(world.bring("cdefgh"))
+        await until(some_are_there)
+        os.kill(pid, signal.SIGKILL)
+        await bringing
+        await until(world.says_that_it_is_away)
+    (state,) = await world.marks.states()
+    assert state.waiting
+
+
+async def _assert_alike(world: World, place: Neo4jPlace) -> None:
+    neo4j, postgres = GraphNeo4j(place, world.engine), GraphPostgres(world.engine)
+    names = [name.node for name in await postgres.names(world.case)]
+    found = [await graph.around(world.case, [], names, Limits()) for graph in (neo4j, postgres)]
+    found += [await graph.whole(world.case) for graph in (neo4j, postgres)]
+    for one, other in (found[:2], found[2:]):
+        assert len(one.weights) > 20
+        assert one.nodes.tolist() == other.nodes.tolist()
+        assert one.weights.tolist() == other.weights.tolist()

@@ -94,7 +94,9 @@ def _takes_password(uri: str, password: str) -> bool:
     """Whether the server answers, and has taken the password in place of the one it comes with."""
     change = "ALTER CURRENT USER SET PASSWORD FROM 'neo4j' TO $password"
     try:
-        with neo4j.GraphDatabase.driver(uri, auth=("neo4j", "neo4j"), connection_timeout=2) as driver:
+        with neo4j.GraphDatabase.driver(
+            uri, auth=("neo4j", "neo4j"), connection_timeout=2, max_transaction_retry_time=0
+        ) as driver:
             driver.execute_query(change, password=password, database_="system")
     except AuthError:  # it has taken it
         return True
