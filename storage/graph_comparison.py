@@ -12,6 +12,7 @@ from storage.follow import Comparison
 from storage.neo4j_place import Neo4jPlace
 
 AT_ONCE = 1000
+COMPARE_S = 120
 _EXAMPLES = 10
 _LAST = 2**63 - 1
 
@@ -67,7 +68,7 @@ async def compare(place: Neo4jPlace, database: AsyncEngine) -> Comparison:
             until = found[-1][0] if len(found) == AT_ONCE else _LAST
             here = _by_id([list(row) for row in found])
             cypher = f"MATCH (n:{label}) WHERE n.id > $after AND n.id <= $until {_CYPHER[label]}"
-            there = _by_id(await place.read(cypher, {"after": after, "until": until}))
+            there = _by_id(await place.read(cypher, {"after": after, "until": until}, within_s=COMPARE_S))
             compared += len(here.keys() | there.keys())
             missing += len(here.keys() - there.keys())
             spare += len(there.keys() - here.keys())

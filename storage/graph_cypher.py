@@ -1,4 +1,8 @@
-"""The Cypher behind `GraphNeo4j`: the edges of a case; every list of ids arrives as one value."""
+"""The Cypher behind `GraphNeo4j`: the edges of a case; every list of ids arrives as one value.
+
+Each record is a node with lists of what it is joined with, so that many edges take few records: the driver
+spends about as long on a record as on a hundred numbers.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ COMMONNESS = """
 MATCH (e:Entity) WHERE e.id IN $entities AND e.case = $case
 CALL (e) { MATCH (e)<-[:MENTION]-(c:Chunk) WHERE NOT c.hidden RETURN count(c) AS chunks }
 WITH e, chunks WHERE chunks > 0
-RETURN e.id, chunks
+RETURN e.id, [chunks]
 """
 
 MENTIONS = """
@@ -17,19 +21,19 @@ CALL (e) {
     MATCH (e)<-[m:MENTION]-(c:Chunk) WHERE NOT c.hidden
     RETURN c.id AS chunk, m.count AS times ORDER BY times DESC, chunk LIMIT $limit
 }
-RETURN chunk, e.id AS entity, times ORDER BY chunk, entity
+RETURN e.id, collect(chunk), collect(times)
 """
 
 MENTIONED = """
 MATCH (c:Chunk) WHERE c.id IN $chunks AND c.case = $case
 MATCH (c)-[:MENTION]->(e:Entity) WHERE e.status <> 'rejected'
-RETURN c.id AS chunk, e.id AS entity ORDER BY chunk, entity
+RETURN c.id, collect(e.id)
 """
 
 BESIDE = """
 MATCH (c:Chunk) WHERE c.id IN $chunks AND c.case = $case
 MATCH (c)-[:NEXT]-(n:Chunk)
-RETURN DISTINCT n.id AS chunk ORDER BY chunk
+RETURN DISTINCT n.id
 """
 
 ALIKE = """
@@ -37,31 +41,31 @@ MATCH (c:Chunk) WHERE c.id IN $chunks AND c.case = $case
 MATCH (c)-[s:SIMILAR]-(:Chunk)
 WITH DISTINCT s, startNode(s) AS a, endNode(s) AS b
 WHERE NOT a.hidden AND NOT b.hidden
-RETURN a.id AS source, b.id AS target, s.cosine AS cosine ORDER BY cosine DESC, source, target
+RETURN a.id, collect(b.id), collect(s.cosine)
 """
 
 JOINED = """
 MATCH (c:Chunk) WHERE c.id IN $chunks AND c.case = $case
 MATCH (c)-[m:MENTION]->(e:Entity) WHERE e.id IN $entities
-RETURN c.id AS chunk, e.id AS entity, m.count AS times ORDER BY chunk, entity
+RETURN c.id, collect(e.id), collect(m.count)
 """
 
 ALIKE_WITHIN = """
 MATCH (a:Chunk) WHERE a.id IN $chunks AND a.case = $case
 MATCH (a)-[s:SIMILAR]->(b:Chunk) WHERE b.id IN $chunks
-RETURN a.id AS source, b.id AS target, s.cosine AS cosine ORDER BY source, target
+RETURN a.id, collect(b.id), collect(s.cosine)
 """
 
 CASE_MENTIONS = """
 MATCH (e:Entity {case: $case}) WHERE e.status <> 'rejected'
 MATCH (e)<-[m:MENTION]-(c:Chunk) WHERE NOT c.hidden
-RETURN c.id AS chunk, e.id AS entity, m.count AS times ORDER BY chunk, entity
+RETURN e.id, collect(c.id), collect(m.count)
 """
 
 CASE_ALIKE = """
 MATCH (a:Chunk {case: $case}) WHERE NOT a.hidden
 MATCH (a)-[s:SIMILAR]->(b:Chunk) WHERE NOT b.hidden
-RETURN a.id AS source, b.id AS target, s.cosine AS cosine ORDER BY source, target
+RETURN a.id, collect(b.id), collect(s.cosine)
 """
 
 VERSION = "MATCH (n:Case {id: $case}) RETURN n.version"
@@ -78,3 +82,9 @@ QUERIES = {
     Query.CASE_ALIKE: CASE_ALIKE,
 }
 """What is asked of Neo4j; the nodes themselves are PostgreSQL's."""
+
+BY_ENTITY = frozenset({Query.MENTIONS, Query.CASE_MENTIONS})
+"""Queries whose records are entities, while their rows begin with the chunk."""
+
+OF_CASE = frozenset({Query.CASE_MENTIONS, Query.CASE_ALIKE})
+"""Queries about all of a case, which may take long."""

@@ -20,9 +20,12 @@ from storage import neighbourhood
 from storage.graph import Limits, Name, NamedAt, Neighbourhood, Passage
 from storage.graph_postgres import GraphPostgres
 from storage.neighbourhood import Query, Read, Rows
-from storage.neo4j_place import Neo4jPlace
+from storage.neo4j_place import ANSWER_S, Neo4jPlace
 
 FOLLOWER = "graph"
+
+WHOLE_S = 300
+"""What reading all edges of a case may take; nobody waits for it."""
 
 _FILLED = text(f"SELECT EXISTS (SELECT FROM followers WHERE name = '{FOLLOWER}' AND phase = 'following')")
 
@@ -97,7 +100,11 @@ class GraphNeo4j:
 
     def _edges(self, case: str) -> Read:
         async def read(query: Query, **values: Any) -> Rows:
-            return await self._place.read(cypher.QUERIES[query], values | {"case": case})
+            within_s = WHOLE_S if query in cypher.OF_CASE else ANSWER_S
+            records = await self._place.read(
+                cypher.QUERIES[query], values | {"case": case}, within_s=within_s
+            )
+            return _rows(query, records)
 
         return read
 
@@ -112,3 +119,17 @@ class GraphNeo4j:
                 return await nodes(query, **values)
 
         return read
+
+
+def _rows(query: Query, records: Sequence[Sequence[Any]]) -> Rows:
+    """The records as rows of the form, and in the order, that the query is to have."""
+    rows = [
+        (node, *joined)
+        for node, *lists in records
+        for joined in (zip(*lists, strict=True) if lists else [()])
+    ]
+    if query in cypher.BY_ENTITY:
+        rows = [(chunk, entity, times) for entity, chunk, times in rows]
+    if query is Query.ALIKE:
+        return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))
+    return sorted(rows)

@@ -110,15 +110,15 @@ class Neo4jPlace:
         self.database = database
         self.where = where if database is None else f"{where} ({database})"
 
-    async def read(self, query: str, values: Values) -> list[list[Any]]:
-        """The rows of a query that changes nothing.
+    async def read(self, query: str, values: Values, *, within_s: int = ANSWER_S) -> list[list[Any]]:
+        """The records of a query that changes nothing.
 
         Raises:
             StoreAway, StoreUnfit: There is no answer.
         """
-        async with self.asked(ANSWER_S):
+        async with self.asked(within_s):
             found = await self.driver.execute_query(
-                neo4j.Query(query, timeout=ANSWER_S),
+                neo4j.Query(query, timeout=within_s),
                 dict(values),
                 routing_=neo4j.RoutingControl.READ,
                 database_=self.database,
