@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 from secrets import token_hex
 
 from moto.server import ThreadedMotoServer
@@ -31,6 +32,13 @@ def s3_store() -> Iterator[S3Place]:
         yield S3Place(f"http://{host}:{port}", "", "a-key", "a-secret", "us-east-1")
     finally:
         server.stop()
+
+
+def s3_version() -> str:
+    """What the store is; S3 has no way to ask it."""
+    if os.environ.get("TEST_S3_ENDPOINT"):
+        return os.environ.get("TEST_S3_VERSION", "the store of TEST_S3_ENDPOINT")
+    return f"moto {version('moto')}"
 
 
 @contextmanager

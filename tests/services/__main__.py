@@ -51,7 +51,11 @@ SERVICES: Mapping[str, Service] = {
         ("tests/storage/test_blobs.py", "tests/server/test_blob_store.py", "tests/server/test_multipart.py"),
         minio_server.served,
     ),
-    "ollama": Service("TEST_OLLAMA_HOST", ("tests/handlers/test_*_contract.py",), ollama_server.served),
+    "ollama": Service(
+        "TEST_OLLAMA_HOST",
+        ("tests/services/test_*.py", "tests/handlers/test_*_contract.py"),
+        ollama_server.served,
+    ),
     "qdrant": Service("TEST_QDRANT_URL", ("tests/storage/test_vectors.py",)),
     "redis": Service("TEST_REDIS_URL", ("tests/storage", "tests/server")),
     "postgres": Service("TEST_DATABASE_URL", ("tests/storage", "tests/server")),

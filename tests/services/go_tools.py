@@ -39,8 +39,8 @@ def fetched(module: Module) -> Path:
     return Path(told["Dir"])
 
 
-def installed(module: Module, *, more: Mapping[str, str] | None = None) -> Path:
-    """The program of a module's own name.
+def installed(module: Module, *, version_in: str = "", more: Mapping[str, str] | None = None) -> Path:
+    """The program of a module's own name, which says its version if the variable of it is named.
 
     Raises:
         NotToBeHad: It cannot be fetched or built.
@@ -54,7 +54,12 @@ def installed(module: Module, *, more: Mapping[str, str] | None = None) -> Path:
     shutil.rmtree(part, ignore_errors=True)
     target = {"GOBIN": str(part), "GOFLAGS": f"-mod=mod -p={JOBS}"}
     go = tool("go", f"builds {module.path}")
-    build([go, "install", f"{module.path}@{module.version}"], module.path, more=target | dict(more or {}))
+    version = f"-X={version_in}={module.version.removeprefix('v')}" if version_in else ""
+    build(
+        [go, "install", f"-ldflags={version}", f"{module.path}@{module.version}"],
+        module.path,
+        more=target | dict(more or {}),
+    )
     (part / name).rename(program)
     shutil.rmtree(part)
     return program

