@@ -49,10 +49,10 @@ types: .make/python .make/node
 wire-types: .make/python
 	$(BIN)/python -m server.typescript
 
-bench: setup web
+bench: setup web .make/bench
 	$(BIN)/python -m tests.bench
 
-# The kernels against their peers, which only this needs; PART=ranks, text, vectors or tensors: one part.
+# The kernels against their peers; PART=ranks, text, vectors or tensors: one part.
 bench-gpu: setup .make/bench
 	$(BIN)/python -m tests.bench.bench_gpu $(PART)
 
