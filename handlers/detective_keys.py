@@ -23,6 +23,8 @@ SURE = {
     "name": 0.85,
     "address of the name": 0.8,
     "organisation": 0.75,
+    "short name": 0.75,
+    "common name": 0.5,
 }
 """How sure it is that two names are one thing, by what they share. People share names; mailboxes hardly."""
 
@@ -34,7 +36,36 @@ WORDS = {
     "name": "same full name",
     "address of the name": "name that the e-mail address is made of",
     "organisation": "same name",
+    "short name": "short form of the name",
+    "common name": "same name, a common one",
 }
+
+SHORT = {
+    "alexander": "alex", "andrew": "andy", "anthony": "tony", "benjamin": "ben", "catherine": "cathy kate",
+    "charles": "charlie chuck", "christopher": "chris", "daniel": "dan danny", "david": "dave",
+    "deborah": "debbie deb", "donald": "don", "douglas": "doug", "edward": "ed eddie ted",
+    "elizabeth": "liz beth betty", "frederick": "fred", "gerald": "jerry", "gregory": "greg",
+    "jacob": "jake", "james": "jim jimmy", "jeffrey": "jeff", "jennifer": "jen jenny", "john": "jack",
+    "jonathan": "jon", "joseph": "joe", "joshua": "josh", "katherine": "kathy kate", "kenneth": "ken kenny",
+    "lawrence": "larry", "leonard": "len", "louis": "lou", "margaret": "maggie peggy", "matthew": "matt",
+    "michael": "mike", "nicholas": "nick", "pamela": "pam", "patricia": "pat", "patrick": "pat",
+    "peter": "pete", "philip": "phil", "rebecca": "becky", "richard": "rick dick rich", "robert": "bob rob",
+    "ronald": "ron", "samuel": "sam", "stephen": "steve", "steven": "steve", "stuart": "stu",
+    "susan": "sue", "terrence": "terry", "theodore": "ted", "thomas": "tom", "timothy": "tim",
+    "victoria": "vicky", "vincent": "vince", "william": "bill will",
+}  # fmt: skip
+"""Given names and what people who bear them are called; for persons of interest, whom somebody entered."""
+
+_COMMON = frozenset(
+    """
+    adams allen anderson baker brown campbell carter chen clark collins davis evans garcia gonzalez green hall
+    harris hernandez hill jackson johnson jones kim king lee lewis li lopez martin martinez miller mitchell
+    moore murphy nelson nguyen parker perez phillips roberts robinson rodriguez sanchez scott singh smith
+    taylor thomas thompson turner walker wang white williams wilson wong wright young zhang
+    """.split()  # noqa: SIM905
+)
+"""Surnames that so many have that a full name says little."""
+
 
 _ROLES = frozenset(
     """
@@ -97,7 +128,7 @@ def keys_of_entity(entity: Named) -> Iterator[Key]:
     if entity.kind in ("email", "phone", "citation"):
         yield Key(entity.kind, level(entity.key))
     elif entity.kind == "person" and len(entity.key.split()) > 1:
-        yield Key("name", entity.key)
+        yield _full_name(entity.key)
     elif entity.kind == "organisation":
         yield Key("organisation", entity.key)
 
@@ -110,8 +141,24 @@ def keys_of_person(person: Person) -> Iterator[Key]:
         elif len(digits := _DIGITS.sub("", name)) >= 9 and len(digits) > len(name) / 2:
             yield Key("phone", f"+{digits if len(digits) > 10 or '+' in name else '1' + digits}")
         elif len(parts(name)) > 1:
-            yield Key("name", key_of(name))
+            yield _full_name(key_of(name))
             yield Key("organisation", organisation_key(name))
+            yield from (Key("short name", short) for short in short_names(name))
+
+
+def _full_name(key: str) -> Key:
+    return Key("common name" if key.rpartition(" ")[2] in _COMMON else "name", key)
+
+
+def short_names(name: str) -> list[str]:
+    """The keys of what somebody of a full name may be called, too.
+
+    >>> short_names("Robert Q. Example")
+    ['bob example', 'rob example']
+    """
+    words = key_of(name).split()
+    shorts = SHORT.get(words[0], "").split() if len(words) > 1 else []
+    return [" ".join([short, *words[1:]]) for short in shorts]
 
 
 def name_addresses(cases: Sequence[CaseFacts]) -> dict[str, str]:
@@ -129,6 +176,7 @@ def _full_names(case: CaseFacts) -> Iterable[tuple[str, str]]:
         for name in (person.name, *person.aliases):
             if "@" not in name and len(parts(name)) > 1:
                 yield name, key_of(name)
+                yield from ((short, key_of(name)) for short in short_names(name))
     for entity in case.named:
         if entity.kind == "person" and len(entity.key.split()) > 1:
             yield entity.name, entity.key

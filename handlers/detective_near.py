@@ -9,16 +9,25 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 
 from handlers.detective_drafts import Draft, Step, fingerprint
-from handlers.detective_web import Web
+from handlers.detective_web import Ints, Web, subject_of
 from handlers.found import level
 from handlers.poi_names import key_of
-from storage.detective import Sections
+from storage.detective import SECTION, Sections
 
 NEAR = 0.6
 """Least cosine of two sections that say similar things."""
 
 STANDS_OUT = 2.5
 """So many standard deviations above what two sections of these cases usually have."""
+
+RUNNING = 0.3
+"""Least share of words in lower case of a section that is compared: lists and headers are all alike."""
+
+WORDS = 60
+"""Least words of a section that is compared; below there is hardly more than a header."""
+
+SERIES = 80
+"""Similarity of two titles, of 100, from which they are one series, such as a monthly reminder."""
 
 PAIRS = 300
 BLOCK = 2_000
@@ -56,7 +65,8 @@ def near_evidence(
     section = np.concatenate([s.section for s in sections if len(s.evidence)])
     nodes = np.concatenate([s.evidence for s in sections])
     newest = np.argsort(nodes, kind="stable")
-    newest = newest[file[newest] >= 0]
+    running = _running(web, nodes, np.concatenate([s.section for s in sections]))
+    newest = newest[(file[newest] >= 0) & running[newest]]
     known = np.sort(newest[-SECTIONS:])
     left_out = len(np.unique(file[newest])) - len(np.unique(file[known]))
     vectors, section, file = vectors[known], section[known], file[known]
@@ -83,11 +93,13 @@ def near_evidence(
     for a, b in ordered:
         if len(drafts) == PAIRS:
             break
+        one, other = web.files[a], web.files[b]
         if (about is None and (a in told or b in told)) or _have_common_ground(web, a, b):
+            continue
+        if fuzz.ratio(subject_of(one.title), subject_of(other.title)) >= SERIES:
             continue
         told |= {a, b}
         cosine, of_a, of_b = found[a, b]
-        one, other = web.files[a], web.files[b]
         drafts.append(
             Draft(
                 kind="near",
@@ -153,6 +165,16 @@ def alike_names(web: Web) -> list[Draft]:
             )
         )
     return drafts
+
+
+def _running(web: Web, evidence: Ints, section: Ints) -> NDArray[np.bool_]:
+    """Which sections are running text of some length."""
+    words: dict[tuple[int, int], tuple[int, int]] = {}
+    for (node, ordinal), (count, prose) in web.prose_of.items():
+        before = words.get((node, ordinal // SECTION), (0, 0))
+        words[node, ordinal // SECTION] = (before[0] + count, before[1] + prose)
+    found = [words.get(key, (0, 0)) for key in zip(evidence.tolist(), section.tolist(), strict=True)]
+    return np.array([count >= WORDS and prose >= RUNNING * count for count, prose in found], dtype=bool)
 
 
 def _usual(vectors: NDArray[np.float32]) -> float:

@@ -17,11 +17,14 @@ KNOWN_BRIDGE = 0.5
 
 KIND_WORTH = {"email": 1.0, "phone": 1.0, "person": 1.0, "poi": 1.0, "organisation": 0.6, "citation": 0.5}
 
+SHARED_WORTH = KIND_WORTH | {"organisation": 0.25, "citation": 0.25}
+"""Worth of what two cases share: universities, papers and precedents are known to everybody."""
+
 CANDIDATES = 400
 """Drafts of each kind that go on to the ranking."""
 
 OFTEN = 2
-"""Evidence that may name two persons together for that to be news."""
+"""Pieces of evidence, copies and answers counted once, that may name two side by side for that to be news."""
 
 JOINED = 8
 """Further persons that a bridge is told to join."""
@@ -45,8 +48,9 @@ class Reach:
 
 
 def reach(web: Web, identity: int) -> Reach:
-    """Everything that is named beside an identity."""
+    """Everything that is named beside an identity, outside of lists and tables."""
     own = web.mentions_of(identity)
+    own = own[~web.is_list[web.units[own]]]
     spans = [(int(m), web.mentions_in(int(web.units[m]))) for m in own]
     if not spans:
         nothing = np.zeros(0, dtype=np.int64)
@@ -113,7 +117,7 @@ def shared_across(web: Web) -> list[Draft]:
             path.steps.append(path.evidence(one))
             path.out(one).into(other)
             kind = web.members[int(web.through[one])].kind
-            strength = float(web.weights[one] * web.weights[other]) * KIND_WORTH[kind] * path.confidence
+            strength = float(web.weights[one] * web.weights[other]) * SHARED_WORTH[kind] * path.confidence
             drafts.append(
                 Draft(
                     kind="shared",
@@ -131,15 +135,19 @@ def shared_across(web: Web) -> list[Draft]:
 
 
 def between(web: Web, ends: Sequence[int]) -> list[Draft]:
-    """Pairs of ends that one piece of evidence names, or a third thing joins where none names both."""
+    """Pairs of ends that hardly any evidence names side by side, or that a third thing joins where none does.
+
+    To stand in one list or table is to be named side by side by nothing.
+    """
     reaches = {end: reach(web, end) for end in ends}
-    files = {end: set(web.files_of(end).tolist()) for end in ends}
+    units = {end: set(web.units_of(end).tolist()) for end in ends}
     drafts: list[Draft] = []
     bridged: dict[int, list[tuple[float, int, int, int, int]]] = defaultdict(list)
     for a, b in combinations(sorted(reaches), 2):
-        both = len(files[a] & files[b])
-        if 0 < both <= OFTEN and (draft := _together(web, reaches, a, b, both)) is not None:
-            drafts.append(draft)
+        beside = [unit for unit in units[a] & units[b] if not web.is_list[unit]]
+        both = len({int(web.family[web.unit_file[unit]]) for unit in beside})
+        if 0 < both <= OFTEN:
+            drafts.append(_together(web, reaches, a, b, both))
         if not both:
             for worth, x, at_a, at_b in _bridges(web, reaches[a], reaches[b]):
                 bridged[x].append((worth, a, b, at_a, at_b))
@@ -148,11 +156,9 @@ def between(web: Web, ends: Sequence[int]) -> list[Draft]:
     return _best(drafts)
 
 
-def _together(web: Web, reaches: dict[int, Reach], a: int, b: int, both: int) -> Draft | None:
+def _together(web: Web, reaches: dict[int, Reach], a: int, b: int, both: int) -> Draft:
     of_a = reaches[a]
     at = int(np.searchsorted(of_a.others, b))
-    if at == len(of_a.others) or of_a.others[at] != b:
-        return None  # a long document names both, in places far from each other
     here, there = int(of_a.here[at]), int(of_a.there[at])
     path = Path(web).member(_end(web, a)).into(here).out(there).member(_end(web, b))
     # The rarer of the two says how little to expect it.
@@ -173,9 +179,16 @@ def _bridges(web: Web, of_a: Reach, of_b: Reach) -> list[tuple[float, int, int, 
     _, at_a, at_b = np.intersect1d(of_a.others, of_b.others, assume_unique=True, return_indices=True)
     if not len(at_a):
         return []
+    # What stands in one piece of evidence with both, and nowhere else, joins nothing that it does not.
+    apart = (
+        web.family[web.unit_file[web.units[of_a.here[at_a]]]]
+        != web.family[web.unit_file[web.units[of_b.here[at_b]]]]
+    )
+    at_a, at_b = at_a[apart], at_b[apart]
     shared = of_a.others[at_a]
     kinds = [web.members[web.identities[x][0]].kind for x in shared.tolist()]
-    worth = of_a.tie[at_a] * of_b.tie[at_b] * np.array([KIND_WORTH[kind] for kind in kinds])
+    # The mean of both ties, so that a path is not worth less for being longer.
+    worth = np.sqrt(of_a.tie[at_a] * of_b.tie[at_b]) * np.array([KIND_WORTH[kind] for kind in kinds])
     worth *= np.array([KNOWN_BRIDGE if kind == "poi" else 1.0 for kind in kinds])
     best = np.lexsort((shared, -worth))[:3]
     return [(float(worth[i]), int(shared[i]), int(at_a[i]), int(at_b[i])) for i in best]

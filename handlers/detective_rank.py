@@ -26,7 +26,7 @@ LEAST = 1e-3
 STANDING = 0.5
 """Share of the score that standing can take away from what stands in the middle of nothing."""
 
-REPEATED = 0.85
+REPEATED = 0.75
 """Worth of a finding for each better one that names the same."""
 
 SAID = 0.5
@@ -136,9 +136,8 @@ def _repeats(draft: Draft, told: Mapping[int, int]) -> int:
 
 
 def _names(draft: Draft) -> set[int]:
-    """Whom and what a finding is about; of a likeness of two documents those."""
-    named = {step.node for step in draft.steps if step.what != "evidence"}
-    return named or {step.node for step in draft.steps}
+    """Whom and what a finding names, and where."""
+    return {step.node for step in draft.steps}
 
 
 def _place(web: Web, node: int) -> int:

@@ -10,9 +10,14 @@ from storage.findings import Source
 LENGTH = 320
 """Most characters of a snippet, marks of omission aside."""
 
+WINDOWS = 3
+"""Windows of one snippet, where names stand far from each other."""
+
+_GAP = " … "
+
 
 def mark_at(passage: PassageText, case: str, spots: Sequence[tuple[int, int]]) -> Source:
-    """The window that shows as many of the spots as go into it, the first one at least.
+    """One window that shows all the spots, or one for each group of them, joined.
 
     Args:
         spots: Characters of the evidence's text, rising; empty for the beginning of the passage.
@@ -23,26 +28,48 @@ def mark_at(passage: PassageText, case: str, spots: Sequence[tuple[int, int]]) -
         for start, end in spots
         if start < passage.end and end > passage.start
     ]
-    first = inside[0][0] if inside else 0
-    together = [(start, end) for start, end in inside if end - first <= LENGTH] or inside[:1]
-    last = max((end for _, end in together), default=0)
-    room = max(0, LENGTH - (last - first))
-    left = _word_begin(text, max(0, first - room // 2), first)
-    right = _word_end(text, min(len(text), left + max(LENGTH, last - left)), last)
-    shown, places = _in_a_line(text, left, right)
-    marked = [(places(start), places(end)) for start, end in together]
-    cut = "…" if left else ""
+    groups = _groups(inside) or [[(0, 0)]]
+    shown, marked = "", []
+    for place, group in enumerate(groups):
+        left, right = _window(text, group[0][0], group[-1][1], LENGTH // len(groups))
+        window, at = _in_a_line(text, left, right)
+        before = _GAP if place else "…" if left else ""
+        offset = len(shown) + len(before)
+        marked += [(at(start) + offset, at(end) + offset) for start, end in group]
+        shown += before + window
+        last = right
     return Source(
         evidence=passage.evidence,
         case=case,
         title=passage.title,
         page=passage.page,
-        start=passage.start + (first if together else 0),
-        end=passage.start + (last if together else len(text)),
+        start=passage.start + groups[0][0][0],
+        end=passage.start + (groups[-1][-1][1] if inside else len(text)),
         chunk=passage.chunk,
-        snippet=f"{cut}{shown}{'…' if right < len(text) else ''}",
-        marked=[(a + len(cut), b + len(cut)) for a, b in marked if b > a],
+        snippet=f"{shown}{'…' if last < len(text) else ''}",
+        marked=[(a, b) for a, b in marked if b > a],
     )
+
+
+def _groups(spots: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Spots that one window shows; the more windows, the shorter each."""
+    for windows in range(1, WINDOWS + 1):
+        groups: list[list[tuple[int, int]]] = []
+        for spot in spots:
+            if groups and spot[1] - groups[-1][0][0] <= LENGTH // windows:
+                groups[-1].append(spot)
+            else:
+                groups.append([spot])
+        if len(groups) <= windows:
+            return groups
+    return groups[:WINDOWS]
+
+
+def _window(text: str, first: int, last: int, length: int) -> tuple[int, int]:
+    """Whole words around some characters."""
+    room = max(0, length - (last - first))
+    left = _word_begin(text, max(0, first - room // 2), first)
+    return left, _word_end(text, min(len(text), left + max(length, last - left)), last)
 
 
 def _word_begin(text: str, left: int, most: int) -> int:

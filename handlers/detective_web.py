@@ -22,10 +22,19 @@ SHORT = 3
 """Passages of evidence that is one unit; of longer evidence each passage is one, since what stands a
 hundred pages apart is not joined by it."""
 
-_NAMES = ("name", "address of the name")
+_NAMES = ("name", "address of the name", "short name", "common name")
 
-CROWDED = 8.0
+PROSE = 0.35
+"""Share of words in lower case from which a unit counts in full: running text has more than that."""
+
+LISTS = 0.15
+"""Below this share a unit is a list or a table: whoever stands side by side in it is not thereby joined."""
+
+CROWDED = 5.0
 """Names in a unit from which each counts for less: a list of people says little of any two."""
+
+CROWD = 12
+"""Names from which a unit is a list, however many words stand between them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,8 @@ class Web:
         identities: The members of each identity, persons of interest first.
         files: All evidence; `file_case` tells the place of each one's case.
         unit_file: Shape (units,): place in `files`.
-        unit_chunk: Shape (units,): id of the first passage.
+        is_list: Shape (units,): whether it is a list or a table.
+        prose_of: Evidence and ordinal of a passage → how many words it has, and how many in lower case.
         units: Shape (mentions,): place of the unit.
         named: Shape (mentions,): identity.
         through: Shape (mentions,): the member that is mentioned first.
@@ -70,7 +80,8 @@ class Web:
     files: list[File]
     file_case: list[int]
     unit_file: Ints
-    unit_chunk: Ints
+    is_list: NDArray[np.bool_]
+    prose_of: dict[tuple[int, int], tuple[int, int]]
     units: Ints
     named: Ints
     through: Ints
@@ -114,6 +125,11 @@ class Web:
         """Where the mentions of a unit are."""
         return slice(int(self.unit_starts[unit]), int(self.unit_starts[unit + 1]))
 
+    def units_of(self, identity: int) -> Ints:
+        """The units that mention it, rising."""
+        found: Ints = self.units[self.mentions_of(identity)]
+        return found
+
     def files_of(self, identity: int) -> Ints:
         """The evidence that mentions it, rising."""
         return np.unique(self.unit_file[self.units[self.mentions_of(identity)]])
@@ -140,6 +156,13 @@ class Web:
         if one.poi == other.node or other.poi == one.node:
             return "is"
         shared = [key.why for key in one.keys & other.keys]
+        # A name and what is made of it are keys of two sorts with one value.
+        values = {key.value: key.why for key in one.keys if key.why in _NAMES}
+        shared += [
+            min(key.why, values[key.value], key=lambda why: SURE[why])
+            for key in other.keys
+            if key.why in _NAMES and key.value in values
+        ]
         # Joined by way of a third: as sure as the least sure of the reasons that there are.
         return max(shared, key=lambda why: SURE[why]) if shared else "name"
 
@@ -156,7 +179,7 @@ def weave(cases: Sequence[CaseFacts]) -> Web:
     files = [file for case in cases for file in case.files]
     file_case = [place for place, case in enumerate(cases) for _ in case.files]
     at = {file.node: place for place, file in enumerate(files)}
-    unit_of, unit_file, unit_chunk = _units(cases, at)
+    unit_of, unit_file, share = _units(cases, at)
     member_at = {m.node: place for place, m in enumerate(members) if m.what == "entity"}
     rows = [case.mentions for case in cases if len(case.mentions)]
     table = np.concatenate(rows) if rows else np.zeros((0, 3), dtype=np.int64)
@@ -174,7 +197,10 @@ def weave(cases: Sequence[CaseFacts]) -> Web:
     units = np.array([unit for unit, _ in ordered], dtype=np.int64)
     named = np.array([identity for _, identity in ordered], dtype=np.int64)
     first = np.array([joined[key] for key in ordered], dtype=np.int64).reshape(-1, 2)
-    says = _says(units, len(unit_file))
+    crowd = np.bincount(units, minlength=len(unit_file))
+    is_list = (share < LISTS) | (crowd > CROWD)
+    says = np.minimum(1.0, CROWDED / np.maximum(crowd, 1)) * np.minimum(1.0, share / PROSE)
+    says = np.maximum(says, 1e-3)[units]
     case_of_unit = np.array([file_case[file] for file in unit_file], dtype=np.int64)
     weights = says * _rare(units, named, case_of_unit, len(cases))
     return Web(
@@ -185,7 +211,12 @@ def weave(cases: Sequence[CaseFacts]) -> Web:
         files=files,
         file_case=file_case,
         unit_file=np.array(unit_file, dtype=np.int64),
-        unit_chunk=np.array(unit_chunk, dtype=np.int64),
+        is_list=is_list,
+        prose_of={
+            (evidence, ordinal): (words, prose)
+            for each in cases
+            for _, evidence, ordinal, words, prose in each.chunks.tolist()
+        },
         units=units,
         named=named,
         through=first[:, 1],
@@ -236,27 +267,21 @@ def _joined(members: Sequence[Member]) -> tuple[Ints, list[list[int]]]:
     return identity_of, identities
 
 
-def _units(cases: Sequence[CaseFacts], at: dict[int, int]) -> tuple[dict[int, int], list[int], list[int]]:
-    """Chunk → unit; the file and the first chunk of each unit."""
+def _units(cases: Sequence[CaseFacts], at: dict[int, int]) -> tuple[dict[int, int], list[int], Floats]:
+    """Chunk → unit; the file of each unit, and the share of its words that are in lower case."""
     unit_of: dict[int, int] = {}
     unit_file: list[int] = []
-    unit_chunk: list[int] = []
+    shares: list[float] = []
     for case in cases:
-        chunks: dict[int, list[int]] = defaultdict(list)
-        for chunk, evidence, _ in case.chunks.tolist():
-            chunks[evidence].append(chunk)
+        chunks: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        for chunk, evidence, _, words, prose in case.chunks.tolist():
+            chunks[evidence].append((chunk, words, prose))
         for evidence, own in chunks.items():
             for group in [own] if len(own) <= SHORT else [[chunk] for chunk in own]:
-                unit_of |= dict.fromkeys(group, len(unit_file))
+                unit_of |= dict.fromkeys((chunk for chunk, _, _ in group), len(unit_file))
                 unit_file.append(at[evidence])
-                unit_chunk.append(group[0])
-    return unit_of, unit_file, unit_chunk
-
-
-def _says(units: Ints, count: int) -> Floats:
-    crowd = np.bincount(units, minlength=count).astype(np.float64)[units]
-    says: Floats = np.sqrt(np.minimum(1.0, CROWDED / np.maximum(crowd, 1.0)))
-    return says
+                shares.append(sum(p for _, _, p in group) / max(1, sum(w for _, w, _ in group)))
+    return unit_of, unit_file, np.array(shares, dtype=np.float64)
 
 
 def _rare(units: Ints, named: Ints, case_of_unit: Ints, cases: int) -> Floats:

@@ -49,9 +49,9 @@ def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -
             )
         case "together":
             only = (
-                f", and nothing else names both.{_reasons(draft)}"
+                f", and in no other running text.{_reasons(draft)}"
                 if draft.count == 1
-                else f"; {draft.count} pieces of evidence name both.{_reasons(draft)}"
+                else f", and in {draft.count - 1} more.{_reasons(draft)}"
             )
             ends = f"{say.name(path[0])} and {say.name(path[-1])}"
             return f"{_upper(ends)} are named side by side in {say.file(files[0])}{only}"
@@ -62,8 +62,8 @@ def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -
             more = f"; also with {_listed(others)}" if others else ""
             return (
                 f"{_upper(say.name(_bridge(path)))} appears with {say.name(path[0])} in {say.file(files[0])} "
-                f"and with {say.name(path[-1])} in {say.file(files[-1])}{more}. No piece of evidence names "
-                f"them together.{_reasons(draft)}"
+                f"and with {say.name(path[-1])} in {say.file(files[-1])}{more}. No running text names "
+                f"{say.name(path[0])} and {say.name(path[-1])} side by side.{_reasons(draft)}"
             )
         case "linked":
             others = [nodes[node].name for node in draft.also if node in nodes]

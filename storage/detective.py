@@ -39,7 +39,15 @@ _FILES = text(
     """
 )
 _CHUNKS = text(
-    "SELECT id, evidence_id, ordinal FROM chunks WHERE case_id = :case "
+    # Words in lower case that are no part of an address: lists of names and tables have next to none.
+    r"""
+    SELECT id, evidence_id, ordinal,
+           (SELECT count(*) FROM regexp_matches(text, '\S+', 'g'))::int AS words,
+           (SELECT count(*) FROM regexp_matches(
+               text, '(?:^|\s)["''(“‘]*[^[:upper:][:digit:][:punct:]\s][^\s@/\d]*(?=\s|$)', 'g'
+           ))::int AS prose
+    FROM chunks WHERE case_id = :case
+    """
     f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY evidence_id, ordinal"
 )
 _MENTIONS = text(
@@ -155,7 +163,8 @@ class CaseFacts:
     """A case as Detective mode walks it.
 
     Attributes:
-        chunks: Shape (n, 3), int64: id, evidence, ordinal; by evidence and ordinal.
+        chunks: Shape (n, 5), int64: id, evidence, ordinal, how many words, and how many of them are in lower
+            case and no part of an address; by evidence and ordinal.
         mentions: Shape (m, 3), int64: chunk, entity, how often; by chunk and entity.
         copies: Pairs of evidence that are nearly the same.
     """
@@ -244,8 +253,8 @@ class DetectiveFacts:
                 )
                 for row in files
             ],
-            chunks=_table(chunks),
-            mentions=_table(mentions),
+            chunks=_table(chunks, 5),
+            mentions=_table(mentions, 3),
             copies=[(row.a, row.b) for row in copies],
         )
 
@@ -310,8 +319,8 @@ async def _rows(connection: AsyncConnection, query: Any, **values: Any) -> Seque
     return (await connection.execute(query, values)).all()
 
 
-def _table(rows: Sequence[Any]) -> NDArray[np.int64]:
-    return np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 3)
+def _table(rows: Sequence[Any], columns: int) -> NDArray[np.int64]:
+    return np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, columns)
 
 
 def _thread(thread: Any) -> frozenset[str]:

@@ -19,18 +19,27 @@ from tests.handlers.small_case import TABLES, SmallCase, WatchedJob, add_user, s
 
 FILLER = "Nothing else of note was written down that day by anybody at the office."
 
+LEAK = (
+    "the blue water ran along the wall and into the ditch beside the road, where it stood for days and stained "
+    "the stones; whoever walked there later had blue boots, and the grass beside the ditch was yellow by the "
+    "end of the week, so that it had to be cut and carried away with the soil under it, at a cost that nobody "
+    "had planned for"
+)
+
 HARBOUR = {
     "manifest": ["Martha Quilling signed the manifest of the Aurora beside Tomas Breck."],
     "rent": ["Martha Quilling pays the rent of the warehouse; questions go to ledger@vellum.example please."],
     "crew": ["The crew of the Aurora was hired by Piet Osman in spring, as every year before."],
-    "weather": ["Copper sulphate barrels leaked slowly behind the northern silo during heavy rain."],
+    "weather": [f"Copper sulphate barrels leaked slowly behind the northern silo during heavy rain. {LEAK}"],
     "menu": [FILLER],
 }
 QUARRY = {
     "contract": ["Lene Dahl drew up the contract, and the copy went to ledger@vellum.example by post."],
     "visitors": ["Visitors in June: Martha Quilling, and an engineer whose name nobody wrote down."],
     "letter": ["Lene Dahl wrote to Piet Osman about the lower gate, which had stood open all night."],
-    "survey": ["Barrels leaked copper sulphate slowly behind a northern silo during heavy rain again."],
+    "survey": [
+        f"Barrels leaked copper sulphate slowly behind a northern silo during heavy rain again. {LEAK}"
+    ],
     "slip": ["Thomas Breckk was here."],
 }
 ENTITIES = {

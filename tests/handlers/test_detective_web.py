@@ -46,8 +46,8 @@ def case(
             File(base + 10 * n, f"file {name}{n}", f"{name}{n}", 0, frozenset(), "", "") for n in range(files)
         ],
         chunks=np.array(
-            [(base + 10 * n + 1, base + 10 * n, 0) for n in range(files)], dtype=np.int64
-        ).reshape(-1, 3),
+            [(base + 10 * n + 1, base + 10 * n, 0, 100, 60) for n in range(files)], dtype=np.int64
+        ).reshape(-1, 5),
         mentions=np.array(
             sorted({(base + 10 * n + 1, entity, 1) for n, entity in mentions}), dtype=np.int64
         ).reshape(-1, 3),
@@ -241,7 +241,7 @@ def test_only_the_names_beside_each_other_in_a_long_document_are_joined() -> Non
     people = [(1, "Ann Orr", ()), (2, "Bob Lee", ())]
     named = [(501, "poi", "Ann Orr"), (502, "poi", "Bob Lee")]
     facts = case("a", people, named, [], 1)
-    chunks = [(10_001 + n, 10_000, n) for n in range(10)]
+    chunks = [(10_001 + n, 10_000, n, 100, 60) for n in range(10)]
     far = CaseFacts(
         facts.case, facts.title, facts.persons, facts.named, facts.files, np.array(chunks),
         np.array([(10_001, 501, 1), (10_010, 502, 1)]), [],
@@ -253,6 +253,11 @@ def test_copies_replies_and_files_of_one_mail_are_not_told_as_near() -> None:
     facts = case("a", [], [], [], 2)
     one, other = facts.files
     vectors = np.array([[1.0, 0.0], [0.999, 0.0447]], dtype=np.float32)
+    titles = ("The lower gate", "Copper from the north")
+    one, other = (
+        File(file.node, title, file.sha256, 0, frozenset(), "", "")
+        for file, title in zip((one, other), titles, strict=True)
+    )
     sections = Sections(np.array([one.node, other.node]), np.array([0, 0]), vectors)
 
     def near(first: File, second: File, copies: list[tuple[int, int]]) -> int:
@@ -274,12 +279,37 @@ def test_copies_replies_and_files_of_one_mail_are_not_told_as_near() -> None:
 
 
 @settings(deadline=None)
-@given(st.text(alphabet="ab \n", min_size=1, max_size=900), st.integers(0, 899), st.integers(1, 12))
-def test_a_snippet_marks_the_very_characters_of_its_source(text: str, start: int, length: int) -> None:
-    start = min(start, len(text) - 1)
-    end = min(len(text), start + length)
-    source = mark_at(PassageText(7, 3, "title", 1, 50, 50 + len(text), text), "c", [(50 + start, 50 + end)])
-    wanted = " ".join(text[start:end].split())
-    shown = " ".join(source.snippet[slice(*mark)] for mark in source.marked)
-    assert " ".join(shown.split()) == wanted
-    assert len(source.snippet) <= 340
+@given(
+    st.text(alphabet="ab \n", min_size=1, max_size=1500),
+    st.lists(st.tuples(st.integers(0, 1499), st.integers(1, 12)), min_size=1, max_size=3),
+)
+def test_a_snippet_marks_the_very_characters_of_its_source(text: str, spots: list[tuple[int, int]]) -> None:
+    starts = [(min(start, len(text) - 1), length) for start, length in spots]
+    places = sorted({(start, min(len(text), start + length)) for start, length in starts})
+    passage = PassageText(7, 3, "title", 1, 50, 50 + len(text), text)
+    source = mark_at(passage, "c", [(50 + start, 50 + end) for start, end in places])
+    wanted = [" ".join(text[start:end].split()) for start, end in places]
+    shown = [" ".join(source.snippet[slice(*mark)].split()) for mark in source.marked]
+    assert shown == [words for words in wanted if words]
+    assert len(source.snippet) <= 360
+
+
+def test_somebody_is_met_by_a_short_name_and_a_common_name_is_less_sure() -> None:
+    here = case("a", [(1, "Robert Quill", ()), (2, "Ann Smith", ())], [], [], 1)
+    there = case("b", [], [(121, "person", "Bob Quill"), (122, "person", "Ann Smith")], [(0, 121)], 1)
+    web = weave([here, there])
+    assert web.why_same(web.member_at[1], web.member_at[121]) == "short name"
+    assert web.why_same(web.member_at[2], web.member_at[122]) == "common name"
+
+
+def test_whoever_stands_together_in_a_list_alone_is_not_joined_by_it() -> None:
+    people = [(1, "Ann Orr", ()), (2, "Bob Lee", ())]
+    named = [(501, "poi", "Ann Orr"), (502, "poi", "Bob Lee")]
+    text = case("a", people, named, [(0, 501), (0, 502)], 2)
+    assert [draft.kind for draft in between(weave([text]), [0, 1])] == ["together"]
+    rows = text.chunks.copy()
+    rows[:, 4] = 2  # words in lower case, of 100
+    table = CaseFacts(
+        text.case, text.title, text.persons, text.named, text.files, rows, text.mentions, text.copies
+    )
+    assert between(weave([table]), [0, 1]) == []
