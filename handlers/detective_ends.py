@@ -138,5 +138,4 @@ def _draft(web: Web, a: End, b: End, mentions: list[int], cost: float) -> Draft:
         strength=strength,
         confidence=path.confidence,
         fingerprint=fingerprint("way", *ends, *middle),
-        count=1,
     )

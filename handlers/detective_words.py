@@ -54,6 +54,8 @@ def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -
                 else f", and in {draft.count - 1} more.{_reasons(draft)}"
             )
             ends = f"{say.name(path[0])} and {say.name(path[-1])}"
+            if not draft.count:  # a way between two ends, perhaps through a list
+                return f"{_upper(ends)} are both named in {say.file(files[0])}.{_reasons(draft)}"
             return f"{_upper(ends)} are named side by side in {say.file(files[0])}{only}"
         case "connected":
             return _connected(draft, path, say)

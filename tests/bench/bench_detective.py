@@ -47,6 +47,11 @@ _CHUNKS = text(
     " FROM evidence e CROSS JOIN generate_series(0, :last) AS o WHERE e.case_id = :case"
 )
 
+_MENTIONS = text(
+    'INSERT INTO mentions (chunk_id, start, entity_id, "end")'
+    " SELECT c, 0, e, 9 FROM unnest(CAST(:c AS bigint[]), CAST(:e AS bigint[])) AS told(c, e)"
+)
+
 
 async def fill(database: Any, case: str, seed: int) -> None:
     """Evidence, passages with random vectors, entities and mentions."""
@@ -99,20 +104,18 @@ async def fill(database: Any, case: str, seed: int) -> None:
             await connection.execute(text("SELECT id FROM chunks WHERE case_id = :c"), {"c": case})
         ).scalars()
         places = np.array(sorted(chunks))
-        drawn: set[tuple[int, int]] = set()
+        drawn: dict[tuple[int, int], None] = {}
         while len(drawn) < MENTIONS:
             some = chance.zipf(1.3, MENTIONS) - 1
             some = some[some < ENTITIES]
             where = chance.choice(places, len(some))
-            drawn.update(zip(where.tolist(), (named[0] + some).tolist(), strict=True))
-        rows = sorted(drawn)[:MENTIONS]
-        await connection.execute(
-            text(
-                'INSERT INTO mentions (chunk_id, start, entity_id, "end")'
-                " SELECT c, 0, e, 9 FROM unnest(CAST(:c AS bigint[]), CAST(:e AS bigint[])) AS told(c, e)"
-            ),
-            {"c": [c for c, _ in rows], "e": [e for _, e in rows]},
-        )
+            drawn |= dict.fromkeys(zip(where.tolist(), (named[0] + some).tolist(), strict=True))
+        rows = list(drawn)[:MENTIONS]
+        for first in range(0, MENTIONS, 10_000):
+            some_rows = rows[first : first + 10_000]
+            await connection.execute(
+                _MENTIONS, {"c": [c for c, _ in some_rows], "e": [e for _, e in some_rows]}
+            )
 
 
 async def timed(name: str, work: Awaitable[Any]) -> None:

@@ -20,10 +20,10 @@ from tests.handlers.small_case import TABLES, SmallCase, WatchedJob, add_user, s
 FILLER = "Nothing else of note was written down that day by anybody at the office."
 
 LEAK = (
-    "the blue water ran along the wall and into the ditch beside the road, where it stood for days and stained "
-    "the stones; whoever walked there later had blue boots, and the grass beside the ditch was yellow by the "
-    "end of the week, so that it had to be cut and carried away with the soil under it, at a cost that nobody "
-    "had planned for"
+    "the blue water ran along the wall and into the ditch beside the road, where it stood for days and"
+    " stained the stones; whoever walked there later had blue boots, and the grass beside the ditch was"
+    " yellow by the end of the week, so that it had to be cut and carried away with the soil under it, at a"
+    " cost that nobody had planned for"
 )
 
 HARBOUR = {
