@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+from handlers.attention import attention_of
 from handlers.conversation import meant
 from handlers.job import Job
 from handlers.query_graph import QueryGraph, from_bytes, order, solve, solved, to_bytes
-from handlers.rank import ORDERED, SHOWN, as_context, build_graph, hits_for, legs_from, ordered
+from handlers.rank import ORDERED, SHOWN, Load, as_context, build_graph, hits_for, legs_from, ordered
 from machines.case import Changed
 from machines.query import RecordVote, Reranked
 from machines.snapshot import Snapshot
+from storage.attention import AttentionNotes
 from storage.graph import Graph
 from storage.query_graphs import QueryGraphs
 from storage.votes import NotInCase, Tally, Votes
@@ -20,9 +22,6 @@ from storage.votes import NotInCase, Tally, Votes
 logger = logging.getLogger(__name__)
 
 TAKES_VOTES = frozenset({"ranking", "answering", "answered"})
-
-Load = Callable[[str], Awaitable[Snapshot | None]]
-"""The latest snapshot of a machine; None when it has left."""
 
 
 class Send(Protocol):
@@ -46,6 +45,7 @@ async def record_vote(
     votes: Votes,
     graph: Graph,
     graphs: QueryGraphs,
+    attention: AttentionNotes,
     load: Load,
     send: Send,
     case_machine: CaseMachine,
@@ -71,20 +71,60 @@ async def record_vote(
         )
         return
     others = [query for query in await graphs.newest(effect.case) if query != effect.query]
-    for query in [effect.query, *others]:
-        reranked = await rerank(effect.case, query, tally, graph=graph, graphs=graphs, load=load)
+    await recount(
+        effect.case,
+        [effect.query, *others],
+        tally,
+        job.id,
+        graph=graph,
+        graphs=graphs,
+        attention=attention,
+        load=load,
+        send=send,
+        case_machine=case_machine,
+    )
+
+
+async def recount(
+    case: str,
+    queries: Sequence[str],
+    tally: Tally,
+    cause: str,
+    *,
+    graph: Graph,
+    graphs: QueryGraphs,
+    attention: AttentionNotes,
+    load: Load,
+    send: Send,
+    case_machine: CaseMachine,
+) -> None:
+    """Order queries anew under the votes, and tell the case; `cause` names what moved them, once for all."""
+    for query in queries:
+        reranked = await rerank(
+            case, query, tally, graph=graph, graphs=graphs, attention=attention, load=load
+        )
         if reranked is not None:
             data = reranked.model_dump(mode="json")
-            await send(query, Reranked.name, data, event_id=f"{job.id}:{query}")
-    if (machine := await case_machine(effect.case)) is not None:
+            await send(query, Reranked.name, data, event_id=f"{cause}:{query}")
+    if (machine := await case_machine(case)) is not None:
         data = Changed(part="standing").model_dump(mode="json")
-        await send(machine, Changed.name, data, event_id=f"{job.id}:standing")
+        await send(machine, Changed.name, data, event_id=f"{cause}:standing")
 
 
 async def rerank(
-    case: str, query: str, tally: Tally, *, graph: Graph, graphs: QueryGraphs, load: Load
+    case: str,
+    query: str,
+    tally: Tally,
+    *,
+    graph: Graph,
+    graphs: QueryGraphs,
+    attention: AttentionNotes,
+    load: Load,
 ) -> Reranked | None:
-    """The order of a query under the votes, with the hits that come into view; None where it takes none."""
+    """The order of a query under the votes, with the hits that come into view; None where it takes none.
+
+    The asker's attention counts as it did when they asked: a vote moves nothing but by itself.
+    """
     snapshot = await load(query)
     if snapshot is None or not TAKES_VOTES.intersection(snapshot.configuration):
         return None
@@ -93,7 +133,7 @@ async def rerank(
     built = await _graph_of(case, query, snapshot, graph=graph, graphs=graphs)
     if built is None:
         return None
-    solution = solve(built, tally.sums)
+    solution = solve(built, tally.sums, await attention_of(context, attention=attention))
     best = order(built, solution, ORDERED)
     await graphs.replace(query, to_bytes(solved(built, solution)))
     new = [node for node, _ in best[:SHOWN] if str(node) not in context["hits"]]

@@ -157,18 +157,28 @@ def build(around: Neighbourhood, fused: Mapping[int, float], seeds: Sequence[See
     return _with(graph, unit=unit or 1.0, walked=walked)
 
 
-def solve(graph: QueryGraph, votes: Mapping[int, int]) -> Solution:
+def solve(
+    graph: QueryGraph, votes: Mapping[int, int], attention: Mapping[int, float] | None = None
+) -> Solution:
     """The scores under votes (node → clamped sum), started from the graph's last solution.
 
     A vote up adds to the reset weight of its node, the more the more relevant the node is; a vote
     down cuts it, and the node's own score; what the node mentions follows mildly. The walk is not
     normalised again, so that a vote up takes nothing from anybody.
+
+    `attention` (node → −1 … 1) acts in the same way, by as much less as it is less than a vote; but
+    where no leg found a passage it adds nothing. What is said of evidence as a whole is said of its
+    best passage here, or against each of them.
     """
-    cast = {i: votes[int(node)] for i, node in enumerate(graph.nodes) if votes.get(int(node))}
-    walked = _walk(graph, _voted(graph, cast), start=graph.walked)
+    cast: dict[int, float] = {
+        i: votes[int(node)] for i, node in enumerate(graph.nodes) if votes.get(int(node))
+    }
+    paid = _paid(graph, attention or {})
+    walked = _walk(graph, _voted(graph, cast, paid), start=graph.walked)
     scores = (graph.prior + WALK * walked / graph.unit) / (1.0 + WALK)
-    for i, value in cast.items():
-        scores[i] *= DOWNVOTED ** max(-value, 0)
+    for said in (cast, paid):
+        for i, value in said.items():
+            scores[i] *= DOWNVOTED ** max(-value, 0)
     return Solution(scores, walked)
 
 
@@ -258,19 +268,43 @@ def _links(around: Neighbourhood) -> tuple[CSR, NDArray[np.uint8]]:
     return links, np.array([first[key] for key in keys], dtype=np.uint8)
 
 
-def _voted(graph: QueryGraph, cast: Mapping[int, int]) -> Floats:
+def _paid(graph: QueryGraph, attention: Mapping[int, float]) -> dict[int, float]:
+    """Place → what attention says of it, that of evidence as a whole told of its passages."""
+    paid: dict[int, float] = {}
+    for i, node in enumerate(graph.nodes):
+        value = attention.get(int(node), 0.0)
+        if not value:
+            continue
+        told = [i]
+        if graph.kinds[i] == NodeKind.EVIDENCE:
+            inside = _joined(graph, i, EdgeKind.PART)
+            told = [int(one) for one in inside]
+            if value > 0 and told:
+                told = [max(told, key=lambda one: float(graph.prior[one]))]
+        for place in told:
+            paid[place] = max(-1.0, min(1.0, paid.get(place, 0.0) + value))
+    return {i: value for i, value in paid.items() if value}
+
+
+def _joined(graph: QueryGraph, i: int, kind: EdgeKind) -> Ints:
+    links = slice(graph.links.indptr[i], graph.links.indptr[i + 1])
+    joined: Ints = graph.links.indices[links][graph.link_kinds[links] == kind]
+    return joined
+
+
+def _voted(graph: QueryGraph, cast: Mapping[int, float], paid: Mapping[int, float]) -> Floats:
     reset = graph.reset.copy()
-    for i in sorted(cast):
-        if cast[i] > 0:
-            relevance = LEAST_RELEVANT + (1.0 - LEAST_RELEVANT) * graph.prior[i]
-            change = VOTE_STEP * cast[i] * relevance
-        else:
-            change = graph.reset[i] * (DOWNVOTED_RESET ** -cast[i] - 1.0)
-        reset[i] += change
-        links = slice(graph.links.indptr[i], graph.links.indptr[i + 1])
-        mentioned = graph.links.indices[links][graph.link_kinds[links] == EdgeKind.MENTION]
-        if graph.kinds[i] == NodeKind.CHUNK and len(mentioned):
-            reset[mentioned] += ENTITY_SHARE * change / len(mentioned)
+    for said, least in ((cast, LEAST_RELEVANT), (paid, 0.0)):
+        for i in sorted(said):
+            if said[i] > 0:
+                relevance = least + (1.0 - least) * graph.prior[i]
+                change = VOTE_STEP * said[i] * relevance
+            else:
+                change = graph.reset[i] * (DOWNVOTED_RESET ** -said[i] - 1.0)
+            reset[i] += change
+            mentioned = _joined(graph, i, EdgeKind.MENTION)
+            if graph.kinds[i] == NodeKind.CHUNK and len(mentioned):
+                reset[mentioned] += ENTITY_SHARE * change / len(mentioned)
     return np.maximum(reset, 0.0)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from handlers.article_ranks import article_hits, order_articles
+from handlers.attention import attention_of
 from handlers.beside import store_beside
 from handlers.job import Job
 from handlers.named import seeds_in
@@ -27,7 +28,9 @@ from handlers.search import quoted
 from handlers.snippets import snippet
 from handlers.terms import terms
 from machines.query import Hit, LegName, Ordered, Place, Ranked, RankHits
+from machines.snapshot import Snapshot
 from storage.articles import Articles
+from storage.attention import AttentionNotes
 from storage.graph import Graph, Limits
 from storage.query_graphs import QueryGraphs
 from storage.votes import Votes
@@ -40,14 +43,27 @@ ORDERED = 50
 
 LIMITS = Limits()
 
+Load = Callable[[str], Awaitable[Snapshot | None]]
+"""The latest snapshot of a machine; None when it has left."""
+
 Legs = Mapping[str, Sequence[tuple[int, float]]]
 """Leg → what it found, best first, with the leg's own scores."""
 
 
 async def rank_hits(
-    effect: RankHits, job: Job, *, graph: Graph, votes: Votes, graphs: QueryGraphs, articles: Articles
+    effect: RankHits,
+    job: Job,
+    *,
+    graph: Graph,
+    votes: Votes,
+    graphs: QueryGraphs,
+    articles: Articles,
+    attention: AttentionNotes,
+    load: Load,
 ) -> Ranked:
     """Order the chunks around what was found; the best come with snippet, place and path.
+
+    The case's votes move the order, and the asker's attention up to the moment of asking.
 
     Passages of articles are ordered beside them: they are in no graph.
     """
@@ -58,8 +74,10 @@ async def rank_hits(
     # anew, an earlier one is read here.
     await graphs.put(effect.case, effect.query, to_bytes(built), asked_at=time.time())
     tally = await votes.tally(effect.case)
-    solution = solve(built, tally.sums)
-    if tally.sums:
+    asked = await load(effect.query)
+    paid = {} if asked is None else await attention_of(asked.context, attention=attention)
+    solution = solve(built, tally.sums, paid)
+    if tally.sums or paid:
         await graphs.replace(effect.query, to_bytes(solved(built, solution)))
     best = order(built, solution, ORDERED)
     shown = [node for node, _ in best[:SHOWN]]

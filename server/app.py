@@ -34,6 +34,7 @@ from server import (
     routes_evidence,
     routes_import_files,
     routes_imports,
+    routes_learnt,
     routes_machines,
     routes_models,
     routes_multipart,
@@ -94,6 +95,7 @@ from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
 from server.ws import websocket_endpoint
 from storage.archive import resting_in
+from storage.attention import AttentionNotes
 from storage.cases import Cases
 from storage.census import Census
 from storage.consents import CaseConsents
@@ -146,6 +148,7 @@ ROUTES: list[BaseRoute] = [
     *routes_custody.routes,
     *routes_conversations.routes,
     *routes_evidence.routes,
+    *routes_learnt.routes,
     *routes_edits.routes,
     *routes_near.routes,
     *routes_uploads.routes,
@@ -317,6 +320,7 @@ async def build(
             facts=DetectiveFacts(database),
             findings=Findings(database),
             votes=Votes(database),
+            attention=AttentionNotes(database),
             graph=graph,
             query_graphs=QueryGraphs(redis, shards=settings.shards),
             blobs=blobs,

@@ -74,6 +74,7 @@ from server.model_adapters import count_vectors, embedder_of, language_model_of
 from server.queues import JobQueues
 from server.worker import WorkerSetup
 from storage.articles import Articles
+from storage.attention import AttentionNotes
 from storage.case_cache import CaseCache
 from storage.cases import Cases
 from storage.consents import CaseConsents
@@ -227,7 +228,15 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
             ),
             SearchWords: partial(search_words, words=words),
             SearchLinks: partial(search_links, graph=graph),
-            RankHits: partial(rank_hits, graph=graph, votes=votes, graphs=graphs, articles=articles),
+            RankHits: partial(
+                rank_hits,
+                graph=graph,
+                votes=votes,
+                graphs=graphs,
+                articles=articles,
+                attention=AttentionNotes(database),
+                load=setup.engine.load,
+            ),
             ComposeAnswer: partial(
                 compose_answer,
                 graph=graph,

@@ -29,6 +29,7 @@ from server.poi_searches import look_for
 from server.rights import announce
 from server.settings import Settings
 from storage.arrivals import Arrivals
+from storage.attention import AttentionNotes
 from storage.cases import Cases
 from storage.detective import DetectiveFacts
 from storage.evidence import EvidenceStore
@@ -91,6 +92,7 @@ def inline_handlers(
             votes=Votes(database),
             graph=graph,
             graphs=QueryGraphs(redis, shards=settings.shards),
+            attention=AttentionNotes(database),
             load=engine.load,
             send=send,
             case_machine=cases.machine,

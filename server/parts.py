@@ -30,6 +30,7 @@ from server.uploading import Uploading
 from server.warming import Warming
 from server.webhooks_sending import Sender
 from storage.arrivals import Arrivals
+from storage.attention import AttentionNotes
 from storage.blobs import Blobs
 from storage.cases import Cases
 from storage.census import Census
@@ -85,6 +86,7 @@ class Parts:
     facts: DetectiveFacts
     findings: Findings
     votes: Votes
+    attention: AttentionNotes
     graph: Graph
     query_graphs: QueryGraphs
     blobs: Blobs

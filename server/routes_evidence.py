@@ -60,6 +60,13 @@ class Noticed(Body):
     query: Annotated[str, Field(max_length=120)] = ""
 
 
+class Shown(Body):
+    """The hits of a query that stood first, and on screen for ten seconds."""
+
+    query: Annotated[str, Field(min_length=1, max_length=120)]
+    nodes: Annotated[list[Annotated[int, Field(ge=1, le=BIGGEST)]], Field(min_length=1, max_length=3)]
+
+
 class SummarySentence(TypedDict):
     """A sentence of the source that stands in its summary; positions are characters of the text."""
 
@@ -212,6 +219,18 @@ async def note_attention(request: Request) -> Response:
     return nothing()
 
 
+@operation("viewer", status=204, body=Shown)
+async def note_shown(request: Request) -> Response:
+    """Record that a question's first hits were on screen for a while, to learn of those passed over."""
+    case = request.path_params["case"]
+    visitor, _ = await require_role(request, f"case:{case}", "viewer", "case")
+    body = await read(request, Shown)
+    if await parts_of(request).engine.topic_of(body.query) != f"case:{case}":
+        raise Missing("there is no such question")
+    await parts_of(request).attention.note_shown(case, visitor.person.id, body.query, body.nodes)
+    return nothing()
+
+
 def describe(row: EvidenceRow, near: int) -> dict[str, Any]:
     """Evidence as the wire shows it; `pages` counts, `parent` is 0 where there is none."""
     return {k: v for k, v in asdict(row).items() if k not in ("case_id", "parent_id")} | {
@@ -234,6 +253,7 @@ async def note_access(parts: Parts, visitor: Visitor, row: EvidenceRow, what: st
 routes = [
     Route("/api/cases/{case}/evidence", list_evidence, methods=["GET"]),
     Route("/api/cases/{case}/attention", note_attention, methods=["POST"]),
+    Route("/api/cases/{case}/shown", note_shown, methods=["POST"]),
     Route("/api/evidence/{evidence}", get_evidence, methods=["GET"]),
     Route("/api/evidence/{evidence}/chunks", get_chunks, methods=["GET"]),
     Route("/api/evidence/{evidence}/content", get_content, methods=["GET"]),

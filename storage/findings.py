@@ -12,6 +12,8 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.attention import LET
+
 NodeSort = Literal["poi", "entity", "evidence"]
 
 _PUT_DRAFTS = text(
@@ -85,9 +87,21 @@ _STAND = text(
     """
 )
 _NOTE = text(
+    f"""
+    INSERT INTO attention (case_id, user_id, what, node, value, query, effect, at)
+    SELECT :case, CAST(:user AS text), :what, :node, :value, :query, :effect, :at WHERE {LET}
+    ON CONFLICT (case_id, effect) DO NOTHING
+    """
+)
+_NOTE_BACK = text(
     """
     INSERT INTO attention (case_id, user_id, what, node, value, query, effect, at)
-    VALUES (:case, :user, :what, :node, :value, :query, :effect, :at)
+    SELECT :case, CAST(:user AS text), CAST(:what AS text), :node, :value, :query, :effect, :at
+    WHERE EXISTS (
+        SELECT 1 FROM attention
+        WHERE case_id = :case AND user_id = CAST(:user AS text) AND what = CAST(:what AS text)
+          AND node = :node
+    )
     ON CONFLICT (case_id, effect) DO NOTHING
     """
 )
@@ -324,21 +338,22 @@ async def _note(
     effect: str,
     noted: dict[str, Any],
 ) -> None:
-    changes = [(old, -old)] * bool(old) + [(new, new)] * bool(new)
-    rows = [
-        noted
-        | {
-            "case": case,
-            "node": chunk,
-            "what": "accepted" if sign > 0 else "dismissed",
-            "value": float(change),
-            "effect": f"{effect}:{chunk}:{change}:{sign}",
-        }
-        for case, chunk in sorted({(source["case"], source["chunk"]) for source in sources})
-        for sign, change in changes
-    ]
-    if rows:
-        await connection.execute(_NOTE, rows)
+    """What is taken back is noted even of a user who has turned attention off, if it had been noted."""
+    sources_of = sorted({(source["case"], source["chunk"]) for source in sources})
+    for statement, sign, change in ((_NOTE_BACK, old, -old), (_NOTE, new, new)):
+        rows = [
+            noted
+            | {
+                "case": case,
+                "node": chunk,
+                "what": "accepted" if sign > 0 else "dismissed",
+                "value": float(change),
+                "effect": f"{effect}:{chunk}:{change}:{sign}",
+            }
+            for case, chunk in sources_of
+        ]
+        if sign and rows:
+            await connection.execute(statement, rows)
 
 
 def _values(machine: str, user: str, place: int, finding: FindingRow) -> dict[str, Any]:

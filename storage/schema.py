@@ -11,7 +11,7 @@ from storage.schema_detective import Finding, FindingDrafts, FindingVerdict
 from storage.schema_edits import Edit
 from storage.schema_evidence import DIMENSIONS, Chunk, Evidence, Posting, Similarity
 from storage.schema_follow import FollowerRecord, StoreMark
-from storage.schema_graph import Attention, Entity, Mention, Poi, Vote
+from storage.schema_graph import Attention, AttentionOff, Entity, Mention, Poi, Vote
 from storage.schema_imports import Import, ImportCount, ImportFile
 from storage.schema_leaving import Arrival, Departure
 from storage.schema_machines import ArchivedMachine, Journal, Marker, Sealed
@@ -31,6 +31,7 @@ __all__ = [
     "Article",
     "ArticleChunk",
     "Attention",
+    "AttentionOff",
     "Case",
     "Chunk",
     "Consent",

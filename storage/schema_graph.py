@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Integer, UniqueConstraint
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Integer, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -69,18 +69,29 @@ class Vote(SQLModel, table=True):
 
 
 class Attention(SQLModel, table=True):
-    """Append-only record of what was voted, opened and read: the material of later learning."""
+    """Record of what was voted, opened, read and shown; but for votes, users can have theirs deleted."""
 
     __tablename__: ClassVar[str] = "attention"
-    __table_args__ = (UniqueConstraint("case_id", "effect"),)
+    __table_args__ = (
+        UniqueConstraint("case_id", "effect"),
+        Index("attention_of_user", "user_id", "case_id", "at"),
+    )
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
     case_id: str = reference("cases.id", index=True)
     user_id: str
     what: str
-    """vote, view, read; accepted and dismissed findings, with the opposite sign where that is taken back"""
+    """vote, view, read, shown; accepted and dismissed, with the opposite sign where that is taken back"""
     node: int = Field(sa_column=Column(BigInteger, nullable=False))
     value: float = 0.0
     query: str = ""
     effect: str
     """Effect or request id that caused it, so that a repeat records nothing twice."""
+    at: datetime = created()
+
+
+class AttentionOff(SQLModel, table=True):
+    """A user who lets no attention be kept, and none count."""
+
+    __tablename__: ClassVar[str] = "attention_off"
+    user_id: str = reference("users.id", primary_key=True)
     at: datetime = created()

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage import hidden
+from storage.attention import LET
 
 CLAMP = 3
 """Beyond so many votes of one sign a node gains and loses no more."""
@@ -33,6 +34,13 @@ _NOTE = text(
     """
     INSERT INTO attention (case_id, user_id, what, node, value, query, effect, at)
     VALUES (:case, :user, :what, :node, :value, :query, :effect, :at)
+    ON CONFLICT (case_id, effect) DO NOTHING
+    """
+)
+_NOTE_IF_LET = text(
+    f"""
+    INSERT INTO attention (case_id, user_id, what, node, value, query, effect, at)
+    SELECT :case, CAST(:user AS text), :what, :node, :value, :query, :effect, :at WHERE {LET}
     ON CONFLICT (case_id, effect) DO NOTHING
     """
 )
@@ -141,6 +149,8 @@ class Votes:
     ) -> None:
         """Record that a user opened or read a node; a repeated `effect` records nothing twice.
 
+        Nothing is recorded of a user who has turned that off.
+
         Args:
             removed: Whether the user may know of removed evidence.
 
@@ -153,7 +163,7 @@ class Votes:
             if not there or (not removed and (await connection.execute(_IS_HIDDEN, place)).scalar_one()):
                 raise NotInCase(node)
             values = {"case": case, "user": user, "what": what, "node": node, "value": 0.0, "query": query}
-            await connection.execute(_NOTE, values | {"effect": effect, "at": datetime.now(UTC)})
+            await connection.execute(_NOTE_IF_LET, values | {"effect": effect, "at": datetime.now(UTC)})
 
 
 async def _tally(connection: AsyncConnection, case: str) -> Tally:

@@ -16,7 +16,9 @@ from handlers.rank import build_graph, legs_from
 from handlers.search import search_links, search_meaning, search_words
 from handlers.terms import counts
 from machines.query import LegFound, SearchLinks, SearchMeaning, SearchWords
+from machines.snapshot import Snapshot
 from storage.articles import Articles
+from storage.attention import AttentionNotes
 from storage.entities import Entities, MentionDraft
 from storage.evidence import ChunkDraft, EvidenceStore
 from storage.graph_postgres import GraphPostgres
@@ -122,6 +124,14 @@ class SmallCase:
     @property
     def votes(self) -> Votes:
         return Votes(self.database)
+
+    @property
+    def attention(self) -> AttentionNotes:
+        return AttentionNotes(self.database)
+
+    async def load(self, machine: str) -> Snapshot | None:
+        """No machine has a snapshot: of a question asked by nobody."""
+        return None
 
     def chunk(self, name: str, ordinal: int = 0) -> int:
         return self.chunks[name, ordinal]

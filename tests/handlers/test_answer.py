@@ -33,6 +33,8 @@ async def ask(case: SmallCase, question: str, job: WatchedJob | None = None) -> 
         votes=case.votes,
         graphs=case.graphs,
         articles=case.articles,
+        attention=case.attention,
+        load=case.load,
     )
     nodes = [place.node for place in ranked.order[:12]]
     composed = await compose_answer(

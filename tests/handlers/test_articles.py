@@ -105,6 +105,8 @@ async def test_an_article_that_bears_on_the_question_is_ranked_shown_and_cited_a
         votes=quarry.votes,
         graphs=quarry.graphs,
         articles=quarry.articles,
+        attention=quarry.attention,
+        load=quarry.load,
     )
     hits = [hit for hit in ranked.hits if hit.source == "article"]
     assert (hits[0].title, hits[0].evidence, hits[0].url) == (
@@ -139,6 +141,8 @@ async def test_without_articles_the_evidence_is_ordered_as_ever(quarry: SmallCas
         votes=quarry.votes,
         graphs=quarry.graphs,
         articles=quarry.articles,
+        attention=quarry.attention,
+        load=quarry.load,
     )
     assert ranked.articles == []
     assert all(hit.source == "evidence" and hit.evidence for hit in ranked.hits)

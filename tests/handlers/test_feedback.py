@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.answer import compose_answer
@@ -62,6 +64,8 @@ class Running:
                 votes=case.votes,
                 graphs=case.graphs,
                 articles=case.articles,
+                attention=case.attention,
+                load=self.engine.load,
             ),
             ComposeAnswer: partial(
                 compose_answer,
@@ -78,6 +82,7 @@ class Running:
                 votes=case.votes,
                 graph=case.graph,
                 graphs=case.graphs,
+                attention=case.attention,
                 load=self.engine.load,
                 send=self.send,
                 case_machine=self.case_machine,
@@ -322,3 +327,53 @@ async def test_a_cancelled_query_is_left_alone(here: Running) -> None:
     await here.settle()
     assert (await here.snapshot(gone)).revision == revision
     assert gone not in {machine for machine, _ in here.sent}
+
+
+async def looked(here: Running, user: str, node: int, at: float, *, query: str = "") -> None:
+    """`user` opened and read a passage, `at` seconds since 1970."""
+    for what in ("view", "read"):
+        effect = f"{user}:{what}:{node}:{at}"
+        await here.case.votes.note(here.case.id, user, what, node, query=query, effect=effect)  # type: ignore[arg-type]
+        async with here.case.database.begin() as connection:
+            await connection.execute(
+                text("UPDATE attention SET at = to_timestamp(:at) WHERE effect = :effect"),
+                {"at": at, "effect": effect},
+            )
+
+
+async def test_what_its_asker_has_read_before_rises_and_moves_no_other_question(here: Running) -> None:
+    plain = await here.order(await here.ask(QUESTION))
+    low = plain[9][0]
+    await looked(here, "u2", low, time.time() - 60)
+    assert same(await here.order(await here.ask(QUESTION)), plain)
+    await looked(here, "u1", low, time.time() - 60)
+    raised = await here.order(await here.ask(QUESTION))
+    assert nodes(raised).index(low) < 9
+    await here.case.attention.turn("u1", on=False)
+    assert same(await here.order(await here.ask(QUESTION)), plain)
+
+
+async def test_a_vote_moves_nothing_but_by_itself_whatever_was_read_since(here: Running) -> None:
+    before = [node for node, _ in await here.order(await here.ask(QUESTION))]
+    await looked(here, "u1", before[9], time.time() - 60)
+    query = await here.ask(QUESTION)
+    first = await here.order(query)
+    assert nodes(first) != before
+    asked_at = (await here.snapshot(query)).context["asked_at"]
+    await looked(here, "u1", before[12], asked_at + 60.0, query=query)
+    for value in (1, 0):
+        await here.vote(query, before[3], value)
+        await here.settle()
+    assert same(await here.order(query), first)
+
+
+async def test_the_loss_of_the_cache_loses_no_attention(here: Running, redis_client: Redis) -> None:
+    before = [node for node, _ in await here.order(await here.ask(QUESTION))]
+    await looked(here, "u1", before[9], time.time() - 60)
+    query = await here.ask(QUESTION)
+    first = await here.order(query)
+    await redis_client.delete(*[key async for key in redis_client.scan_iter("*qgraph*")])
+    for value in (-1, 0):
+        await here.vote(query, before[1], value)
+        await here.settle()
+    assert same(await here.order(query), first)

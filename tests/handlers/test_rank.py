@@ -30,6 +30,8 @@ async def rank(case: SmallCase, question: str, query: str = QUERY) -> Ranked:
         votes=case.votes,
         graphs=case.graphs,
         articles=case.articles,
+        attention=case.attention,
+        load=case.load,
     )
 
 

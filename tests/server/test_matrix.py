@@ -88,6 +88,10 @@ async def _no_conversation(world: World) -> dict[str, Any]:
     return {"conversation": "query-0-none"}
 
 
+async def _not_learnt(world: World) -> dict[str, Any]:
+    return {"what": "read", "node": world.contents.ids["evidence"]}
+
+
 async def _new_account(world: World) -> dict[str, Any]:
     world.contents.ids["email"] = f"{token_hex(4)}@example.org"
     return {}
@@ -117,6 +121,9 @@ ASKS: dict[str, Ask] = {
     "DELETE /api/cases/{case}/conversations/{conversation}": Ask(
         prepare=_no_conversation, refused=(404, "not_found")
     ),
+    "POST /api/cases/{case}/shown": Ask({"query": "query-0-none", "nodes": [1]}, refused=(404, "not_found")),
+    "PUT /api/learnt": Ask({"on": True}),
+    "DELETE /api/cases/{case}/learnt/{what}/{node}": Ask(prepare=_not_learnt, refused=(404, "not_found")),
     "PUT /api/entities/{entity}": Ask({"status": "accepted"}),
     "POST /api/cases/{case}/attention": Ask({"what": "view", "node": "{evidence}"}),
     "POST /api/cases/{case}/uploads": Ask({"filename": "c.txt"}),
