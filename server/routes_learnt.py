@@ -132,7 +132,7 @@ async def list_learnt(request: Request) -> Response:
     visitor, _ = await require_role(request, f"case:{case}", "viewer", "case")
     page, parts, user = query(request, PageOfItems), parts_of(request), visitor.person.id
     now = time.time()
-    found = learnt(await parts.attention.notes(case, user, now), now)
+    found = learnt(await parts.attention.kept(case, user, now), now)
     votes = await parts.attention.votes(case, user)
     places = await parts.attention.places(case, [one.node for one in found] + [one.node for one in votes])
     items = [_item(one, places[one.node]) for one in found if one.node in places]

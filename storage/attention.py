@@ -153,11 +153,13 @@ class AttentionNotes:
             await connection.execute(_SHOWN, values | {"at": datetime.now(UTC)})
 
     async def notes(self, case: str, user: str, until: float) -> list[Note]:
-        """What was noticed up to a moment (seconds since 1970), newest first; nothing while turned off."""
+        """What counts: what was noticed up to a moment (seconds since 1970); nothing while turned off."""
+        return await self.kept(case, user, until) if await self.is_on(user) else []
+
+    async def kept(self, case: str, user: str, until: float) -> list[Note]:
+        """What was noticed up to a moment, newest first, whether it counts or not."""
         key = {"case": case, "user": user, "since": _moment(until - KEPT_S), "until": _moment(until)}
         async with self._database.connect() as connection:
-            if not (await connection.execute(_ON, {"user": user})).scalar_one():
-                return []
             return [Note(**row) for row in (await connection.execute(_NOTES, key)).mappings()]
 
     async def votes(self, case: str, user: str) -> list[StandingVote]:

@@ -184,6 +184,35 @@ export interface ChartFacts {
   dot: string;
 }
 
+/** Whether attention is kept, and the cases in which there is any. */
+export interface Learnt {
+  on: boolean;
+  half_life_s: number;
+  cases: { case: string; title: string; items: number }[];
+}
+
+/** One thing that was learnt of the user; weights are in units of a vote. */
+export interface LearntItem {
+  what: "vote" | "read" | "opened" | "ignored" | "accepted" | "dismissed";
+  node: number;
+  kind: "passage" | "evidence" | "name";
+  evidence: number;
+  title: string;
+  page: number;
+  start: number;
+  end: number;
+  said: string;
+  at: number;
+  full: number;
+  weight: number;
+  query: string;
+}
+
+export interface LearntPage {
+  items: LearntItem[];
+  total: number;
+}
+
 export type Scope = "read" | "write" | "admin";
 
 /** An API token; `cases` holds the only cases that it reaches, null for all of its person's. */
