@@ -19,6 +19,9 @@ MOST = 2_000
 LET = "NOT EXISTS (SELECT 1 FROM attention_off WHERE attention_off.user_id = CAST(:user AS text))"
 """Whether the user lets attention be kept, as a part of SQL with the value `:user`."""
 
+BESIDE_DELETIONS = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:case, 0))")
+"""Waits for evidence of a case on its way out of the tables, which then takes notes with it or is gone."""
+
 _ON = text(f"SELECT {LET}")
 _TURN_OFF = text("INSERT INTO attention_off (user_id) VALUES (:user) ON CONFLICT DO NOTHING")
 _TURN_ON = text("DELETE FROM attention_off WHERE user_id = :user")
@@ -150,6 +153,7 @@ class AttentionNotes:
         """
         values = {"case": case, "user": user, "query": query, "nodes": list(nodes)}
         async with self._database.begin() as connection:
+            await connection.execute(BESIDE_DELETIONS, {"case": case})
             await connection.execute(_SHOWN, values | {"at": datetime.now(UTC)})
 
     async def notes(self, case: str, user: str, until: float) -> list[Note]:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage import hidden
-from storage.attention import LET
+from storage.attention import BESIDE_DELETIONS, LET
 
 CLAMP = 3
 """Beyond so many votes of one sign a node gains and loses no more."""
@@ -159,6 +159,7 @@ class Votes:
         """
         place = {"case": case, "node": node}
         async with self._database.begin() as connection:
+            await connection.execute(BESIDE_DELETIONS, {"case": case})
             there = (await connection.execute(_IS_NODE, place)).scalar_one()
             if not there or (not removed and (await connection.execute(_IS_HIDDEN, place)).scalar_one()):
                 raise NotInCase(node)

@@ -58,6 +58,12 @@ async def test_nothing_of_it_is_left_in_any_store(quarry: Leaving) -> None:
     await quarry.case.votes.note(
         "case1", "ann", "read", quarry.case.evidence["ledger"], query="", effect="e2"
     )
+    await quarry.case.attention.note_shown("case1", "ann", "q", [quarry.case.chunks["ledger", 0]])
+    assert await rows_of(quarry, "SELECT what FROM attention ORDER BY what") == [
+        ("read",),
+        ("shown",),
+        ("vote",),
+    ]
     about = [quarry.case.evidence[name] for name in ("ledger", "mail")]
     await found_and_accepted(
         quarry.case.database, "ann", finding(["case1"], about, "Quibbleworth and a mail")
