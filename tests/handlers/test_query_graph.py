@@ -233,3 +233,52 @@ def test_links_by_common_names_count_for_less() -> None:
     common = fuse({"meaning": [(1, 0.9), (2, 0.4)], "links": [(2, TELLING_LINKS / 10)]})
     rare = fuse({"meaning": [(1, 0.9), (2, 0.4)], "links": [(2, TELLING_LINKS)]})
     assert common[2] == pytest.approx(rare[2] / 10)
+
+
+@given(graph=graphs(), data=st.data(), weight=st.floats(0.05, 1.0))
+@settings(max_examples=60, deadline=None)
+def test_attention_raises_what_a_leg_found_by_less_than_a_vote_and_nothing_else(
+    graph: QueryGraph, data: st.DataObject, weight: float
+) -> None:
+    node = data.draw(st.sampled_from(chunks_of(graph)))
+    place = int(np.searchsorted(graph.nodes, node))
+    plain, paid = solve(graph, {}).scores, solve(graph, {}, {node: weight}).scores
+    voted = solve(graph, {node: 1}).scores
+    assert (paid >= plain - 1e-9).all()
+    assert paid[place] <= voted[place] + 1e-9
+    if graph.prior[place] > 0.01:
+        assert paid[place] > plain[place]
+    elif graph.prior[place] == 0.0:
+        assert np.allclose(paid, plain, atol=1e-9)
+
+
+@given(graph=graphs(), data=st.data(), weight=st.floats(-1.0, -0.05))
+@settings(max_examples=60, deadline=None)
+def test_attention_lowers_by_no_more_than_a_vote_does(
+    graph: QueryGraph, data: st.DataObject, weight: float
+) -> None:
+    node = data.draw(st.sampled_from(chunks_of(graph)))
+    place = int(np.searchsorted(graph.nodes, node))
+    plain, paid = solve(graph, {}).scores, solve(graph, {}, {node: weight}).scores
+    assert solve(graph, {node: -1}).scores[place] - 1e-9 <= paid[place] <= plain[place] * 0.25**-weight + 1e-9
+
+
+def test_what_is_said_of_evidence_raises_its_best_passage_and_lowers_all() -> None:
+    around = neighbourhood(3, 1, [(0, 3, EdgeKind.PART, 1.0), (1, 3, EdgeKind.PART, 1.0)])
+    around.kinds[3] = NodeKind.EVIDENCE
+    graph = build(around, fuse({"words": [(1, 4.0), (11, 6.0), (21, 9.0)]}), [])
+    plain = solve(graph, {}).scores
+    assert np.allclose(solve(graph, {}, {31: 0.3}).scores, solve(graph, {}, {11: 0.3}).scores)
+    lowered = solve(graph, {}, {31: -1.0}).scores
+    assert np.allclose(lowered, solve(graph, {}, {1: -1.0, 11: -1.0}).scores)
+    assert (lowered[1] < plain[1], lowered[2] > plain[2] - 1e-6) == (True, True)
+    # Together with what is said of the passage itself it stays within one vote.
+    assert np.allclose(solve(graph, {}, {31: 0.9, 11: 0.9}).scores, solve(graph, {}, {11: 1.0}).scores)
+
+
+def test_attention_to_evidence_without_a_passage_here_and_to_what_is_elsewhere_says_nothing() -> None:
+    around = neighbourhood(2, 1, [])
+    around.kinds[2] = NodeKind.EVIDENCE
+    graph = build(around, fuse({"words": [(1, 4.0), (11, 6.0)]}), [])
+    plain = solve(graph, {}).scores
+    assert np.allclose(solve(graph, {}, {21: 1.0, 999: -1.0}).scores, plain)
