@@ -181,19 +181,19 @@ def _cost(keys: Sequence[str], surface: str, limit: float) -> float | None:
     return best + (_OTHER_LETTERS if keys[0] != keys_of(surface)[0] else 0.0)
 
 
-def doubtful(question: str, lexicon: Lexicon) -> dict[str, str]:
-    """Words of a question that are in no name of the case and no everyday words, with their terms."""
+def doubtful(question: str) -> dict[str, str]:
+    """Words of a question that may be misspelt, as they stand in it, with the terms a search looks for.
+
+    Stop words, numbers and everyday words are none.
+    """
     found = {}
     for match in _WORD.finditer(question):
-        word = match.group()
-        small = word.casefold()
-        term = normal(word)
-        if len(small) < LEAST or small.isdigit() or term in STOP_WORDS or lexicon.has(word):
+        small = match.group().casefold()
+        term = normal(match.group())
+        if len(small) < LEAST or small.isdigit() or term in STOP_WORDS:
             continue
-        if small in EVERYDAY or term in _EVERYDAY_TERMS:
-            continue
-        if not lexicon.has(_bare(word)):
-            found[word] = term
+        if small not in EVERYDAY and term not in _EVERYDAY_TERMS:
+            found[match.group()] = term
     return found
 
 
@@ -207,13 +207,15 @@ def did_you_mean(question: str, lexicon: Lexicon, has_terms: Collection[str]) ->
         has_terms: Terms of `doubtful` words that stand somewhere in the case's evidence.
     """
     words = list(_WORD.finditer(question))
-    doubts = doubtful(question, lexicon)
+    doubts = doubtful(question)
     slips, parts, last = [], [], 0
     for i, match in enumerate(words):
         word = match.group()
         if word not in doubts or doubts[word] in has_terms:
             continue
         bare = _bare(word)
+        if lexicon.has(word) or lexicon.has(bare):
+            continue
         around = {other.group().casefold() for other in words[max(0, i - 1) : i] + words[i + 1 : i + 2]}
         meant = lexicon.near(bare, around)
         if not meant:

@@ -55,6 +55,9 @@ _RULES = (
     ("press release", r"(?i)\b(?:for immediate release|press release)\b"),
 )
 _FORMS = tuple((name, re.compile(pattern)) for name, pattern in _RULES)
+FORMS = frozenset({"email", "transcript", "exhibit", *(name for name, _ in _RULES)})
+"""Tags that tell what sort of document it is; all others are terms of it."""
+
 _EXHIBIT = re.compile(
     r"^\W*(?:(?:plaintiff|defendant|government|trial|joint)\S*\s+)?exhibit\s+[\w.-]{1,8}\b", re.IGNORECASE
 )

@@ -43,9 +43,11 @@ from server import (
     routes_pictures,
     routes_pois,
     routes_quotas,
+    routes_recommended,
     routes_standing,
     routes_status,
     routes_streams,
+    routes_suggest,
     routes_tokens,
     routes_topics,
     routes_tus,
@@ -70,6 +72,7 @@ from server.inspect_journal import Journals
 from server.inspect_search import Inspector
 from server.inspect_usual import UsualTimes
 from server.keeping_up import KeepingUp
+from server.lexicons import Lexicons
 from server.logs import configure_logging
 from server.model_adapters import language_model_of
 from server.multipart import DirectUploads
@@ -77,6 +80,7 @@ from server.parts import Parts
 from server.parts_sweeper import PartsSweeper
 from server.passwords import Passwords
 from server.prepare import prepare
+from server.preparing import preparing_of
 from server.presence import Presence
 from server.reporter import Reporter
 from server.rights import Rights
@@ -96,6 +100,7 @@ from server.webhooks_targets import Targets
 from server.ws import websocket_endpoint
 from storage.archive import resting_in
 from storage.attention import AttentionNotes
+from storage.case_words import CaseWords
 from storage.cases import Cases
 from storage.census import Census
 from storage.consents import CaseConsents
@@ -117,6 +122,7 @@ from storage.partials import Partials
 from storage.parts_disk import DiskParts
 from storage.people import People
 from storage.pois import Pois
+from storage.prepared import Prepared
 from storage.query_graphs import QueryGraphs
 from storage.redis_client import connect
 from storage.secrets import Secrets
@@ -153,6 +159,8 @@ ROUTES: list[BaseRoute] = [
     *routes_near.routes,
     *routes_uploads.routes,
     *routes_quotas.routes,
+    *routes_recommended.routes,
+    *routes_suggest.routes,
     *routes_models.routes,
     *routes_pictures.routes,
     *routes_tus.routes,
@@ -276,6 +284,7 @@ async def build(
                     "parts": PartsSweeper(engine, transfers, incoming, holder=name).run,
                     "arrivals": ArrivalsSweeper(engine, database, arrivals, holder=name).run,
                     "conversations": sweeper_of(engine, redis, database, settings.shards, holder=name).run,
+                    "preparing": preparing_of(store, redis, database, settings.shards, holder=name).run,
                 }
                 | ({"webhooks": deliverer.run} if settings.webhook_hosts else {})
                 | ({"multiparts": direct.run} if direct else {})
@@ -292,6 +301,7 @@ async def build(
         await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm, when_warm)))
         warming = Warming(Models(language_model_of(settings), CaseConsents(database)), redis)
         stack.push_async_callback(warming.aclose)
+        graph, prepared = GraphPostgres(database), Prepared(redis, shards=settings.shards)
         yield Parts(
             settings=settings,
             services=services,
@@ -352,6 +362,8 @@ async def build(
             presence=presence,
             paper=Paper(),
             warming=warming,
+            prepared=prepared,
+            lexicons=Lexicons(graph, CaseWords(database), prepared),
         )
 
 

@@ -15,6 +15,7 @@ from server.engine import Engine
 from server.hub import Hub
 from server.inspect_journal import Journals
 from server.inspect_search import Inspector
+from server.lexicons import Lexicons
 from server.multipart import DirectUploads
 from server.passwords import Passwords
 from server.presence import Presence
@@ -48,6 +49,7 @@ from storage.near_copies import NearCopies
 from storage.partials import Partials
 from storage.people import People
 from storage.pois import Pois
+from storage.prepared import Prepared
 from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
 from storage.votes import Votes
@@ -109,6 +111,8 @@ class Parts:
     presence: Presence
     paper: Paper
     warming: Warming
+    prepared: Prepared
+    lexicons: Lexicons
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

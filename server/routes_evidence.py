@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
+from handlers.recommend import withdraw
 from machines.event import BIGGEST
 from server.auth import Visitor, require_role
 from server.bodies import Body, Json, nothing, query, read
@@ -216,6 +217,7 @@ async def note_attention(request: Request) -> Response:
         effect=f"request:{uuid4().hex}",
         removed=sees_removed(role),
     )
+    await withdraw(case, visitor.person.id, body.node, prepared=parts_of(request).prepared)
     return nothing()
 
 

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from storage.keys import tag
 from storage.machine_store import shard_of
 
-Kind = Literal["embeddings", "answers"]
-KINDS: tuple[Kind, ...] = ("embeddings", "answers")
+Kind = Literal["embeddings", "answers", "prepared"]
+KINDS: tuple[Kind, ...] = ("embeddings", "answers", "prepared")
 
 
 class CaseCache:
@@ -52,14 +52,15 @@ class CaseCache:
             await self._redis.delete(key)
 
     def _key(self, case: str) -> str:
-        return _key(self._kind, case, self._shards)
+        return cache_key(self._kind, case, self._shards)
 
 
 async def forget_cached(redis: Any, case: str, *, shards: int) -> None:
     """Drop all that is cached of a case."""
     for kind in KINDS:
-        await redis.delete(_key(kind, case, shards))
+        await redis.delete(cache_key(kind, case, shards))
 
 
-def _key(kind: Kind, case: str, shards: int) -> str:
+def cache_key(kind: Kind, case: str, shards: int) -> str:
+    """Where the cache of one kind is, in the hash slot of the case's machines."""
     return f"{tag(shard_of(f'case:{case}', shards))}:cache:{kind}:{case}"

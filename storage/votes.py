@@ -140,14 +140,15 @@ class Votes:
         self,
         case: str,
         user: str,
-        what: Literal["view", "read"],
+        what: Literal["view", "read", "dismissed"],
         node: int,
         *,
         query: str,
         effect: str,
         removed: bool = True,
+        value: float = 0.0,
     ) -> None:
-        """Record that a user opened or read a node; a repeated `effect` records nothing twice.
+        """Record that a user opened, read or put aside a node; a repeated `effect` records nothing twice.
 
         Nothing is recorded of a user who has turned that off.
 
@@ -163,7 +164,7 @@ class Votes:
             there = (await connection.execute(_IS_NODE, place)).scalar_one()
             if not there or (not removed and (await connection.execute(_IS_HIDDEN, place)).scalar_one()):
                 raise NotInCase(node)
-            values = {"case": case, "user": user, "what": what, "node": node, "value": 0.0, "query": query}
+            values = {"case": case, "user": user, "what": what, "node": node, "value": value, "query": query}
             await connection.execute(_NOTE_IF_LET, values | {"effect": effect, "at": datetime.now(UTC)})
 
 
