@@ -12,6 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.page_pictures import clearing, name_of
+from handlers.recommend import name_for
+from handlers.suggestions import OF_CASE
 from server.import_machines import begin_import
 from storage.arrivals import Arriving
 from storage.articles import NewArticle
@@ -22,6 +24,7 @@ from storage.import_listing import Listing
 from storage.imports import Imports
 from storage.machine_store import new_machine_id
 from storage.near_copies import Likeness, NearCopies
+from storage.prepared import Prepared
 from tests.case_rows import new_case, new_evidence
 from tests.handlers.finding_rows import finding, found_and_accepted
 from tests.handlers.leaving_case import DOCUMENTS, ONLY_THERE, Leaving, leaving_case
@@ -123,6 +126,9 @@ async def filled(quarry: Leaving, pictures: FileCache) -> None:
     )
     asked = await quarry.question()
     await quarry.case.summaries.put("case1", "k", "Fogswallow in short")
+    prepared = Prepared(quarry.redis, shards=SHARDS)
+    kept = {name_for("ann"): b"read Fogswallow", OF_CASE: b"What is said about Fogswallow?"}
+    assert await prepared.put("case1", await prepared.begin("case1"), kept)
     article = NewArticle(
         "https://a.example/", "https://a.example/", "Fogswallow", 1.0, "", "Fogswallow", [(0, 4)]
     )
