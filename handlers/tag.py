@@ -15,12 +15,18 @@ from machines.upload_events import TagEvidence, Tagged
 from storage.evidence import EvidenceRow, EvidenceStore, UnknownEvidence
 from storage.words import Words
 
+TAGGER_VERSION = 1
+"""Raised whenever other tags would be found: what an earlier one has tagged is tagged again, by and by."""
+
 TERMS = 6
 """Distinctive terms that become tags."""
 CANDIDATES = 200
 """Most frequent terms whose frequency in the case is asked for."""
 SHORT = 300
 """Terms of a text below which a single occurrence may be distinctive."""
+
+_LEAST_SURE, _MOST_SURE = 0.35, 0.9
+"""Of a distinctive term that occurs thrice: one that has just made it, one that nothing comes near."""
 
 _HEAD = 3000
 
@@ -43,19 +49,27 @@ _SPEECH = re.compile(
 _CLOSE = r"(?:Sincerely|Yours|Very truly|Respectfully|Best regards|Kind regards)"
 _COURTS = r"(?:district|supreme|superior|bankruptcy|appellate) court|court of appeals?"
 _RULES = (
-    ("agreement", r"(?is)\b(?:agreement|contract|lease)\b.*?\b(?:whereas|hereby|hereinafter|the parties)\b"),
-    ("memorandum", r"(?i)^\W*(?:(?:confidential|privileged)\W+)*(?:inter-?office\s+)?memo(?:randum)?\b"),
-    ("letter", rf"(?sm)^[ \t]*Dear\s[^\n]{{1,80}}[,:][ \t]*$.*?^[ \t]*{_CLOSE}"),
-    ("court filing", rf"(?i)\b(?:{_COURTS})\b"),
-    ("brief", r"(?i)\bbrief\s+(?:of|for|in)\b|\bamic(?:us|i)\s+curiae\b"),
-    ("order", r"(?m)^\s*(?:(?:OPINION|MEMORANDUM) AND )?ORDER\s*$"),
-    ("invoice", r"(?i)\binvoice\s*(?:no|number|#|date)\b"),
-    ("minutes", r"(?is)\bminutes of (?:the|a)\b.{0,80}\bmeeting\b"),
-    ("report", r"(?i)^\W*(?:[A-Z][\w'’-]*\s+){0,6}report\b"),
-    ("press release", r"(?i)\b(?:for immediate release|press release)\b"),
+    (
+        "agreement",
+        r"(?is)\b(?:agreement|contract|lease)\b.*?\b(?:whereas|hereby|hereinafter|the parties)\b",
+        0.75,
+    ),
+    (
+        "memorandum",
+        r"(?i)^\W*(?:(?:confidential|privileged)\W+)*(?:inter-?office\s+)?memo(?:randum)?\b",
+        0.95,
+    ),
+    ("letter", rf"(?sm)^[ \t]*Dear\s[^\n]{{1,80}}[,:][ \t]*$.*?^[ \t]*{_CLOSE}", 0.9),
+    ("court filing", rf"(?i)\b(?:{_COURTS})\b", 0.7),
+    ("brief", r"(?i)\bbrief\s+(?:of|for|in)\b|\bamic(?:us|i)\s+curiae\b", 0.65),
+    ("order", r"(?m)^\s*(?:(?:OPINION|MEMORANDUM) AND )?ORDER\s*$", 0.9),
+    ("invoice", r"(?i)\binvoice\s*(?:no|number|#|date)\b", 0.85),
+    ("minutes", r"(?is)\bminutes of (?:the|a)\b.{0,80}\bmeeting\b", 0.9),
+    ("report", r"(?i)^\W*(?:[A-Z][\w'’-]*\s+){0,6}report\b", 0.65),
+    ("press release", r"(?i)\b(?:for immediate release|press release)\b", 0.95),
 )
-_FORMS = tuple((name, re.compile(pattern)) for name, pattern in _RULES)
-FORMS = frozenset({"email", "transcript", "exhibit", *(name for name, _ in _RULES)})
+_FORMS = tuple((name, re.compile(pattern), sure) for name, pattern, sure in _RULES)
+FORMS = frozenset({"email", "transcript", "exhibit", *(name for name, *_ in _RULES)})
 """Tags that tell what sort of document it is; all others are terms of it."""
 
 _EXHIBIT = re.compile(
@@ -65,7 +79,7 @@ _EXHIBIT_NAME = re.compile(r"^(?:P|D|PX|DX|GX|JX|Ex|Exhibit)[-_ ]?\d{1,4}\b", re
 
 
 async def tag_evidence(effect: TagEvidence, job: Job, *, evidence: EvidenceStore, words: Words) -> Tagged:
-    """Choose tags by rule and by tf-idf within the case, and store them.
+    """Choose tags by rule and by tf-idf within the case, and store them with how sure they are.
 
     Raises:
         Permanent: The evidence is gone.
@@ -75,25 +89,31 @@ async def tag_evidence(effect: TagEvidence, job: Job, *, evidence: EvidenceStore
         text = await evidence.text(row.id)
     except UnknownEvidence as error:
         raise Permanent(str(error)) from error
+    confidence = await tags_of(row, text, words=words)
+    await job.check()
+    await evidence.set_tags(row.id, list(confidence), confidence=confidence, tagger=TAGGER_VERSION)
+    return Tagged(effect=job.id, tags=list(confidence))
+
+
+async def tags_of(row: EvidenceRow, text: str, *, words: Words) -> dict[str, float]:
+    """The tags of a text in the order in which they are shown, each with how sure they are, 0 to 1."""
     profile = await asyncio.to_thread(Profile.of, body_of(row, text))
     indexed, frequencies = await words.frequencies(row.case_id, list(profile.counts), besides=row.id)
-    await job.check()
     tags = kinds(row, text)
-    tags += [term for term in profile.distinctive(indexed, frequencies) if term.lower() not in tags]
-    await evidence.set_tags(row.id, tags)
-    return Tagged(effect=job.id, tags=tags)
+    found = profile.distinctive(indexed, frequencies)
+    return tags | {term: sure for term, sure in found.items() if term.lower() not in tags}
 
 
-def kinds(row: EvidenceRow, text: str) -> list[str]:
-    """What sort of document it is, as far as its form tells."""
+def kinds(row: EvidenceRow, text: str) -> dict[str, float]:
+    """What sort of document it is, as far as its form tells, and how sure that form is."""
     if row.media_type == "message/rfc822":
-        return ["email"]
+        return {"email": 1.0}
     head = text[:_HEAD]
-    found = [name for name, pattern in _FORMS if pattern.search(head)]
+    found = {name: sure for name, pattern, sure in _FORMS if pattern.search(head)}
     if len(_SPEECH.findall(text)) >= 20:
-        found = ["transcript", *(name for name in found if name == "court filing")]
+        found = {"transcript": 0.95} | {name: sure for name, sure in found.items() if name == "court filing"}
     if _EXHIBIT.match(head) or _EXHIBIT_NAME.match(row.filename):
-        found.append("exhibit")
+        found["exhibit"] = 0.9 if _EXHIBIT.match(head) else 0.75
     return found
 
 
@@ -135,8 +155,9 @@ class Profile:
             pieces=max(1, -(-len(text) // piece)),
         )
 
-    def distinctive(self, indexed: int, frequencies: Mapping[str, int]) -> list[str]:
-        """The terms of highest tf-idf as they are written, given how many other chunks hold them."""
+    def distinctive(self, indexed: int, frequencies: Mapping[str, int]) -> dict[str, float]:
+        """The terms of highest tf-idf as they are written, given how many other chunks hold them, each with
+        how sure it is: by how far it is above the first that is left out, less where it occurs but once."""
 
         def score(term: str) -> float:
             everywhere = frequencies.get(term, 0) + self.spread[term]
@@ -144,8 +165,19 @@ class Profile:
             named = 1.5 if self.surfaces[term][0].isupper() else 1.0
             return (1 + math.log(self.counts[term])) * rarity * named
 
-        best = sorted(self.counts, key=lambda term: (-score(term), term))[:TERMS]
-        return [self.surfaces[term] for term in best]
+        scores = {term: score(term) for term in self.counts}
+        ranked = sorted(scores, key=lambda term: (-scores[term], term))
+        beyond = scores[ranked[TERMS]] if len(ranked) > TERMS else 0.0
+        return {
+            self.surfaces[term]: _sure(1 - beyond / scores[term], self.counts[term])
+            for term in ranked[:TERMS]
+        }
+
+
+def _sure(margin: float, count: int) -> float:
+    """How sure a term is, by the share of its score that sets it apart from those left out, 0 to 1."""
+    often = min(1.0, (1 + count) / 4)
+    return round((_LEAST_SURE + (_MOST_SURE - _LEAST_SURE) * math.sqrt(max(0.0, margin))) * often, 2)
 
 
 def _surface(written: Mapping[str, int]) -> str:

@@ -83,6 +83,7 @@ from server.prepare import prepare
 from server.preparing import preparing_of
 from server.presence import Presence
 from server.reporter import Reporter
+from server.retagging import Retagging
 from server.rights import Rights
 from server.runtime import runtime
 from server.services import DATABASE_CONNECTIONS, Services, ServicesError, running_services
@@ -284,6 +285,7 @@ async def build(
                     "parts": PartsSweeper(engine, transfers, incoming, holder=name).run,
                     "arrivals": ArrivalsSweeper(engine, database, arrivals, holder=name).run,
                     "conversations": sweeper_of(engine, redis, database, settings.shards, holder=name).run,
+                    "retagging": Retagging(engine, database, holder=name).run,
                     "preparing": preparing_of(store, redis, database, settings.shards, holder=name).run,
                 }
                 | ({"webhooks": deliverer.run} if settings.webhook_hosts else {})

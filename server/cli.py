@@ -135,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
         filling.set_defaults(run=_rebuild, store=store)
     text = "Embed every passage anew, by the configured embedder; for when the server is stopped."
     verbs.add_parser("embeddings", help=text, description=text).set_defaults(run=_rebuild_embeddings)
+    text = "Tag again, now, what an earlier tagger has tagged and nobody has edited."
+    commands.add_parser("retag", help=text, description=text).set_defaults(run=_retag)
 
     add_custody(commands.add_parser("custody", help="The chain of custody."))
     return parser
@@ -247,6 +249,13 @@ async def _rebuild_embeddings(_: argparse.Namespace, settings: Settings) -> int:
     from server.rebuild_embeddings import rebuild_embeddings
 
     await rebuild_embeddings(settings, print)
+    return 0
+
+
+async def _retag(_: argparse.Namespace, settings: Settings) -> int:
+    from server.retagging import retag
+
+    await retag(settings, print)
     return 0
 
 

@@ -96,6 +96,8 @@ class EvidenceView(TypedDict):
     pages: int
     summary: list[SummarySentence]
     tags: list[str]
+    tag_confidence: dict[str, float]
+    """How sure the run was of each tag that it found, 0 to 1; tags that a person wrote have none."""
     edited: dict[str, int]
     near: int
     uploaded_by: str
@@ -235,7 +237,7 @@ async def note_shown(request: Request) -> Response:
 
 def describe(row: EvidenceRow, near: int) -> dict[str, Any]:
     """Evidence as the wire shows it; `pages` counts, `parent` is 0 where there is none."""
-    return {k: v for k, v in asdict(row).items() if k not in ("case_id", "parent_id")} | {
+    return {k: v for k, v in asdict(row).items() if k not in ("case_id", "parent_id", "tagger")} | {
         "case": row.case_id,
         "parent": row.parent_id or 0,
         "pages": len(row.pages),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,8 @@ class EvidenceRow:
     Attributes:
         pages: `[start, end]` of each page in the text; empty where the source has no pages.
         summary: `{text, start, end, page}` of each sentence; all numbers 0 where a person wrote it.
+        tag_confidence: How sure the newest run was of each tag that it found, 0 to 1.
+        tagger: Version of the tagger of that run, 0 before there were versions.
         edited: `title`, `summary` or `tags` → version, for those that a person wrote.
         hidden_at: Since when it is out of sight, removed or inside of what is; None where it is not.
         removed_at: Since when it waits to be deleted by its own removal; None where it does not.
@@ -49,6 +51,8 @@ class EvidenceRow:
     pages: list[list[int]]
     summary: list[dict[str, Any]]
     tags: list[str]
+    tag_confidence: dict[str, float]
+    tagger: int
     edited: dict[str, int]
     uploaded_by: str
     created_at: datetime
@@ -124,6 +128,7 @@ class EvidenceStore:
             UnknownEvidence: What it was found in is gone.
         """
         values = asdict(new) | {"meta": {}, "pages": [], "summary": [], "tags": [], "edited": {}, "text": ""}
+        values |= {"tag_confidence": {}, "tagger": 0}
         result = (EVIDENCE.c.id, EVIDENCE.c.upload, EVIDENCE.c.title)
         async with self._database.begin() as connection:
             await check_departed(connection, new.upload)
@@ -312,9 +317,19 @@ class EvidenceStore:
         async with self._database.connect() as connection:
             return [ChunkRow(**row) for row in (await connection.execute(query)).mappings()]
 
-    async def set_tags(self, evidence: int, tags: Sequence[str]) -> None:
-        """Replace the tags that a run has found; those that a person wrote stay."""
-        await self._set(evidence, "tags", list(tags))
+    async def set_tags(
+        self, evidence: int, tags: Sequence[str], *, confidence: Mapping[str, float], tagger: int
+    ) -> None:
+        """Replace the tags that a run has found; those that a person wrote stay.
+
+        Args:
+            confidence: How sure the run is of each, 0 to 1.
+            tagger: Version of what found them.
+        """
+        told = update(EVIDENCE).where(EVIDENCE.c.id == evidence)
+        async with self._database.begin() as connection:
+            await _put_found(connection, evidence, "tags", list(tags))
+            await connection.execute(told.values(tag_confidence=dict(confidence), tagger=tagger))
 
     async def set_summary(self, evidence: int, sentences: Sequence[dict[str, Any]]) -> None:
         """Replace the summary that a run has found, as `set_tags`; sentences as in `EvidenceRow`."""

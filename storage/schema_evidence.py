@@ -55,6 +55,12 @@ class Evidence(SQLModel, table=True):
     summary: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
     """Sentences of the source: `{text, start, end, page}`."""
     tags: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    tag_confidence: dict[str, float] = Field(
+        default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default="{}")
+    )
+    """How sure the newest run was of each tag that it found, 0 to 1."""
+    tagger: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    """Version of the tagger of the newest run; 0 before there were versions."""
     edited: dict[str, int] = Field(
         default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default="{}")
     )

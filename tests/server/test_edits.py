@@ -29,7 +29,7 @@ async def _evidence(live: Live, ann: Person, case: str, name: str = "a.txt") -> 
 async def _run(store: EvidenceStore, evidence: int, title: str = "Found") -> None:
     """What an analysis leaves."""
     await store.store_text(evidence, title=title, text="It rained.", pages=[], meta={}, chunks=[])
-    await store.set_tags(evidence, ["rain", title.lower()])
+    await store.set_tags(evidence, ["rain", title.lower()], confidence={"rain": 0.5}, tagger=1)
     await store.set_summary(evidence, FOUND)
 
 

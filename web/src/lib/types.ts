@@ -110,6 +110,8 @@ export interface EvidenceSummary {
   /** Evidence that this was found in, 0 for none. */
   parent: number;
   tags: string[];
+  /** How sure the run was of each tag that it found, 0 to 1. */
+  tag_confidence: Record<string, number>;
   summary: { text: string; start: number; end: number; page: number }[];
   /** Version of each part that a person wrote. */
   edited: Partial<Record<EditedPart, number>>;
