@@ -303,7 +303,7 @@ async def build(
         await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm, when_warm)))
         warming = Warming(Models(language_model_of(settings), CaseConsents(database)), redis)
         stack.push_async_callback(warming.aclose)
-        graph, prepared = GraphPostgres(database), Prepared(redis, shards=settings.shards)
+        prepared = Prepared(redis, shards=settings.shards)
         yield Parts(
             settings=settings,
             services=services,

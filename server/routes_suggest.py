@@ -21,7 +21,7 @@ class Written(BaseModel):
     """A question as it was typed."""
 
     model_config = ConfigDict(extra="forbid")
-    q: Annotated[str, Field(min_length=1, max_length=2000)]
+    q: Annotated[str, Field(max_length=2000)] = ""
 
 
 @operation("viewer", answer=Meant, query=Written)

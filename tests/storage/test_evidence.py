@@ -78,7 +78,11 @@ async def test_evidence_that_is_gone_is_said_to_be_gone(engine: AsyncEngine) -> 
     one = await store(engine, await new_case(engine), "abc", "text")
     async with engine.begin() as connection:
         await connection.execute(text("DELETE FROM evidence"))
-    for call in (evidence.get(one), evidence.text(one), evidence.set_tags(one, ["x"], confidence={}, tagger=1)):
+    for call in (
+        evidence.get(one),
+        evidence.text(one),
+        evidence.set_tags(one, ["x"], confidence={}, tagger=1),
+    ):
         with pytest.raises(UnknownEvidence):
             await call
     with pytest.raises(UnknownEvidence):
