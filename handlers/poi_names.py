@@ -32,17 +32,26 @@ class Person:
     aliases: Sequence[str] = ()
 
 
+def spoken(name: str) -> list[str]:
+    """The words of a person's name in their spoken order, initials among them, without title and suffix.
+
+    >>> spoken("Doe, Dr. Jane Q., Jr.")
+    ['Jane', 'Q.', 'Doe']
+    """
+    name = _SUFFIX.sub("", name.strip())
+    last, comma, first = name.partition(",")
+    if comma and first.strip():
+        name = f"{_SUFFIX.sub('', _TITLE.sub('', first.strip()))} {last}"
+    return _TITLE.sub("", name.strip()).replace(",", " ").split()
+
+
 def parts(name: str) -> list[str]:
     """The words of a person's name in their spoken order, without title, suffix and initials.
 
     >>> parts("Doe, Dr. Jane Q., Jr."), parts("Jane Doe")
     (['Jane', 'Doe'], ['Jane', 'Doe'])
     """
-    name = _SUFFIX.sub("", name.strip())
-    last, comma, first = name.partition(",")
-    if comma and first.strip():
-        name = f"{_SUFFIX.sub('', _TITLE.sub('', first.strip()))} {last}"
-    words = _TITLE.sub("", name.strip()).replace(",", " ").split()
+    words = spoken(name)
     long = [word.strip(".") for word in words if not _INITIAL.fullmatch(word)]
     return long or words
 

@@ -159,6 +159,8 @@ async def _search_stretch(here: Stretch, names: _Names, tally: _Tally) -> None:
     if called != (names.row.name, names.row.aliases):
         raise _CalledOtherwise
     exact = await asyncio.to_thread(names.find, await here.passages(names.words))
+    if joined := await here.joined():
+        exact = [place for place in exact if not _is_joined(place, joined)]
     before = await here.before()
     # A misspelt name has none of the words: it is found among the people whom linking has recognised,
     # or where it was taken for the person's before.
@@ -191,6 +193,12 @@ def _overlaps(place: PersonPlace, exact: Sequence[tuple[Passage, int, int]]) -> 
         passage.chunk == place.passage.chunk and start < place.end and place.start < end
         for passage, start, end in exact
     )
+
+
+def _is_joined(place: tuple[Passage, int, int], joined: Sequence[tuple[int, int, int]]) -> bool:
+    """Whether the place is that of an entity which is the person by somebody's verdict."""
+    passage, start, end = place
+    return any(chunk == passage.chunk and first < end and start < last for chunk, first, last in joined)
 
 
 def _is_named(place: PersonPlace, names: _Names) -> bool:

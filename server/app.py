@@ -44,6 +44,7 @@ from server import (
     routes_pois,
     routes_quotas,
     routes_recommended,
+    routes_same,
     routes_standing,
     routes_status,
     routes_streams,
@@ -76,6 +77,7 @@ from server.lexicons import Lexicons
 from server.logs import configure_logging
 from server.model_adapters import language_model_of
 from server.multipart import DirectUploads
+from server.name_suggestions import NameSuggestions
 from server.parts import Parts
 from server.parts_sweeper import PartsSweeper
 from server.passwords import Passwords
@@ -118,6 +120,7 @@ from storage.machine_journal import MachineJournals
 from storage.machine_search import MachineSearch
 from storage.machine_store_redis import RedisMachineStore
 from storage.marks import Marks
+from storage.name_facts import NameStore
 from storage.near_copies import NearCopies
 from storage.partials import Partials
 from storage.parts_disk import DiskParts
@@ -126,6 +129,7 @@ from storage.pois import Pois
 from storage.prepared import Prepared
 from storage.query_graphs import QueryGraphs
 from storage.redis_client import connect
+from storage.same_as import SameNames
 from storage.secrets import Secrets
 from storage.tokens import ApiTokens
 from storage.transfers import Quotas, Transfers
@@ -150,6 +154,7 @@ ROUTES: list[BaseRoute] = [
     *routes_tokens.routes,
     *routes_cases.routes,
     *routes_pois.routes,
+    *routes_same.routes,
     *routes_entities.routes,
     *routes_detective.routes,
     *routes_custody.routes,
@@ -326,6 +331,8 @@ async def build(
             cases=cases,
             pois=Pois(database),
             judgements=Judgements(database),
+            same_names=SameNames(database),
+            name_suggestions=NameSuggestions(NameStore(database), SameNames(database)),
             evidence=EvidenceStore(database),
             edits=Edits(database, running.journal),
             near=NearCopies(database),

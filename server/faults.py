@@ -53,6 +53,7 @@ from storage.parts import NoRoom
 from storage.people import EmailTaken, RegistrationClosed
 from storage.pois import UnknownPoi
 from storage.request_keys import KeyReused
+from storage.same_as import AlreadyJudged, SomebodyElse, UnknownVerdict
 from storage.tokens import TooManyTokens, UnknownToken
 from storage.transfers import OverQuota, UnfitPieces, UnknownTransfer
 from storage.votes import NotInCase
@@ -144,6 +145,9 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     KeyReused: Answer(409, code="idempotency.reused"),
     UnknownPoi: Answer(404, code="poi.unknown"),
     UnknownEntity: Answer(404, code=Missing.code),
+    UnknownVerdict: Answer(404, code=Missing.code),
+    AlreadyJudged: Answer(409, code="names.judged"),
+    SomebodyElse: Answer(409, code="names.somebody_else"),
     NotInCase: Answer(404, code="node.unknown", detail="the case has no such node"),
     UnknownEvidence: Answer(404, code=Missing.code, detail="there is no such evidence"),
     EditedMeanwhile: Answer(409, code="edit.superseded"),

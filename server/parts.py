@@ -17,6 +17,7 @@ from server.inspect_journal import Journals
 from server.inspect_search import Inspector
 from server.lexicons import Lexicons
 from server.multipart import DirectUploads
+from server.name_suggestions import NameSuggestions
 from server.passwords import Passwords
 from server.presence import Presence
 from server.reporter import Reporter
@@ -51,6 +52,7 @@ from storage.people import People
 from storage.pois import Pois
 from storage.prepared import Prepared
 from storage.query_graphs import QueryGraphs
+from storage.same_as import SameNames
 from storage.secrets import Secrets
 from storage.votes import Votes
 from storage.webhook_deliveries import WebhookDeliveries
@@ -82,6 +84,8 @@ class Parts:
     cases: Cases
     pois: Pois
     judgements: Judgements
+    same_names: SameNames
+    name_suggestions: NameSuggestions
     evidence: EvidenceStore
     edits: Edits
     near: NearCopies

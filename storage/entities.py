@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Table, delete, insert, or_, select
+from sqlalchemy import Table, delete, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -122,7 +122,9 @@ class Entities:
         ]
         query = upsert(ENTITIES)
         query = query.on_conflict_do_update(
-            index_elements=["case_id", "kind", "key"], set_={"poi_id": query.excluded.poi_id}
+            index_elements=["case_id", "kind", "key"],
+            # Who was found to be a person of interest stays that one.
+            set_={"poi_id": func.coalesce(query.excluded.poi_id, ENTITIES.c.poi_id)},
         )
         rows = await connection.execute(
             query.returning(ENTITIES.c.kind, ENTITIES.c.key, ENTITIES.c.id), values

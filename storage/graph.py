@@ -31,7 +31,7 @@ class EdgeKind(IntEnum):
     MENTION = 0
     """A chunk mentions an entity; weight: how often."""
     IS = 1
-    """An entity is a person of interest; weight 1."""
+    """An entity is a person of interest, or another entity by a person's verdict; weight 1."""
     NEXT = 2
     """Two chunks follow each other in their source; weight 1."""
     SIMILAR = 3
@@ -54,7 +54,8 @@ class Name:
         node: Of the entity or person of interest.
         kind: The entity's kind; `poi` for a person of interest.
         text: The name or alias as written.
-        entities: The entities it stands for: itself, or those that are the person of interest.
+        entities: The entities it stands for: itself and what is the same by a person's verdict, or
+            those that are the person of interest.
         accepted: A person has confirmed the entity, or entered the person of interest.
     """
 
@@ -116,7 +117,8 @@ class Passage:
 class NamedAt:
     """An entity stands at characters `start`..`end` of the text of the chunk's evidence.
 
-    `identity` is the person of interest that the entity is, or else the entity itself.
+    `identity` is the person of interest that the entity is, or else the least of the entities that are
+    the same by a person's verdict, in most cases the entity itself.
     """
 
     chunk: int

@@ -13,6 +13,7 @@ from storage import graph_queries as sql
 from storage import neighbourhood
 from storage.graph import Limits, Name, NamedAt, Neighbourhood, Passage
 from storage.neighbourhood import Query, Read, Rows
+from storage.same_as import Joined
 
 
 class GraphPostgres:
@@ -93,7 +94,17 @@ class GraphPostgres:
         """See `Graph.named_at`."""
         async with self._database.connect() as connection:
             rows = await _rows(connection, sql.NAMED_AT, case=case, chunks=list(chunks))
-        return [NamedAt(*row) for row in rows]
+            joined = Joined((row[0], row[1]) for row in await _rows(connection, sql.SAME, case=case))
+            grouped = [entity for group in joined.members.values() for entity in group]
+            of_group = {
+                joined.of(entity): poi
+                for entity, poi in await _rows(connection, sql.SAME_POIS, case=case, entities=grouped)
+            }
+        found = []
+        for chunk, start, end, kind, entity, poi in rows:
+            group = joined.of(entity)
+            found.append(NamedAt(chunk, start, end, kind, poi or of_group.get(group, group)))
+        return sorted(found, key=lambda one: (one.chunk, one.start, one.identity))
 
 
 async def _rows(connection: AsyncConnection, query: TextClause, **values: Any) -> Rows:

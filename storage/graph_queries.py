@@ -22,6 +22,11 @@ NAMES = text(
     """
 )
 
+SAME_POIS = text(
+    "SELECT id, poi_id FROM entities WHERE case_id = :case AND id = ANY(:entities) AND poi_id IS NOT NULL "
+    "ORDER BY id"
+)
+
 POIS = text("SELECT id, name, aliases FROM pois WHERE case_id = :case ORDER BY id")
 
 SIZE = text(f"SELECT count(*) FROM chunks WHERE case_id = :case AND evidence_id NOT IN {hidden.EVIDENCE}")
@@ -139,6 +144,17 @@ CASE_RELATED = text(
     """
 )
 
+SAME = text(
+    """
+    SELECT same.entity, same.other
+    FROM same_as AS same
+    JOIN entities AS one ON one.id = same.entity AND one.status <> 'rejected'
+    JOIN entities AS two ON two.id = same.other AND two.status <> 'rejected'
+    WHERE same.case_id = :case AND same.verdict = 'same'
+    ORDER BY same.entity, same.other
+    """
+)
+
 CASE_CHUNKS = text(
     "SELECT id, evidence_id, ordinal FROM chunks WHERE case_id = :case "
     f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY id"
@@ -182,6 +198,8 @@ VERSION = text(
          JOIN entities e ON e.id = m.entity_id WHERE e.case_id = :case),
         (SELECT concat(count(*), '-', max(id), '-', sum(subject), '-', sum(object))
          FROM relations WHERE case_id = :case),
+        (SELECT concat(count(*), '-', max(id), '-', sum(id))
+         FROM same_as WHERE case_id = :case AND verdict = 'same'),
         (SELECT concat(count(*), '-', sum(source), '-', sum(target))
          FROM similarities WHERE case_id = :case)))
     """
@@ -212,10 +230,9 @@ LABELS = text(
 
 NAMED_AT = text(
     """
-    SELECT m.chunk_id, m.start, m."end", e.kind, coalesce(e.poi_id, e.id) AS identity
+    SELECT m.chunk_id, m.start, m."end", e.kind, e.id, e.poi_id
     FROM mentions m JOIN entities e ON e.id = m.entity_id
     WHERE e.case_id = :case AND m.chunk_id = ANY(:chunks) AND e.status <> 'rejected'
-    ORDER BY m.chunk_id, m.start, identity
     """
 )
 
@@ -234,6 +251,7 @@ QUERIES = {
     Query.JOINED: JOINED,
     Query.ALIKE_WITHIN: ALIKE_WITHIN,
     Query.RELATED: RELATED,
+    Query.SAME: SAME,
     Query.CASE_CHUNKS: CASE_CHUNKS,
     Query.CASE_ENTITIES: CASE_ENTITIES,
     Query.CASE_EVIDENCE: CASE_EVIDENCE,

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from storage.graph import EdgeKind, Limits, Name, Neighbourhood, NodeKind, rarity
+from storage.same_as import Joined
 
 Rows = Sequence[Any]
 
@@ -55,6 +56,8 @@ class Query(Enum):
     """`chunks`: `(source, target, cosine)` with both ends there, by ids."""
     RELATED = auto()
     """`entities`: `(entity, entity, how often the evidence says so)` between them, by ids."""
+    SAME = auto()
+    """`(entity, other)` that people found to be the same, by ids."""
     CASE_CHUNKS = auto()
     """`(chunk, evidence, ordinal)` of all in sight, by id."""
     CASE_ENTITIES = auto()
@@ -83,6 +86,7 @@ class _Parts:
     entities: Rows
     mentions: Rows
     related: Rows
+    same: Rows
     alike: Rows
     evidence: list[int]
     common: Mapping[int, int]
@@ -92,13 +96,18 @@ class _Parts:
 async def names(read: Read, limit: int) -> list[Name]:
     """See `Graph.names`."""
     entities, pois = await read(Query.NAMES, limit=limit), await read(Query.POIS)
+    joined = Joined((row[0], row[1]) for row in await read(Query.SAME))
     of_poi: dict[int, list[int]] = defaultdict(list)
     for entity, _, _, _, poi in entities:
         if poi is not None:
-            of_poi[poi].append(entity)
-    found = [Name(entity, kind, name, (entity,), accepted) for entity, kind, name, accepted, _ in entities]
+            of_poi[poi] += joined.group(entity)
+    known = {row[0] for row in entities}
+    found = [
+        Name(entity, kind, name, tuple(e for e in joined.group(entity) if e in known), accepted)
+        for entity, kind, name, accepted, _ in entities
+    ]
     found += [
-        Name(poi, "poi", alias, tuple(sorted(of_poi[poi])), True)
+        Name(poi, "poi", alias, tuple(sorted(known.intersection(of_poi[poi]))), True)
         for poi, name, aliases in pois
         for alias in dict.fromkeys([name, *aliases])
     ]
@@ -138,6 +147,7 @@ async def around(read: Read, chunks: Sequence[int], entities: Sequence[int], lim
         entities=await read(Query.ENTITIES, entities=kept),
         mentions=joined,
         related=await read(Query.RELATED, entities=kept),
+        same=await read(Query.SAME),
         alike=await read(Query.ALIKE_WITHIN, chunks=within),
         evidence=sorted({row[1] for row in chunk_rows}),
         common=common,
@@ -158,6 +168,7 @@ async def whole(read: Read) -> Neighbourhood:
         entities=await read(Query.CASE_ENTITIES),
         mentions=mentions,
         related=await read(Query.CASE_RELATED),
+        same=await read(Query.SAME),
         alike=await read(Query.CASE_ALIKE),
         evidence=[row[0] for row in await read(Query.CASE_EVIDENCE)],
         common=common,
@@ -228,6 +239,9 @@ def _edges(parts: _Parts) -> Iterable[tuple[EdgeKind, int, int, float]]:
         if poi is not None:
             yield EdgeKind.IS, entity, poi, 1.0
     known = {row[0] for row in parts.entities}
+    for entity, other in parts.same:
+        if entity in known and other in known:
+            yield EdgeKind.IS, entity, other, 1.0
     for subject, object_, times in parts.related:
         if subject in known and object_ in known:
             yield EdgeKind.RELATION, subject, object_, float(times)

@@ -100,10 +100,22 @@ class Stretch:
                 ENTITIES.c.case_id == self._case,
                 ENTITIES.c.kind == "person",
                 ENTITIES.c.status != "rejected",
+                ENTITIES.c.poi_id.is_(None),
             )
             .distinct()
         )
         return {row[0]: row[1] for row in await self._connection.execute(query)}
+
+    async def joined(self) -> list[tuple[int, int, int]]:
+        """Places `(chunk, start, end)` of the entities that people found to be the person: theirs stay."""
+        query = (
+            select(MENTIONS.c.chunk_id, MENTIONS.c.start, MENTIONS.c.end)
+            .join(ENTITIES, ENTITIES.c.id == MENTIONS.c.entity_id)
+            .join(CHUNKS, CHUNKS.c.id == MENTIONS.c.chunk_id)
+            .where(self._here, ENTITIES.c.poi_id == self._poi, ENTITIES.c.kind == "person")
+            .order_by(MENTIONS.c.chunk_id, MENTIONS.c.start)
+        )
+        return [(row[0], row[1], row[2]) for row in await self._connection.execute(query)]
 
     async def replace(self, name: str, places: Iterable[tuple[int, int, int]]) -> None:
         """Make these `(chunk, start, end)` the person's only mentions here.
@@ -189,7 +201,11 @@ class Stretch:
             )
             .exists()
         )
-        people = select(ENTITIES.c.id).where(ENTITIES.c.case_id == self._case, ENTITIES.c.kind == "person")
+        people = select(ENTITIES.c.id).where(
+            ENTITIES.c.case_id == self._case,
+            ENTITIES.c.kind == "person",
+            ENTITIES.c.poi_id.is_distinct_from(self._poi),
+        )
         here = select(CHUNKS.c.id).where(self._here)
         gone = await self._connection.execute(
             delete(MENTIONS)

@@ -20,6 +20,8 @@ from storage.schema_multiparts import MultipartRecord
 from storage.schema_near import NearDuplicate, PictureHash, TextBand, TextSignature
 from storage.schema_people import ApiToken, Case, Member, RequestKey, User
 from storage.schema_relations import Extraction, Relation
+from storage.schema_same import SameAs
+from storage.schema_topics import SimilarDocument, Topic, TopicMember, TopicRun
 from storage.schema_transfers import TransferRecord
 from storage.schema_webhooks import Webhook, WebhookAttempt, WebhookLetter
 
@@ -63,11 +65,16 @@ __all__ = [
     "Relation",
     "RequestKey",
     "SQLModel",
+    "SameAs",
     "Sealed",
+    "SimilarDocument",
     "Similarity",
     "StoreMark",
     "TextBand",
     "TextSignature",
+    "Topic",
+    "TopicMember",
+    "TopicRun",
     "TransferRecord",
     "User",
     "Vote",
