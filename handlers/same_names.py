@@ -25,29 +25,10 @@ ALIKE = 82
 """Of 100: what less is alike than this is not similar."""
 
 _LEGAL = frozenset(
-    [
-        "inc",
-        "incorporated",
-        "corp",
-        "corporation",
-        "co",
-        "company",
-        "llc",
-        "llp",
-        "lp",
-        "ltd",
-        "limited",
-        "plc",
-        "ag",
-        "gmbh",
-        "sa",
-        "nv",
-        "bv",
-        "the",
-        "of",
-        "and",
-        "&",
-    ]
+    re.findall(
+        r"\S+",
+        "inc incorporated corp corporation co company llc llp lp ltd limited plc ag gmbh sa nv bv the of and &",
+    )
 )
 
 
