@@ -36,6 +36,7 @@ _DATE = re.compile(
             _YEAR.format("y3") + r"-(?P<m3>[01]\d)-(?P<d3>[0-3]\d)",
             r"(?P<m4>[0-3]?\d)/(?P<d4>[0-3]?\d)/" + _YEAR.format("y4"),
             _MONTH.format("m5") + r",?\s+" + _YEAR.format("y5"),
+            r"(?P<m6>[0-3]?\d)/(?P<d6>[0-3]?\d)/(?P<y6>\d\d)",
         )
     )
     + r")(?![\w/-])",
@@ -90,7 +91,7 @@ def phones(text: str) -> Iterator[Found]:
 def dates(text: str) -> Iterator[Found]:
     """Dates with a year; the key is `2001-06-04`, or `2001-06` where no day is given.
 
-    In `6/4/2001` the month comes first, as in American papers, unless it cannot.
+    In `6/4/2001` and `6/4/01` the month comes first, as in American papers, unless it cannot.
     """
     for match in _DATE.finditer(text):
         key = _iso(match)
@@ -110,12 +111,18 @@ def amounts(text: str) -> Iterator[Found]:
         yield Found("money", f"{currency} {plain}", re.sub(r"\s+", " ", match.group()), *match.span())
 
 
+def _year(written: str) -> int:
+    """Of two figures, a year from 1950 to 2049."""
+    year = int(written)
+    return year if len(written) == 4 else year + (1900 if year >= 50 else 2000)
+
+
 def _iso(match: re.Match[str]) -> str:
     group = match.groupdict()
-    for i in "12345":
+    for i in "123456":
         if group[f"y{i}"] is None:
             continue
-        year, month, day = int(group[f"y{i}"]), group[f"m{i}"], group.get(f"d{i}")
+        year, month, day = _year(group[f"y{i}"]), group[f"m{i}"], group.get(f"d{i}")
         number = int(month) if month.isdigit() else _MONTHS.index(month[:3].lower()) + 1
         if day is None:
             return f"{year}-{number:02}"

@@ -24,12 +24,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ALIKE = 82
 """Of 100: what less is alike than this is not similar."""
 
-_LEGAL = frozenset(
-    re.findall(
-        r"\S+",
-        "inc incorporated corp corporation co company llc llp lp ltd limited plc ag gmbh sa nv bv the of and &",
-    )
-)
+_LEGAL_FORMS = """
+inc incorporated corp corporation co company llc llp lp ltd limited plc ag gmbh sa nv bv the of and &
+"""
+_LEGAL = frozenset(_LEGAL_FORMS.split())
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ from server import (
     routes_status,
     routes_streams,
     routes_suggest,
+    routes_timeline,
     routes_tokens,
     routes_topics,
     routes_tus,
@@ -131,6 +132,7 @@ from storage.query_graphs import QueryGraphs
 from storage.redis_client import connect
 from storage.same_as import SameNames
 from storage.secrets import Secrets
+from storage.timeline import Timeline
 from storage.tokens import ApiTokens
 from storage.transfers import Quotas, Transfers
 from storage.votes import Votes
@@ -180,6 +182,7 @@ ROUTES: list[BaseRoute] = [
     *routes_standing.routes,
     *routes_status.routes,
     *routes_streams.routes,
+    *routes_timeline.routes,
     *routes_webhooks.routes,
     *routes_asyncapi.routes,
     *routes_client.routes,
@@ -332,6 +335,7 @@ async def build(
             pois=Pois(database),
             judgements=Judgements(database),
             same_names=SameNames(database),
+            timeline=Timeline(database),
             name_suggestions=NameSuggestions(NameStore(database), SameNames(database)),
             evidence=EvidenceStore(database),
             edits=Edits(database, running.journal),

@@ -54,6 +54,7 @@ from storage.prepared import Prepared
 from storage.query_graphs import QueryGraphs
 from storage.same_as import SameNames
 from storage.secrets import Secrets
+from storage.timeline import Timeline
 from storage.votes import Votes
 from storage.webhook_deliveries import WebhookDeliveries
 from storage.webhooks import Webhooks
@@ -86,6 +87,7 @@ class Parts:
     judgements: Judgements
     same_names: SameNames
     name_suggestions: NameSuggestions
+    timeline: Timeline
     evidence: EvidenceStore
     edits: Edits
     near: NearCopies
