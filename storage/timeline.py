@@ -84,7 +84,8 @@ _ABOUT = f"""
 """
 _CHOSEN = f"""
     SELECT * FROM (
-        SELECT at COLLATE "C" AS at, kind COLLATE "C" AS kind, evidence, start, "end", chunk, written, otherwise
+        SELECT at COLLATE "C" AS at, kind COLLATE "C" AS kind,
+               evidence, start, "end", chunk, written, otherwise
         FROM ({_ENTRIES}) AS read
     ) AS entries
     WHERE kind = ANY(CAST(:kinds AS text[]))

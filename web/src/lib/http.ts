@@ -50,6 +50,12 @@ export async function allPages<T>(path: string): Promise<T[]> {
   return rows;
 }
 
+/** One page of a list, and the address of the next one while there is one. */
+export async function pageOf<T>(path: string): Promise<{ value: T; next: string | undefined }> {
+  const page = await ask<T>("GET", path);
+  return { value: page.value, next: nextIn(page.link) };
+}
+
 /** The address that a `Link` header gives for `rel="next"`. */
 export function nextIn(link: string): string | undefined {
   return /<([^>]*)>;\s*rel="next"/.exec(link)?.[1];
