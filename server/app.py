@@ -52,6 +52,7 @@ from server import (
     routes_timeline,
     routes_tokens,
     routes_topics,
+    routes_topics_of_case,
     routes_tus,
     routes_uploads,
     routes_webhooks,
@@ -96,6 +97,7 @@ from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
+from server.topics_keeping import TopicsKeeping
 from server.uploading import Uploading
 from server.warming import Warming
 from server.webhooks import deliverer_of
@@ -134,6 +136,7 @@ from storage.same_as import SameNames
 from storage.secrets import Secrets
 from storage.timeline import Timeline
 from storage.tokens import ApiTokens
+from storage.topics import Topics
 from storage.transfers import Quotas, Transfers
 from storage.votes import Votes
 from storage.webhook_deliveries import WebhookDeliveries
@@ -177,6 +180,7 @@ ROUTES: list[BaseRoute] = [
     *routes_multipart.routes,
     *routes_machines.routes,
     *routes_topics.routes,
+    *routes_topics_of_case.routes,
     *routes_openapi.routes,
     *routes_charts.routes,
     *routes_standing.routes,
@@ -291,6 +295,7 @@ async def build(
                 arrivals=arrivals,
                 beside={
                     "parts": PartsSweeper(engine, transfers, incoming, holder=name).run,
+                    "topics": TopicsKeeping(store, Topics(database), holder=name).run,
                     "arrivals": ArrivalsSweeper(engine, database, arrivals, holder=name).run,
                     "conversations": sweeper_of(engine, redis, database, settings.shards, holder=name).run,
                     "retagging": Retagging(engine, database, holder=name).run,
@@ -336,6 +341,7 @@ async def build(
             judgements=Judgements(database),
             same_names=SameNames(database),
             timeline=Timeline(database),
+            topics=Topics(database),
             name_suggestions=NameSuggestions(NameStore(database), SameNames(database)),
             evidence=EvidenceStore(database),
             edits=Edits(database, running.journal),

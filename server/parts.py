@@ -55,6 +55,7 @@ from storage.query_graphs import QueryGraphs
 from storage.same_as import SameNames
 from storage.secrets import Secrets
 from storage.timeline import Timeline
+from storage.topics import Topics
 from storage.votes import Votes
 from storage.webhook_deliveries import WebhookDeliveries
 from storage.webhooks import Webhooks
@@ -88,6 +89,7 @@ class Parts:
     same_names: SameNames
     name_suggestions: NameSuggestions
     timeline: Timeline
+    topics: Topics
     evidence: EvidenceStore
     edits: Edits
     near: NearCopies

@@ -88,6 +88,8 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         "name": "upload.dot",
         "picture": "still.png",
         "page": 1,
+        "verdict": 1,
+        "subject": 1,
     }
     return Contents(ids, machines, "Everything")
 

@@ -21,6 +21,7 @@ from server.errors import Close
 from server.messages import AnyRequest
 from server.openapi import Described, described
 from server.services import Services
+from storage.same_as import Pair
 from tests.server.contents import HOOK_URL, dead_letter
 from tests.server.live import PASSWORD, PATIENCE_S
 from tests.server.visitors import KINDS, Kind, World, everybody_anew
@@ -80,6 +81,13 @@ async def _new_letter(world: World) -> dict[str, Any]:
     return {"letter": await dead_letter(world.live, world.contents.ids["webhook"])}
 
 
+async def _new_verdict(world: World) -> dict[str, Any]:
+    ids = world.contents.ids
+    pair = Pair.of(ids["entity"], poi=ids["poi"])
+    judged = await world.live.parts.same_names.judge(ids["case"], pair, "unsure", [], "somebody")
+    return {"verdict": judged.id}
+
+
 async def _no_token(world: World) -> dict[str, Any]:
     return {"token": "0123456789abcdef"}
 
@@ -124,6 +132,10 @@ ASKS: dict[str, Ask] = {
     "POST /api/cases/{case}/shown": Ask({"query": "query-0-none", "nodes": [1]}, refused=(404, "not_found")),
     "PUT /api/learnt": Ask({"on": True}),
     "DELETE /api/cases/{case}/learnt/{what}/{node}": Ask(prepare=_not_learnt, refused=(404, "not_found")),
+    "POST /api/cases/{case}/suggested-names/verdicts": Ask(
+        {"entity": "{entity}", "poi": "{poi}", "verdict": "unsure"}
+    ),
+    "DELETE /api/cases/{case}/suggested-names/verdicts/{verdict}": Ask(prepare=_new_verdict),
     "PUT /api/entities/{entity}": Ask({"status": "accepted"}),
     "POST /api/cases/{case}/attention": Ask({"what": "view", "node": "{evidence}"}),
     "POST /api/cases/{case}/uploads": Ask({"filename": "c.txt"}),

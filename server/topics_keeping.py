@@ -1,0 +1,50 @@
+"""Topics and similar documents are made anew, in the background, when a case has grown."""
+
+from __future__ import annotations
+
+import asyncio
+
+from handlers.topics import alike, topics_of
+from server.by_turns import by_turns
+from storage.machine_store import MachineStore
+from storage.topics import Topics
+
+EVERY_S = 60.0
+AT_ONCE = 4
+"""Cases of one round; the others wait for the next."""
+
+_TURN = "topics-0-turn"
+
+
+class TopicsKeeping:
+    """Looks every `every_s`; of many servers one works.
+
+    Args:
+        holder: Unique to this life of this process.
+    """
+
+    def __init__(self, store: MachineStore, topics: Topics, *, holder: str, every_s: float = EVERY_S) -> None:
+        self._store = store
+        self._topics = topics
+        self._holder = holder
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            Unavailable, SQLAlchemyError: A store does not answer.
+        """
+        # A long round of one large case is no reason for another server to begin the same.
+        await by_turns(self._store, _TURN, self._holder, self.look, every_s=self._every_s, missed=10)
+
+    async def look(self) -> int:
+        """One round; of how many cases the topics were made."""
+        due = await self._topics.due(limit=AT_ONCE)
+        for case in due:
+            documents = await self._topics.documents(case)
+            before = await self._topics.members(case)
+            topics = await asyncio.to_thread(topics_of, documents, before)
+            near = await asyncio.to_thread(alike, documents)
+            await self._topics.replace(case, topics, near, evidence=len(documents.ids))
+        return len(due)
