@@ -25,6 +25,8 @@ from storage.imports import Imports
 from storage.machine_store import new_machine_id
 from storage.near_copies import Likeness, NearCopies
 from storage.prepared import Prepared
+from storage.same_as import Pair, SameNames
+from storage.topics import NewTopic, Topics
 from tests.case_rows import new_case, new_evidence
 from tests.handlers.finding_rows import finding, found_and_accepted
 from tests.handlers.leaving_case import DOCUMENTS, ONLY_THERE, Leaving, leaving_case
@@ -64,6 +66,23 @@ async def search_for_a_person(quarry: Leaving, name: str) -> str:
     found = {"mentions": 1, "slips": 0, "evidence": 1, "added": 1, "removed": 0, "places": [place]}
     await quarry.tell(machine, "searched", effect=work["searching"]["effect"], **found)
     return machine
+
+
+async def named_and_grouped(quarry: Leaving) -> None:
+    """Two names that somebody found to be the same, a topic, and a document like another."""
+    database, evidence = quarry.case.database, quarry.case.evidence
+    async with database.begin() as connection:
+        made = await connection.execute(
+            text("INSERT INTO entities (case_id, kind, key, name, status) VALUES "
+                 "('case1', 'person', 'fogswallow a', 'Fogswallow A', 'suggested'), "
+                 "('case1', 'person', 'fogswallow b', 'Fogswallow B', 'suggested') RETURNING id")
+        )  # fmt: skip
+        one, other = made.scalars()
+    await SameNames(database).judge("case1", Pair.of(one, other=other), "same", [], "ann")
+    here = [evidence["ledger"], evidence["slip"]]
+    await Topics(database).replace(
+        "case1", [NewTopic(None, ["Fogswallow"], here)], {here[0]: [(here[1], 0.9)]}, evidence=2
+    )
 
 
 async def filled(quarry: Leaving, pictures: FileCache) -> None:
@@ -121,6 +140,7 @@ async def filled(quarry: Leaving, pictures: FileCache) -> None:
     for content in (quarry.contents["ledger"], derived, sha256):
         pictures.put(name_of(content, 1, 320), lambda file: file.write(b"Fogswallow drawn"))
     await search_for_a_person(quarry, "ledger")
+    await named_and_grouped(quarry)
     await found_and_accepted(
         database, "ann", finding(["case1"], [evidence["ledger"], evidence["slip"]], "Fogswallow, found")
     )
@@ -168,7 +188,8 @@ async def test_an_erased_case_is_in_no_table_key_or_folder(quarry: Leaving, pict
     assert [path.name for path in quarry.blobs.root.rglob("*") if path.is_file()] == [shared]
     assert (await quarry.evidence.get(kept.id)).case_id == "case2"
     for table in ("imports", "import_files", "import_counts", "edits", "text_signatures", "picture_hashes",
-                  "near_duplicates", "votes", "sealed", "findings", "finding_verdicts"):  # fmt: skip
+                  "near_duplicates", "votes", "sealed", "findings", "finding_verdicts",
+                  "same_as", "topics", "topic_members", "topic_runs", "similar_documents"):  # fmt: skip
         async with database.connect() as connection:
             assert await connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0, table
     async with database.connect() as connection:
