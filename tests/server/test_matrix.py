@@ -174,6 +174,8 @@ ASKS: dict[str, Ask] = {
     "DELETE /api/webhooks/{webhook}": Ask(prepare=_new_webhook),
     "POST /api/webhooks/{webhook}/replay": Ask({"offset": 0}),
     "DELETE /api/webhooks/{webhook}/dead-letters/{letter}": Ask(prepare=_new_letter),
+    "PUT /api/cases/{case}/models": Ask({"host": "nobody:1"}, refused=(409, "request.conflict")),
+    "DELETE /api/cases/{case}/models": Ask({"host": "nobody:1"}),
     "DELETE /api/tokens/{token}": Ask(prepare=_no_token, refused=(404, "not_found")),
 }
 """By method and path; what is not here needs neither body nor preparation."""
