@@ -35,7 +35,7 @@ async def list_topics(request: Request) -> Response:
 
 
 @operation("viewer", answer=list[TopicEvidence], query=Wanted, paged=True)
-async def list_topic(request: Request) -> Response:
+async def list_evidence_of_topic(request: Request) -> Response:
     """The evidence of a topic by page; none where the case has no such topic any more."""
     case = request.path_params["case"]
     await require_role(request, f"case:{case}", "viewer", "case")
@@ -56,6 +56,6 @@ async def list_similar(request: Request) -> Response:
 
 routes = [
     Route("/api/cases/{case}/topics", list_topics, methods=["GET"]),
-    Route("/api/cases/{case}/topics/{subject}/evidence", list_topic, methods=["GET"]),
+    Route("/api/cases/{case}/topics/{subject}/evidence", list_evidence_of_topic, methods=["GET"]),
     Route("/api/evidence/{evidence}/similar", list_similar, methods=["GET"]),
 ]

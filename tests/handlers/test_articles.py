@@ -22,6 +22,7 @@ from handlers.sandbox import Sandbox
 from handlers.sources import sources_in
 from machines.query import ComposeAnswer, EmbedArticles, FetchArticles, Fetched, RankHits
 from tests.handlers.sites import FEED, Site, site
+from tests.handlers.agreeing import models
 from tests.handlers.small_case import SmallCase, WatchedJob
 from tests.handlers.test_answer import nobody
 from tests.handlers.test_fetching import Kept
@@ -122,7 +123,7 @@ async def test_an_article_that_bears_on_the_question_is_ranked_shown_and_cited_a
         graph=quarry.graph,
         words=quarry.words,
         encoder=quarry.encoder,
-        model=None,
+        models=models(),
         read_topic=nobody,
         summaries=quarry.summaries,
         articles=quarry.articles,

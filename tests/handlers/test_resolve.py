@@ -16,6 +16,7 @@ from handlers.said import Claimed, Said
 from machines.query import Resolved, ResolveQuestion
 from machines.snapshot import Snapshot
 from storage.machine_store import TopicState
+from tests.handlers.agreeing import models
 from tests.handlers.small_case import SmallCase, WatchedJob
 
 SAID = [
@@ -35,6 +36,7 @@ class Writes:
     words: str = ""
     away: bool = False
     name: str = "tiny"
+    host: str = "127.0.0.1:9"
     num_ctx: int = 4096
     asked: list[str] = field(default_factory=list)
 
@@ -73,7 +75,7 @@ async def resolved(case: SmallCase, question: str, model: Writes | None = None, 
         return TopicState(topic, "e", 1, [first], False)
 
     effect = ResolveQuestion(case.id, "query-0-a", question, "talk")
-    return await resolve_question(effect, WatchedJob(), graph=case.graph, model=model, read_topic=read_topic)
+    return await resolve_question(effect, WatchedJob(), graph=case.graph, models=models(model), read_topic=read_topic)
 
 
 async def test_without_a_model_the_rules_and_the_names_of_the_case_tell(quarry: SmallCase) -> None:

@@ -73,7 +73,7 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
 
 async def add(engine: AsyncEngine, case: str, name: str, axis: int, tag: str) -> int:
     evidence = await store(engine, case, name, f"A document about {tag}.", upload=f"upload-0-{name}")
-    await EvidenceStore(engine).set_tags(evidence, [tag])
+    await EvidenceStore(engine).set_tags(evidence, [tag], confidence={tag: 1.0}, tagger=1)
     chunks = await EvidenceStore(engine).chunks(evidence)
     vector = unit(*(float(i == axis) + 0.01 * len(name) for i in range(3)))
     await PgVectors(engine).put(case, {chunk.id: vector for chunk in chunks})

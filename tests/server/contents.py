@@ -77,6 +77,8 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
         "poi": poi["id"],
         "token": token.json()["id"],
         "evidence": evidence,
+        "what": "read",
+        "node": evidence,
         "conversation": await _conversation(live, case["id"], owner.id, machines["query"]),
         "entity": await _entity(live, case["id"], evidence),
         "machine": machines["upload"],

@@ -281,6 +281,13 @@ def votes(n):
     return st.lists(vote, min_size=1, max_size=8)
 
 
+def same_order(scores, cold, ids):
+    """Whether the orders are one, but for neighbours whose distance is the resolution to its last digits."""
+    found, expected = rank_order(scores, ids), rank_order(cold, ids)
+    moved = found != expected
+    return bool((np.abs(cold[found[moved]] - cold[expected[moved]]) < 2e-9).all())
+
+
 @settings(max_examples=60)
 @given(data=st.data())
 def test_votes_and_their_undoing_leave_the_order_of_a_cold_start(data):
@@ -299,8 +306,8 @@ def test_votes_and_their_undoing_leave_the_order_of_a_cold_start(data):
             tenths[node] += sign * amount
             scores = pagerank(graph, reset(), tol=1e-13, start=scores).scores
             cold = pagerank(graph, reset(), tol=1e-13).scores
-            assert rank_order(scores, ids).tolist() == rank_order(cold, ids).tolist()
-    assert rank_order(scores, ids).tolist() == rank_order(first, ids).tolist()
+            assert same_order(scores, cold, ids)
+    assert same_order(scores, first, ids)
     # From a cold start not only the order comes back, but every bit.
     assert pagerank(graph, reset(), tol=1e-13).scores.tobytes() == first.tobytes()
 
