@@ -21,8 +21,8 @@ from handlers.rank import rank_hits
 from handlers.sandbox import Sandbox
 from handlers.sources import sources_in
 from machines.query import ComposeAnswer, EmbedArticles, FetchArticles, Fetched, RankHits
-from tests.handlers.sites import FEED, Site, site
 from tests.handlers.agreeing import models
+from tests.handlers.sites import FEED, Site, site
 from tests.handlers.small_case import SmallCase, WatchedJob
 from tests.handlers.test_answer import nobody
 from tests.handlers.test_fetching import Kept

@@ -75,7 +75,9 @@ async def resolved(case: SmallCase, question: str, model: Writes | None = None, 
         return TopicState(topic, "e", 1, [first], False)
 
     effect = ResolveQuestion(case.id, "query-0-a", question, "talk")
-    return await resolve_question(effect, WatchedJob(), graph=case.graph, models=models(model), read_topic=read_topic)
+    return await resolve_question(
+        effect, WatchedJob(), graph=case.graph, models=models(model), read_topic=read_topic
+    )
 
 
 async def test_without_a_model_the_rules_and_the_names_of_the_case_tell(quarry: SmallCase) -> None:
