@@ -100,7 +100,7 @@ ALIKE = text(
 
 ENTITIES = text(
     """
-    SELECT id, status = 'accepted' AS accepted, poi_id
+    SELECT id, status = 'accepted' AS accepted, poi_id, kind
     FROM entities
     WHERE case_id = :case AND id = ANY(:entities) AND status <> 'rejected'
     ORDER BY id
@@ -162,7 +162,7 @@ CASE_CHUNKS = text(
 
 CASE_ENTITIES = text(
     f"""
-    SELECT id, status = 'accepted' AS accepted, poi_id
+    SELECT id, status = 'accepted' AS accepted, poi_id, kind
     FROM entities WHERE case_id = :case AND status <> 'rejected' AND id NOT IN {hidden.ENTITIES}
     ORDER BY id
     """

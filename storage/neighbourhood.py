@@ -20,6 +20,9 @@ from storage.same_as import Joined
 
 Rows = Sequence[Any]
 
+COMMON_NAME = 0.05
+"""Share of a case's passages beyond which a mere name joins nothing."""
+
 
 class Query(Enum):
     """What is asked of the graph of one case, with its values and the form of its rows.
@@ -49,7 +52,7 @@ class Query(Enum):
     ALIKE = auto()
     """`chunks`: `(source, target, cosine)` with an end there, the most alike first, then by ids."""
     ENTITIES = auto()
-    """`entities`: `(entity, accepted, poi or None)` by id."""
+    """`entities`: `(entity, accepted, poi or None, kind)` by id."""
     JOINED = auto()
     """`chunks`, `entities`: `(chunk, entity, times)` between them, by chunk and entity."""
     ALIKE_WITHIN = auto()
@@ -61,7 +64,7 @@ class Query(Enum):
     CASE_CHUNKS = auto()
     """`(chunk, evidence, ordinal)` of all in sight, by id."""
     CASE_ENTITIES = auto()
-    """`(entity, accepted, poi or None)` of all that not only hidden evidence mentions, by id."""
+    """`(entity, accepted, poi or None, kind)` of all that not only hidden evidence mentions, by id."""
     CASE_EVIDENCE = auto()
     """`(evidence,)` of all in sight, by id."""
     CASE_MENTIONS = auto()
@@ -229,16 +232,28 @@ def _kept_entities(inner: Sequence[int], joined: Rows, given: set[int], limit: i
     return sorted(kept[:limit])
 
 
+def _too_common(parts: _Parts) -> set[int]:
+    """Mere names that join nothing: those of which capital letters are all that is known, and which so
+    many passages hold that to share one says little."""
+    most = max(2.0, COMMON_NAME * parts.size)
+    return {
+        entity
+        for entity, accepted, _, kind in parts.entities
+        if kind == "name" and not accepted and parts.common.get(entity, 0) > most
+    }
+
+
 def _edges(parts: _Parts) -> Iterable[tuple[EdgeKind, int, int, float]]:
     """Every edge, those that matter most first: what a limit cuts off stands at the end."""
     ordered = sorted(parts.chunks, key=lambda row: (row[1], row[2]))
     for before, after in pairwise(ordered):
         if before[1] == after[1] and after[2] == before[2] + 1:
             yield EdgeKind.NEXT, min(before[0], after[0]), max(before[0], after[0]), 1.0
-    for entity, _, poi in parts.entities:
+    for entity, _, poi, _ in parts.entities:
         if poi is not None:
             yield EdgeKind.IS, entity, poi, 1.0
     known = {row[0] for row in parts.entities}
+    joining = known - _too_common(parts)
     for entity, other in parts.same:
         if entity in known and other in known:
             yield EdgeKind.IS, entity, other, 1.0
@@ -249,7 +264,7 @@ def _edges(parts: _Parts) -> Iterable[tuple[EdgeKind, int, int, float]]:
         yield EdgeKind.PART, chunk, evidence, 1.0
     rarest = sorted(parts.mentions, key=lambda row: (parts.common.get(row[1], 0), row[1], row[0]))
     for chunk, entity, times in rarest:
-        if entity in known:
+        if entity in joining:
             yield EdgeKind.MENTION, chunk, entity, float(times)
     for source, target, weight in sorted(parts.alike, key=lambda row: (-row[2], row[0], row[1])):
         yield EdgeKind.SIMILAR, source, target, weight
