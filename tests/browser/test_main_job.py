@@ -80,11 +80,11 @@ async def test_from_login_to_an_order_that_moved_and_stays(
     await second.goto(page.url)
     await expect(second.get_by_test_id("hit").nth(2)).to_be_visible(timeout=30_000)
 
-    last = before[-1]
-    await hits.last.get_by_role("button", name="Helpful", exact=True).click()
+    first = before[0]
+    await hits.first.get_by_role("button", name="Not helpful", exact=True).click()
     await moved(page, before)
     after = await order(page)
-    assert after.index(last) < before.index(last)
+    assert after.index(first) > before.index(first)
     await second.wait_for_function(
         "wanted => JSON.stringify([...document.querySelectorAll('[data-testid=hit]')]"
         ".map(h => h.dataset.node)) === JSON.stringify(wanted)",
