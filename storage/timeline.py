@@ -82,6 +82,17 @@ _ABOUT = f"""
             WHERE m.entity_id = ANY(CAST(:entities AS bigint[])) AND m.chunk_id NOT IN {hidden.CHUNKS})
     END)
 """
+
+
+def _called(part: str) -> str:
+    """The people of a mail's header as SQL: their names, or their addresses where they have none."""
+    return f"""(
+        SELECT string_agg(coalesce(nullif(who ->> 'name', ''), who ->> 'address'), ', ')
+        FROM jsonb_array_elements(CASE jsonb_typeof(ev.meta -> '{part}')
+            WHEN 'array' THEN ev.meta -> '{part}' ELSE '[]' END) AS who
+    )"""
+
+
 _CHOSEN = f"""
     SELECT * FROM (
         SELECT at COLLATE "C" AS at, kind COLLATE "C" AS kind,
@@ -97,7 +108,7 @@ _CHOSEN = f"""
 _PAGE = text(
     f"""
     SELECT at, chosen.kind, evidence, chosen.start, chosen."end", chunk, written, otherwise,
-           ev.title, ev.meta ->> 'from' AS sender, ev.meta ->> 'to' AS receivers,
+           ev.title, {_called("from")} AS sender, {_called("to")} AS receivers,
            coalesce(c.page, 0) AS page, coalesce(c.start, 0) AS chunk_start, coalesce(c.text, '') AS text
     FROM ({_CHOSEN}) AS chosen
     JOIN evidence AS ev ON ev.id = evidence LEFT JOIN chunks AS c ON c.id = chunk

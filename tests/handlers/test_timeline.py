@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -90,6 +91,19 @@ async def test_entries_are_chosen_by_kind_by_day_and_by_who_is_named(place: Told
         names = {row[0]: row[1] for row in rows}
     assert await place.days(Chosen(about=names["Robert Tallow"])) == ["2001-06-09"]
     assert await place.days(Chosen(about=10**9)) == []
+
+
+async def test_a_mail_tells_its_people_by_name_or_else_by_address(place: Told) -> None:
+    mail = await place.mail("mail", "2001-06-05T09:00:00")
+    people = {
+        "from": [{"name": "Martha Quill", "address": "m@quill.example"}],
+        "to": [{"name": "", "address": "r@tallow.example"}, {"name": "Ann Orr", "address": "a@orr.example"}],
+    }
+    async with place.engine.begin() as connection:
+        query = text("UPDATE evidence SET meta = meta || CAST(:people AS jsonb) WHERE id = :id")
+        await connection.execute(query, {"people": json.dumps(people), "id": mail})
+    [entry] = await place.page()
+    assert (entry.sender, entry.receivers) == ("Martha Quill", "r@tallow.example, Ann Orr")
 
 
 async def test_pages_together_hold_each_entry_once(place: Told) -> None:
