@@ -9,7 +9,7 @@ from handlers.conversation import ReadTopic, conversation_of
 from handlers.embedder import Embedder
 from handlers.embedding_cache import EmbeddingCache
 from handlers.generated import WrittenCache, citation, generate
-from handlers.history import Summaries, summary_of
+from handlers.history import summary_of
 from handlers.job import Job
 from handlers.models import MayEmbed, Models, always
 from handlers.named import seeds_in
@@ -34,7 +34,7 @@ async def compose_answer(
     encoder: Embedder,
     models: Models,
     read_topic: ReadTopic,
-    summaries: Summaries,
+    summaries: WrittenCache,
     articles: Articles,
     cache: EmbeddingCache | None = None,
     written: WrittenCache | None = None,

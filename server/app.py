@@ -14,50 +14,11 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, WebSocketRoute
 
 from handlers.models import Models
 from handlers.paper import Paper
 from handlers.warm import warm_ranking
-from server import (
-    problems,
-    routes_asyncapi,
-    routes_auth,
-    routes_cases,
-    routes_charts,
-    routes_client,
-    routes_conversations,
-    routes_custody,
-    routes_detective,
-    routes_edits,
-    routes_entities,
-    routes_evidence,
-    routes_import_files,
-    routes_imports,
-    routes_learnt,
-    routes_machines,
-    routes_models,
-    routes_multipart,
-    routes_near,
-    routes_openapi,
-    routes_pictures,
-    routes_pois,
-    routes_quotas,
-    routes_recommended,
-    routes_same,
-    routes_standing,
-    routes_status,
-    routes_streams,
-    routes_suggest,
-    routes_timeline,
-    routes_tokens,
-    routes_topics,
-    routes_topics_of_case,
-    routes_tus,
-    routes_uploads,
-    routes_webhooks,
-    tracing,
-)
+from server import problems, tracing
 from server.admission import Admission
 from server.arrivals_sweeper import ArrivalsSweeper
 from server.beside import followers_of, graph_of
@@ -89,6 +50,7 @@ from server.presence import Presence
 from server.reporter import Reporter
 from server.retagging import Retagging
 from server.rights import Rights
+from server.routes import ROUTES
 from server.runtime import runtime
 from server.services import DATABASE_CONNECTIONS, Services, ServicesError, running_services
 from server.serving import server_of
@@ -103,7 +65,6 @@ from server.warming import Warming
 from server.webhooks import deliverer_of
 from server.webhooks_sending import Sender
 from server.webhooks_targets import Targets
-from server.ws import websocket_endpoint
 from storage.archive import resting_in
 from storage.attention import AttentionNotes
 from storage.case_words import CaseWords
@@ -152,45 +113,6 @@ ADDRESS_FAILURES = 100
 REGISTRATION_FAILURES = 20
 INVITATION_FAILURES = 20
 """Addresses without an account that one person may name within a quarter of an hour."""
-
-ROUTES: list[BaseRoute] = [
-    WebSocketRoute("/ws", websocket_endpoint),  # first: a crowd comes back at once
-    *routes_auth.routes,
-    *routes_tokens.routes,
-    *routes_cases.routes,
-    *routes_pois.routes,
-    *routes_same.routes,
-    *routes_entities.routes,
-    *routes_detective.routes,
-    *routes_custody.routes,
-    *routes_conversations.routes,
-    *routes_evidence.routes,
-    *routes_learnt.routes,
-    *routes_edits.routes,
-    *routes_near.routes,
-    *routes_uploads.routes,
-    *routes_quotas.routes,
-    *routes_recommended.routes,
-    *routes_suggest.routes,
-    *routes_models.routes,
-    *routes_pictures.routes,
-    *routes_tus.routes,
-    *routes_imports.routes,
-    *routes_import_files.routes,
-    *routes_multipart.routes,
-    *routes_machines.routes,
-    *routes_topics.routes,
-    *routes_topics_of_case.routes,
-    *routes_openapi.routes,
-    *routes_charts.routes,
-    *routes_standing.routes,
-    *routes_status.routes,
-    *routes_streams.routes,
-    *routes_timeline.routes,
-    *routes_webhooks.routes,
-    *routes_asyncapi.routes,
-    *routes_client.routes,
-]
 
 
 def create_app(

@@ -92,12 +92,13 @@ from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.secrets import Secrets
 from storage.similarities import Similarities
-from storage.summaries import Summaries
 from storage.transfers import Quotas, Transfers
 from storage.votes import Votes
 from storage.words import Words
 
 CACHED_S = 6 * 3600
+SUMMED_S = 24 * 3600
+"""How long what a model made of a conversation is kept after the last of a case."""
 CACHED_VECTORS = 20_000
 """Of a case, beside those of its passages: about 30 MB."""
 CACHED_ANSWERS = 2_000
@@ -247,7 +248,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 cache=cache,
                 written=caching("answers", keep_s=CACHED_S, most=CACHED_ANSWERS),
                 may_embed=may_embed,
-                summaries=Summaries(setup.redis, shards=settings.shards),
+                summaries=caching("summaries", keep_s=SUMMED_S, most=CACHED_ANSWERS),
                 articles=articles,
             ),
             FetchArticles: partial(

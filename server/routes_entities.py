@@ -36,7 +36,7 @@ class Judged(Body):
 
 @operation("viewer", answer=list[EntityRow], query=Wanted, paged=True)
 async def list_entities(request: Request) -> Response:
-    """The entities of a case, the most often mentioned first, by page.
+    """The entities of a case, the most often mentioned first, by page; mere names only by their kind.
 
     While another page follows, the header `Link` (rel="next") holds its address.
     """

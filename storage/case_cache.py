@@ -7,15 +7,15 @@ be computed again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from redis.asyncio import Redis
 
 from storage.keys import tag
 from storage.machine_store import shard_of
 
-Kind = Literal["embeddings", "answers", "prepared"]
-KINDS: tuple[Kind, ...] = ("embeddings", "answers", "prepared")
+Kind = Literal["embeddings", "answers", "summaries", "prepared"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class CaseCache:

@@ -14,7 +14,6 @@ from redis.asyncio import Redis
 from storage.case_cache import forget_cached
 from storage.keys import tag
 from storage.machine_store import shard_of, shard_of_machine
-from storage.summaries import summaries_key
 
 KEEP_S = 24 * 3600
 """How long a graph stays after it was last written."""
@@ -70,12 +69,11 @@ class QueryGraphs:
         return bytes(found[b"standing"])
 
     async def forget(self, case: str, queries: Sequence[str]) -> None:
-        """Drop the graphs of these and of the newest queries, the standing, what sums up conversations,
-        and what is cached of the case's texts: all can be built anew."""
+        """Drop the graphs of these and of the newest queries, the standing, and what is cached of the case's
+        texts: all can be built anew."""
         for query in {*queries, *await self.newest(case)}:
             await self._redis.delete(_key(query))
         await self._redis.delete(self._standing(case))
-        await self._redis.delete(summaries_key(case, self._shards))
         await forget_cached(self._redis, case, shards=self._shards)
 
     async def forget_case(self, case: str, queries: Sequence[str]) -> None:

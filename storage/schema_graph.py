@@ -29,8 +29,9 @@ class Poi(SQLModel, table=True):
 class Entity(SQLModel, table=True):
     """Something named in the evidence; `suggested` until a person accepts or rejects it.
 
-    Kinds: poi, person, organisation, email, phone, date, money, citation. `key` is the
-    normalised name that makes two mentions the same entity of a case.
+    Kinds: poi, person, organisation, email, phone, date, money, citation; place and event, which
+    models find; name, whatever else is written as one. `key` is the normalised name that makes two
+    mentions the same entity of a case.
     """
 
     __tablename__: ClassVar[str] = "entities"

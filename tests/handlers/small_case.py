@@ -19,6 +19,7 @@ from machines.query import LegFound, SearchLinks, SearchMeaning, SearchWords
 from machines.snapshot import Snapshot
 from storage.articles import Articles
 from storage.attention import AttentionNotes
+from storage.case_cache import CaseCache
 from storage.entities import Entities, MentionDraft
 from storage.evidence import ChunkDraft, EvidenceStore
 from storage.graph_postgres import GraphPostgres
@@ -26,7 +27,6 @@ from storage.pois import Pois
 from storage.query_graphs import QueryGraphs
 from storage.schema import SQLModel
 from storage.similarities import Similarities
-from storage.summaries import Summaries
 from storage.vectors_pgvector import PgVectors
 from storage.votes import Votes
 from storage.words import Words
@@ -107,7 +107,7 @@ class SmallCase:
     graphs: QueryGraphs
     chunks: dict[tuple[str, int], int]
     evidence: dict[str, int]
-    summaries: Summaries
+    summaries: CaseCache
 
     @property
     def articles(self) -> Articles:
@@ -206,7 +206,8 @@ async def small_case(
         await Entities(database).replace(case, row.id, mentions, pois=await Pois(database).of_case(case))
     near = await PgVectors(database).neighbours(case, list(chunks.values()), 3, 0.5)
     await Similarities(database).put(case, near)
-    graphs, summaries = QueryGraphs(redis, shards=SHARDS), Summaries(redis, shards=SHARDS)
+    graphs = QueryGraphs(redis, shards=SHARDS)
+    summaries = CaseCache(redis, "summaries", shards=SHARDS, keep_s=60, most=100)
     return SmallCase(case, database, encoder, graphs, chunks, ids, summaries)
 
 

@@ -145,7 +145,7 @@ async def filled(quarry: Leaving, pictures: FileCache) -> None:
         database, "ann", finding(["case1"], [evidence["ledger"], evidence["slip"]], "Fogswallow, found")
     )
     asked = await quarry.question()
-    await quarry.case.summaries.put("case1", "k", "Fogswallow in short")
+    await quarry.case.summaries.put("case1", {"k": b"Fogswallow in short"})
     prepared = Prepared(quarry.redis, shards=SHARDS)
     kept = {name_for("ann"): b"read Fogswallow", OF_CASE: b"What is said about Fogswallow?"}
     assert await prepared.put("case1", await prepared.begin("case1"), kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -48,14 +48,14 @@ class Writes:
             yield f"{piece} "
 
 
-class Texts(dict[tuple[str, str], str]):
+class Texts(dict[tuple[str, str], bytes]):
     """Summaries in memory."""
 
-    async def get(self, case: str, key: str) -> str | None:  # type: ignore[override]
-        return dict.get(self, (case, key))
+    async def get(self, case: str, keys: Sequence[str]) -> list[bytes | None]:  # type: ignore[override]
+        return [dict.get(self, (case, key)) for key in keys]
 
-    async def put(self, case: str, key: str, summary: str) -> None:
-        self[case, key] = summary
+    async def put(self, case: str, values: dict[str, bytes]) -> None:
+        self.update({(case, key): value for key, value in values.items()})
 
 
 async def resolved(case: SmallCase, question: str, model: Writes | None = None, **more: object) -> Resolved:

@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,7 +26,6 @@ from machines.query import SearchLinks
 from server.beside import followers_of, graph_of
 from server.cli_rebuild import rebuild
 from server.faults import fault_of
-from server.keeping_up import KeepingUp
 from server.prepare import prepare
 from server.services import Services
 from server.settings import Settings
@@ -38,12 +37,12 @@ from storage.follow_neo4j import Neo4jFollower
 from storage.graph import Limits
 from storage.graph_neo4j import GraphNeo4j
 from storage.graph_postgres import GraphPostgres
-from storage.machine_store_redis import RedisMachineStore
 from storage.marks import Marks
 from storage.neo4j_place import Neo4jPlace, driver_of
 from tests.case_rows import QuietJob, new_case, store
 from tests.contracts import RanAgainst
 from tests.neo4j import neo4j_place
+from tests.server.keeping import keeping_up
 from tests.server.live import running
 from tests.services import neo4j_server
 from tests.services.launching import free_port
@@ -152,16 +151,8 @@ class World:
             found.append(evidence)
         return found
 
-    @asynccontextmanager
-    async def keeping_up(self) -> AsyncIterator[None]:
-        store_ = RedisMachineStore(self.redis, shards=4, era="e0")
-        loop = KeepingUp(store_, self.marks, self.follower, holder="test", every_s=0.02, pauses_s=(0.02, 0.2))
-        task = asyncio.create_task(loop.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
+    def keeping_up(self) -> AbstractAsyncContextManager[None]:
+        return keeping_up(self.redis, self.marks, self.follower, pauses_s=(0.02, 0.2))
 
     async def has_all(self) -> bool:
         (state,) = await self.marks.states()

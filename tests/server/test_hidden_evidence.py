@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from server.app import ROUTES
 from server.openapi import described
+from server.routes import ROUTES
 from server.services import Services
 from tests.server.live import Person
 from tests.server.test_matrix import ASKS, Ask

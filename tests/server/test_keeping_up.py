@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ from machines.query import SearchMeaning
 from server.beside import followers_of, vectors_of
 from server.cli_rebuild import rebuild
 from server.cli_wire import CommandFailed, Misused
-from server.keeping_up import KeepingUp
 from server.prepare import prepare
 from server.services import Services
 from server.settings import Settings
@@ -33,13 +32,13 @@ from storage.database import create_engine
 from storage.evidence import EvidenceStore
 from storage.follow import Comparison, Follower, StoreUnfit
 from storage.instance import instance_of
-from storage.machine_store_redis import RedisMachineStore
 from storage.marks import FollowerState, Marks
 from storage.qdrant_place import collection_of
 from storage.vectors import Vectors
 from tests.case_rows import QuietJob, new_case, store, unit
 from tests.handlers.leaving_case import Hashed
 from tests.qdrant_server import QdrantStand, qdrant_stand
+from tests.server.keeping import keeping_up
 from tests.server.live import running
 
 pytestmark = [
@@ -82,16 +81,8 @@ class World:
             found.append(evidence)
         return found
 
-    @asynccontextmanager
-    async def keeping_up(self) -> AsyncIterator[None]:
-        store_ = RedisMachineStore(self.redis, shards=4, era="e0")
-        loop = KeepingUp(store_, self.marks, self.follower, holder="test", every_s=0.02, pauses_s=(0.02, 0.1))
-        task = asyncio.create_task(loop.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
+    def keeping_up(self) -> AbstractAsyncContextManager[None]:
+        return keeping_up(self.redis, self.marks, self.follower, pauses_s=(0.02, 0.1))
 
     async def compared(self) -> Comparison:
         return await self.follower.compare()

@@ -15,11 +15,11 @@ import pytest_asyncio
 from machines.chart import events_of, spawner
 from machines.event import Event, Role, at_least
 from machines.step import CHARTS
-from server.app import ROUTES
 from server.auth import SAFE_METHODS
 from server.errors import Close
 from server.messages import AnyRequest
 from server.openapi import Described, described
+from server.routes import ROUTES
 from server.services import Services
 from storage.same_as import Pair
 from tests.server.contents import HOOK_URL, dead_letter

@@ -27,9 +27,9 @@ from schemathesis.specs.openapi.checks import (
 from starlette.routing import Route
 
 import server
-from server.app import ROUTES
 from server.faults import codes
 from server.openapi import described, description
+from server.routes import ROUTES
 from server.routes_streams import MEDIA_TYPE
 from server.services import Services
 from server.settings import Settings
