@@ -21,7 +21,7 @@ from server.errors import Clash, Missing
 from server.import_machines import begin_import
 from server.operations import operation
 from server.parts import Parts, parts_of
-from storage.import_listing import Listing
+from storage.import_listing import COUNTED_BYTES, Listing
 from storage.imports import ImportRow, UnknownImport, sums_of, tally_of
 from storage.machine_store import new_machine_id
 
@@ -148,7 +148,9 @@ async def list_manifest(request: Request) -> Response:
     parts = parts_of(request)
     body = await read(request, Manifest, most_bytes=MANIFEST_BYTES)
     await require_open(parts, row, "cancelling", "cancelled")
-    listed = [Listing(f.path, f.bytes, f.modified, f.sha256, f.failed) for f in body.files]
+    listed = [
+        Listing(f.path, min(f.bytes, COUNTED_BYTES), f.modified, f.sha256, f.failed) for f in body.files
+    ]
     if not listed:
         return Json([])
     files = await parts.import_files.add(row, listed, most_bytes=parts.settings.max_upload_bytes)

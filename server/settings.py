@@ -181,7 +181,12 @@ class Settings(ModelSettings):
         "no, cores or numa",
     )
     max_upload_bytes: int = _setting(
-        "CASEWIRE_MAX_UPLOAD_BYTES", 1 << 40, "Largest file that is accepted, in bytes.", _whole(1), ge=1
+        "CASEWIRE_MAX_UPLOAD_BYTES",
+        1 << 40,
+        "Largest file that is accepted, in bytes, 8 TiB at most.",
+        _whole(1, 1 << 43),
+        ge=1,
+        le=1 << 43,
     )
     quota_user_bytes: int = _setting(
         "CASEWIRE_QUOTA_USER_BYTES",

@@ -21,6 +21,9 @@ KINDS = frozenset(
 )
 """Endings of names by which time is estimated; all others are one kind."""
 
+COUNTED_BYTES = 1 << 43
+"""As much as is counted of a listed file (8 TiB): a million of them add up within 64 bits."""
+
 EMPTY = "the file is empty"
 
 
@@ -30,6 +33,7 @@ class Listing:
 
     Attributes:
         path: Within the folder, with `/` between its parts.
+        bytes: Its size, or `COUNTED_BYTES` where it is larger.
         modified: Unix seconds; 0 where unknown.
         sha256: Hexadecimal; empty where it was not computed.
         failed: Why it cannot be sent; empty where it can.

@@ -211,6 +211,17 @@ async def test_an_empty_file_fails_with_its_reason_and_nothing_else_does(live: L
         assert (await folder.state())["tally"] == {"queued": 1, "failed": 2}
 
 
+async def test_sizes_that_no_disk_holds_fail_and_add_up(live: Live) -> None:
+    async with live.person() as ann:
+        folder = await Folder.begun(ann)
+        files = [{"path": f"{n}.img", "bytes": 2**63 - 1} for n in range(3)]
+        for changed in (False, False):
+            told = await ann.call("POST", f"{folder.path}/manifest", {"files": files})
+            assert [(file["state"], file["changed"]) for file in told.json()] == [("failed", changed)] * 3
+        state = await folder.state()
+        assert (state["tally"], state["bytes"]) == ({"failed": 3}, 3 << 43)
+
+
 async def test_a_paused_import_takes_and_begins_nothing_until_it_is_resumed(live: Live) -> None:
     async with live.person() as ann:
         folder = await Folder.begun(ann)
