@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LEG_WEIGHTS = {"meaning": 1.0, "words": 0.8, "links": 0.5}
-TELLING_LINKS = 25.0
+TELLING_LINKS = 50.0
 """Score of the best link, the square of a rarity, from which on that leg has its whole weight.
 
 A name that every other passage holds, such as a contract's “Receiving Party”, tells next to nothing.
