@@ -17,7 +17,7 @@ from pathlib import Path
 
 from handlers.chunking import cut
 from handlers.entities import entities
-from handlers.poi_names import Person, PoiNames, key_of
+from handlers.poi_names import Person, PoiNames
 from handlers.same_suggested import Suggestion, candidates, suggested
 from storage.name_facts import Called, Known, NameFacts
 
@@ -72,17 +72,19 @@ def main(folder: Path, list_: Path) -> None:
     """Print what was measured."""
     texts = [text_of(path) for path in sorted(folder.rglob("*.eml"))]
     people = [Person(i + 1, name) for i, name in enumerate(names_in(list_))]
-    listed = {key_of(person.name) for person in people}
+    listed = PoiNames(people)
+    there = {one.poi for text in texts for one in listed.find(text)}
     facts = facts_of(texts, [])
     times = Counter(entity for _, entity in facts.mentions)
     named = {known.id: known.name for known in facts.names if known.kind == "person"}
-    print(f"{len(texts)} mails, {len(people)} listed, {len(named)} people suggested\n")
-    print("| passages at least | people | of them listed | precision | recall |\n|--|--|--|--|--|")
+    print(f"{len(texts)} mails name {len(there)} of {len(people)} listed; {len(named)} people suggested\n")
+    print("| passages at least | people | of them listed | precision | recall of named |\n|--|--|--|--|--|")
     for least in (1, 2, 3, 5, 10):
-        chosen = {key_of(name) for entity, name in named.items() if times[entity] >= least}
-        right = len(chosen & listed)
-        share = right / max(len(chosen), 1)
-        print(f"| {least} | {len(chosen)} | {right} | {share:.2f} | {right / len(listed):.2f} |")
+        chosen = [name for entity, name in named.items() if times[entity] >= least]
+        right = [{one.poi for one in listed.find(name)} for name in chosen]
+        share = sum(map(bool, right)) / max(len(chosen), 1)
+        found = len(set().union(*right) & there) / max(len(there), 1)
+        print(f"| {least} | {len(chosen)} | {sum(map(bool, right))} | {share:.2f} | {found:.2f} |")
     facts = facts_of(texts, people)
     began = time.perf_counter()
     told = suggested(candidates(facts), [])
