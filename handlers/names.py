@@ -49,7 +49,7 @@ Would Could Should Did Does Was Were Had Has Inc Llc Llp Corp Ltd Partners Group
 International Management Services Law Project Center Centre General Attorney Work Product Client Privilege
 Chief Executive Officer Vice Judge Justice Counsel Secretary Chronicle Tribune Herald Gazette Magazine Hall
 House Building Room Press Times Journal Post News Fellow Professor President Dean Director Yes No Not Please
-Subject Date Regards Thanks Sincerely Monsieur He She They We It But If In On At Of To
+Subject Date Regards Thanks Sincerely Monsieur Dept Contract Contracts He She They We It But If In On At Of To
 """
 _NOT_SURNAMES = frozenset(_NOT_SURNAMES_TEXT.split())
 
