@@ -282,6 +282,7 @@ async def test_commands_send_and_spawn_and_tell_by_their_status_what_became_of_i
         assert (status, "casewire:" in err) == (1, True)
 
 
+@pytest.mark.slow
 async def test_watch_prints_every_entry_once_though_the_server_is_killed_again_and_again(
     services: Services, redis_client: Any, database: str
 ) -> None:

@@ -194,6 +194,7 @@ often = given_settings(
 )
 
 
+@pytest.mark.slow
 @often
 @given(said=conversations(GOOD_REQUESTS | odd_requests()))
 async def test_every_conversation_goes_as_with_uvicorn(sides: Sides, said: list[bytes]) -> None:
@@ -201,6 +202,7 @@ async def test_every_conversation_goes_as_with_uvicorn(sides: Sides, said: list[
     assert ours == stock
 
 
+@pytest.mark.slow
 @often
 @given(said=conversations(GOOD_REQUESTS))
 async def test_whoever_does_not_wait_gets_the_same_in_order(sides: Sides, said: list[bytes]) -> None:

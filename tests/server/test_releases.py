@@ -99,6 +99,7 @@ async def parcels_of_the_first_release(parts: Parts) -> Parcels:
     return Parcels(queued, running, pausing)
 
 
+@pytest.mark.slow
 async def test_7_a_machine_of_an_unknown_release_is_kept_and_goes_on_under_the_next(
     parts: Parts, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import psutil
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
@@ -132,6 +133,7 @@ async def queue_what_is_asked_for(parts: Parts) -> str:
     return item.effect_id
 
 
+@pytest.mark.slow
 async def test_a_job_that_was_taken_over_from_a_stopped_worker_has_one_result(parts: Parts) -> None:
     machine = await parts.upload("late.pdf")
     effect = await queue_what_is_asked_for(parts)
@@ -161,6 +163,7 @@ async def test_a_job_that_was_taken_over_from_a_stopped_worker_has_one_result(pa
     assert await entries(parts, machine) == before
 
 
+@pytest.mark.slow
 async def test_the_result_of_a_stopped_worker_is_refused_when_the_work_was_asked_for_anew(
     parts: Parts,
 ) -> None:

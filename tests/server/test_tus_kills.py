@@ -68,6 +68,7 @@ async def ended(client: Client, machine: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 async def test_an_upload_goes_on_after_the_server_was_killed_and_started_again(tmp_path: Path) -> None:
     path = tmp_path / "disk.img"
     expected = await asyncio.to_thread(file_of, path, SIZE)

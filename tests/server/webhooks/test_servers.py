@@ -107,6 +107,7 @@ def distinct(values: list[int]) -> list[int]:
     return list(dict.fromkeys(values))
 
 
+@pytest.mark.slow
 async def test_two_servers_deliver_each_entry_once_and_one_takes_over_from_the_other(
     instance: Instance, receiver: Receiver
 ) -> None:
@@ -127,6 +128,7 @@ async def test_two_servers_deliver_each_entry_once_and_one_takes_over_from_the_o
         assert two.poll() is None
 
 
+@pytest.mark.slow
 async def test_a_server_killed_between_a_delivery_and_its_position_delivers_it_again(
     instance: Instance, receiver: Receiver
 ) -> None:
@@ -178,6 +180,7 @@ async def write(instance: Instance, count: int) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_server_stopped_beyond_its_lease_disturbs_nothing_when_it_wakes(
     instance: Instance, receiver: Receiver
 ) -> None:
