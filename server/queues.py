@@ -19,6 +19,7 @@ from rq.exceptions import DuplicateJobError
 from rq.serializers import JSONSerializer
 
 from machines.effect import Queue as QueueName
+from server.fair_line import FairLine, Place, Waiting
 from storage.machine_store import OutboxItem
 
 JOB_QUEUES: tuple[QueueName, ...] = ("cpu", "gpu")
@@ -30,36 +31,6 @@ _NO_LIMIT = -1
 
 URGENT = "query-"
 """What the ids of machines begin with whose work somebody waits for: it comes before all other work."""
-
-_PUT_FIRST = """
--- A job that waits moves to the front, behind those there whose id begins with ARGV 2.
--- KEYS 1 queue   ARGV 1 job id  2 prefix
-if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then
-  return 0
-end
-local pivot
-local place = 0
-while true do
-  local some = redis.call('LRANGE', KEYS[1], place, place + 99)
-  for _, id in ipairs(some) do
-    if string.sub(id, 1, #ARGV[2]) ~= ARGV[2] then
-      some = {}
-      break
-    end
-    pivot = id
-  end
-  if #some < 100 then
-    break
-  end
-  place = place + 100
-end
-if pivot then
-  redis.call('LINSERT', KEYS[1], 'AFTER', pivot, ARGV[1])
-else
-  redis.call('LPUSH', KEYS[1], ARGV[1])
-end
-return 1
-"""
 
 
 def job_id_of(effect_id: str) -> str:
@@ -84,8 +55,10 @@ class JobQueues:
         # Any, since replies are typed for every option at once; here they are bytes.
         # Few retries, since every caller tries again in its own time.
         self._redis: Any = Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.4, base=0.05), 3))
-        self._put_first = self._redis.register_script(_PUT_FIRST)
         self._queues = {name: self.open(name, self._redis) for name in JOB_QUEUES}
+        self._lines = {
+            name: FairLine(self._redis, queue.key, urgent=URGENT) for name, queue in self._queues.items()
+        }
 
     @staticmethod
     def open(name: str, connection: Redis) -> Any:
@@ -96,10 +69,10 @@ class JobQueues:
         """Give the connections back."""
         self._redis.close()
 
-    def enqueue(self, item: OutboxItem, *, at_front: bool = False) -> bool:
+    def enqueue(self, item: OutboxItem, *, place: Place = "turn") -> bool:
         """Put an item in its queue; False if it is there, or is being worked on, already.
 
-        Urgent work comes before all other, in its own order; `at_front` is next behind it.
+        Urgent work comes before all other, and people take turns within each (see `server.fair_line`).
         """
         queue, job_id = self._queues[item.queue], job_id_of(item.effect_id)
         try:
@@ -115,9 +88,16 @@ class JobQueues:
             )
         except DuplicateJobError:
             return False
-        if at_front or item.machine.startswith(URGENT):
-            self._put_first(keys=[queue.key], args=[job_id, URGENT])
+        self._lines[item.queue].place(job_id, item.behalf or item.topic, place)
         return True
+
+    def let_through(self, queue: QueueName) -> bool:
+        """Put the first job that is not urgent before the urgent ones; False where none waits behind any."""
+        return self._lines[queue].let_through()
+
+    def waiting_counts(self) -> dict[QueueName, Waiting]:
+        """How many jobs wait in each queue, and how many of them are urgent."""
+        return {name: line.count() for name, line in self._lines.items()}
 
     def urgent_waits(self, queue: QueueName) -> bool:
         """Whether the next job of a queue is one that somebody waits for."""
@@ -142,6 +122,7 @@ class JobQueues:
         pipeline = self._redis.pipeline()
         pipeline.lrem(rq.key, 0, job_id)
         pipeline.lrem(rq.intermediate_queue_key, 0, job_id)
+        self._lines[queue].forget(pipeline, [job_id])
         if executions:
             pipeline.zrem(started, *executions)
             pipeline.delete(*(f"rq:execution:{key.decode()}" for key in executions))

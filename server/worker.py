@@ -189,7 +189,7 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
             )
         if given_back:
             # What does not fit goes behind what may fit, or to a worker that has the room.
-            self._job_queues.enqueue(item, at_front=not lacking)
+            self._job_queues.enqueue(item, place="back" if lacking else "front")
         if lacking:
             time.sleep(PAUSE_S)
         return True

@@ -238,4 +238,5 @@ def _effect(shard: int, entry: str, effect_id: bytes, effect: bytes, delivery: i
         topic=known["topic"],
         delivery=delivery,
         trace=known.get("trace", ""),
+        behalf=known.get("behalf", ""),
     )

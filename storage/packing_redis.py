@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from machines.behalf import behalf_of
 from machines.effect import Effect
 from machines.snapshot import Snapshot
 from machines.step import Step
@@ -109,6 +110,7 @@ def _effect(effect: Effect, after: Snapshot) -> bytes:
             "queue": effect.queue,
             "machine": after.id,
             "topic": after.topic,
+            "behalf": behalf_of(after),
             "since": after.updated_at,
             **_trace(),
         }

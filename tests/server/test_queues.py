@@ -52,14 +52,14 @@ async def test_what_gave_way_goes_on_next_behind_the_questions(queues: JobQueues
     queues.enqueue(item("query", 2))
     assert queues.urgent_waits("gpu")
     assert not queues.urgent_waits("cpu")
-    queues.enqueue(item("upload", 3), at_front=True)
+    queues.enqueue(item("upload", 3), place="front")
     assert waiting(queues) == ["query-0-2", "upload-0-3", "upload-0-1"]
 
 
 async def test_an_item_waits_once_wherever_it_stands(queues: JobQueues) -> None:
     for _ in range(2):
         queues.enqueue(item("query", 1))
-        queues.enqueue(item("upload", 2), at_front=True)
+        queues.enqueue(item("upload", 2), place="front")
     assert waiting(queues) == ["query-0-1", "upload-0-2"]
 
 
@@ -78,11 +78,11 @@ def test_nothing_is_lost_and_questions_stay_in_front(
     queues: JobQueues, steps: list[tuple[str, bool]]
 ) -> None:
     queues._redis.flushdb()
-    for number, (kind, at_front) in enumerate(steps):
-        queues.enqueue(item(kind, number), at_front=at_front)
+    for number, (kind, had_its_turn) in enumerate(steps):
+        queues.enqueue(item(kind, number), place="front" if had_its_turn else "turn")
     found = waiting(queues)
     assert sorted(found) == sorted(f"{kind}-0-{number}" for number, (kind, _) in enumerate(steps))
     urgent = [name for name in found if name.startswith("query-")]
     assert found[: len(urgent)] == urgent
-    asked = [f"query-0-{n}" for n, (kind, _) in enumerate(steps) if kind == "query"]
-    assert urgent == asked
+    asked = [(f"query-0-{n}", first) for n, (kind, first) in enumerate(steps) if kind == "query"]
+    assert urgent == [*(n for n, first in asked[::-1] if first), *(n for n, first in asked if not first)]
