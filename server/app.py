@@ -47,6 +47,7 @@ from server.passwords import Passwords
 from server.prepare import prepare
 from server.preparing import preparing_of
 from server.presence import Presence
+from server.pressure import background_rest_s
 from server.reporter import Reporter
 from server.retagging import Retagging
 from server.rights import Rights
@@ -93,6 +94,7 @@ from storage.pois import Pois
 from storage.prepared import Prepared
 from storage.query_graphs import QueryGraphs
 from storage.redis_client import connect
+from storage.runtime_records import RuntimeRecords
 from storage.same_as import SameNames
 from storage.secrets import Secrets
 from storage.timeline import Timeline
@@ -190,6 +192,7 @@ async def build(
         followers = await stack.enter_async_context(followers_of(settings, database))
         marks = Marks(database)
         sockets = Sockets()
+        rest = partial(background_rest_s, RuntimeRecords(redis))
         running = await stack.enter_async_context(
             runtime(
                 settings,
@@ -217,11 +220,13 @@ async def build(
                 arrivals=arrivals,
                 beside={
                     "parts": PartsSweeper(engine, transfers, incoming, holder=name).run,
-                    "topics": TopicsKeeping(store, Topics(database), holder=name).run,
+                    "topics": TopicsKeeping(store, Topics(database), holder=name, rest=rest).run,
                     "arrivals": ArrivalsSweeper(engine, database, arrivals, holder=name).run,
                     "conversations": sweeper_of(engine, redis, database, settings.shards, holder=name).run,
-                    "retagging": Retagging(engine, database, holder=name).run,
-                    "preparing": preparing_of(store, redis, database, settings.shards, holder=name).run,
+                    "retagging": Retagging(engine, database, holder=name, rest=rest).run,
+                    "preparing": preparing_of(
+                        store, redis, database, settings.shards, holder=name, rest=rest
+                    ).run,
                 }
                 | ({"webhooks": deliverer.run} if settings.webhook_hosts else {})
                 | ({"multiparts": direct.run} if direct else {})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from server.ending import pass_on_cancellation
 from storage.machine_store import MachineStore
+
+Rest = Callable[[float], Awaitable[float]]
 
 
 async def by_turns(
@@ -17,6 +20,7 @@ async def by_turns(
     *,
     every_s: float,
     missed: int,
+    rest: Rest | None = None,
 ) -> None:
     """Work a round every `every_s`, until cancelled, while the turn is this holder's.
 
@@ -24,6 +28,8 @@ async def by_turns(
         turn: A lease by which the servers agree, in the shape of an effect id of shard 0.
         holder: Unique to this life of this process.
         missed: So many rounds without a sign of its holder, and another server takes the turn.
+        rest: For work that nobody waits for: how much longer to pause after a round that took so long,
+            in seconds; no longer than the turn is kept.
 
     Raises:
         Unavailable: Redis does not answer.
@@ -31,6 +37,11 @@ async def by_turns(
     """
     while True:
         pass_on_cancellation()
+        pause_s = every_s
         if await store.take_lease(turn, holder, ttl_s=missed * every_s):
+            began = time.monotonic()
             await work()
-        await asyncio.sleep(every_s)
+            if rest is not None:
+                took_s = time.monotonic() - began
+                pause_s += min(await rest(took_s), max(0, missed - 2) * every_s)
+        await asyncio.sleep(pause_s)

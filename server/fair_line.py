@@ -158,6 +158,7 @@ class FairLine:
     """
 
     def __init__(self, redis: Any, key: str, *, urgent: str) -> None:
+        self._redis = redis
         self._urgent = urgent
         self._keys = [key, f"{key}:marks", f"{key}:turns"]
         self._place = redis.register_script(_PLACE)
@@ -172,6 +173,11 @@ class FairLine:
     def let_through(self) -> bool:
         """Put the first job that is not urgent before the urgent ones; False where none waits behind any."""
         return bool(self._let_through(keys=self._keys, args=[self._urgent]))
+
+    def urgent_waits(self) -> bool:
+        """Whether the next job is an urgent one."""
+        first = self._redis.lindex(self._keys[0], 0)
+        return first is not None and first.decode().startswith(self._urgent)
 
     def count(self) -> Waiting:
         """What waits now."""

@@ -24,12 +24,14 @@ from server.engine import Busy, Engine, MachineMissing
 from server.import_machines import begin_anew, begin_import, shortened, spawning_id
 from server.import_pace import WINDOW_S, Sample, pace_of, sample
 from server.import_sweep import sweep
+from server.pressure import level_of
 from server.queues import JOB_QUEUES, JobQueues
 from storage.archive import archived
 from storage.arrivals import Arrivals, Arriving
 from storage.departed import Departed
 from storage.import_files import FileRow, ImportFiles
 from storage.imports import Counted, ImportRow, Imports, sums_of, tally_of
+from storage.runtime_records import RuntimeRecords
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class Feeder:
     """Goes round the imports that are under way, every `every_s`; of many servers one does.
 
     Args:
-        window: Files of one import that may have a machine at work at a time.
+        window: Files of one import that may have a machine at work at a time; under pressure, fewer may.
         holder: Unique to this life of this process.
     """
 
@@ -57,6 +59,7 @@ class Feeder:
         database: AsyncEngine,
         queues: JobQueues,
         arrivals: Arrivals,
+        records: RuntimeRecords,
         *,
         window: int,
         holder: str,
@@ -69,6 +72,7 @@ class Feeder:
         self._files = ImportFiles(database)
         self._queues = queues
         self._arrivals = arrivals
+        self._records = records
         self._window = window
         self._holder = holder
         self._every_s = every_s
@@ -128,7 +132,8 @@ class Feeder:
     async def _feed(self, row: ImportRow) -> None:
         _, counts = await self._imports.counts(row.id)
         busy = sum(c.files for c in counts if c.state in ("queued", "working", "retrying") and not c.found)
-        room = min(self._window - busy, _AT_ONCE)
+        level = level_of(await self._records.pressure(), urgent=False)
+        room = min(max(1, round(self._window * (1 - level))) - busy, _AT_ONCE)
         if room <= 0 or not any(c.state == "received" for c in counts):
             return
         received = await self._files.files(row.id, ("received",), limit=room)

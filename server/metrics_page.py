@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -77,6 +78,7 @@ async def _from_redis(parts: Parts) -> list[Metric]:
         await parts.presence.report()
         series, servers = await sums.read(), await records.servers()
         counts, workers = await records.counts(), await records.workers()
+        pressure = await records.pressure()
         backlog = await Backlogs(parts.redis, shards=parts.settings.shards).read()
         queued = await asyncio.to_thread(queue_lengths, parts.services.queue_url)
     except (RedisError, Unavailable):
@@ -107,6 +109,12 @@ async def _from_redis(parts: Parts) -> list[Metric]:
         *(_gauge(name, _PLAIN[name], (), {(): value}) for name, value in plain.items()),
         _counter("casewire_runtime", "What background parts count.", ("what",), _by_one(counts)),
         _gauge("casewire_queue_jobs", "Jobs that wait in a queue.", ("queue",), _by_one(queued)),
+        _gauge(
+            "casewire_pressure",
+            "How short the instance is of what, from 0 to 1.",
+            ("of",),
+            _by_one({name: value for name, value in asdict(pressure).items() if name != "at"}),
+        ),
         _gauge("casewire_workers", "Workers; a busy one holds a lease.", ("queue", "state"), states),
         _gauge("casewire_memory_bytes", "Resident memory of processes by role.", ("role",), memory),
     ]

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handlers.recommend import prepare_recommendations
 from handlers.suggestions import prepare_suggestions
 from machines.topics import case_of
-from server.by_turns import by_turns
+from server.by_turns import Rest, by_turns
 from storage.attended import Attended
 from storage.evidence import EvidenceStore
 from storage.machine_store import MachineStore
@@ -52,6 +52,7 @@ class Preparing:
 
     Args:
         holder: Unique to this life of this process.
+        rest: See `by_turns`.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Preparing:
         holder: str,
         every_s: float = EVERY_S,
         quiet_s: float = QUIET_S,
+        rest: Rest | None = None,
     ) -> None:
         self._store = store
         self._sources = sources
         self._holder = holder
         self._every_s, self._quiet_s = every_s, quiet_s
+        self._rest = rest
         self._looked_at = 0.0
         self._attention = 0
         self._changed: dict[str, tuple[float, float]] = {}
@@ -78,7 +81,9 @@ class Preparing:
         Raises:
             Unavailable, RedisError, SQLAlchemyError: A store does not answer.
         """
-        await by_turns(self._store, _TURN, self._holder, self.look, every_s=self._every_s, missed=5)
+        await by_turns(
+            self._store, _TURN, self._holder, self.look, every_s=self._every_s, missed=8, rest=self._rest
+        )
 
     async def look(self) -> int:
         """Prepare what has changed and is quiet; returns how many cases that were."""
@@ -135,7 +140,13 @@ class Preparing:
 
 
 def preparing_of(
-    store: MachineStore, redis: Redis, database: AsyncEngine, shards: int, *, holder: str
+    store: MachineStore,
+    redis: Redis,
+    database: AsyncEngine,
+    shards: int,
+    *,
+    holder: str,
+    rest: Rest | None = None,
 ) -> Preparing:
     """Preparing with its stores."""
     sources = Sources(
@@ -145,4 +156,4 @@ def preparing_of(
         attended=Attended(database),
         prepared=Prepared(redis, shards=shards),
     )
-    return Preparing(store, sources, holder=holder)
+    return Preparing(store, sources, holder=holder, rest=rest)

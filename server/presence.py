@@ -11,6 +11,7 @@ import time
 import psutil
 from redis.exceptions import RedisError
 
+from gpu.memory.device import main_memory
 from server.ending import pass_on_cancellation
 from server.hub import Hub
 from server.sockets import Sockets
@@ -32,15 +33,19 @@ class Presence:
         self._hub = hub
         self._sockets = sockets
         self._since = time.time()
+        self._lag_s = 0.0
 
     async def run(self) -> None:
         """Report, also after an outage of Redis, and take the report back at the end."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 with contextlib.suppress(RedisError):  # nobody sees it meanwhile, and nothing is lost
                     await self.report()
                 pass_on_cancellation()
+                due = loop.time() + EVERY_S
                 await asyncio.sleep(EVERY_S)
+                self._lag_s = max(0.0, loop.time() - due)
         finally:
             with contextlib.suppress(RedisError):
                 await self._records.forget_server(self._name)
@@ -55,6 +60,7 @@ class Presence:
 
     def _state(self) -> ServerState:
         followed = self._hub.topics
+        free, total = main_memory()
         return ServerState(
             name=self._name,
             host=socket.gethostname(),
@@ -66,4 +72,7 @@ class Presence:
             rss_bytes=psutil.Process().memory_info().rss,
             beat_at=time.time(),
             streams=self._sockets.streams,
+            memory_free_bytes=free,
+            memory_bytes=total,
+            lag_s=round(self._lag_s, 4),
         )

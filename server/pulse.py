@@ -17,21 +17,23 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gpu.memory.device import main_memory
+from machines.effect import Queue
 from server.pinning import format_cores, own_cores
+from server.pressure import memory_pressure
 from server.reporter import carry
 from server.runner import LEASE_S, Runner
 from storage.machine_store import Unavailable
 from storage.machine_store_redis import RedisMachineStore
 from storage.metric_sums import MetricSums
 from storage.redis_client import connect
-from storage.runtime_records import RuntimeRecords, WorkerState
+from storage.runtime_records import PressureState, RuntimeRecords, WorkerState
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +61,21 @@ class Place:
     redis_url: str
     shards: int
     parent: int | None
-    pinned: bool = False
+    pinned: bool
+    memory_from: float
+    """Share of main memory in use at which it presses."""
+
+
+def device_of(queue: Queue) -> tuple[str, int]:
+    """What a worker of a queue computes on, and how much memory that has if it is a GPU."""
+    if queue != "gpu":
+        return "cpu", 0
+    from gpu.memory.device import describe
+
+    device = describe()
+    if device.kind == "cpu":
+        return f"{device.name}, CPU path ({device.why_cpu})", 0
+    return device.name, device.memory_total_bytes
 
 
 class Pulse(threading.Thread):
@@ -75,6 +91,8 @@ class Pulse(threading.Thread):
         self._was = "starting"
         self._runner: Runner | None = None
         self.stopping = False
+        self.pressure = PressureState()
+        """The instance's, and of memory this machine's own."""
         self._device = ""
         self._gpu_memory_bytes = 0
 
@@ -147,6 +165,8 @@ class Pulse(threading.Thread):
             self._was, self._since = state, now
         item = current.item if current is not None else None
         free, total = main_memory()
+        memory = memory_pressure(1 - free / total, self._place.memory_from)
+        self.pressure = replace(await records.pressure(), memory=memory)
         await records.report(
             WorkerState(
                 name=self._place.name,

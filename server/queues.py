@@ -43,6 +43,11 @@ def effect_id_of(job_id: str) -> str:
     return ":".join(job_id.rsplit("_", 2))
 
 
+def is_urgent(item: OutboxItem) -> bool:
+    """Whether somebody waits for the work."""
+    return item.machine.startswith(URGENT)
+
+
 def item_in(kwargs: dict[str, Any]) -> OutboxItem:
     """The outbox item in an envelope."""
     return OutboxItem(**kwargs["item"])
@@ -91,9 +96,9 @@ class JobQueues:
         self._lines[item.queue].place(job_id, item.behalf or item.topic, place)
         return True
 
-    def let_through(self, queue: QueueName) -> bool:
-        """Put the first job that is not urgent before the urgent ones; False where none waits behind any."""
-        return self._lines[queue].let_through()
+    def line(self, queue: QueueName) -> FairLine:
+        """In which the jobs of a queue wait."""
+        return self._lines[queue]
 
     def waiting_counts(self) -> dict[QueueName, Waiting]:
         """How many jobs wait in each queue, and how many of them are urgent."""
@@ -101,8 +106,12 @@ class JobQueues:
 
     def urgent_waits(self, queue: QueueName) -> bool:
         """Whether the next job of a queue is one that somebody waits for."""
-        first = self._redis.lindex(self._queues[queue].key, 0)
-        return first is not None and first.decode().startswith(URGENT)
+        return self._lines[queue].urgent_waits()
+
+    def redis_memory(self) -> tuple[int, int]:
+        """Bytes that the queues' Redis uses, and may use; 0 for no limit."""
+        told = self._redis.info("memory")
+        return int(told["used_memory"]), int(told["maxmemory"])
 
     def requeue(self, item: OutboxItem) -> None:
         """Put an item in its queue whatever traces a dead worker has left of it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.retag import retag_some
-from server.by_turns import by_turns
+from server.by_turns import Rest, by_turns
 from server.engine import Engine
 from server.leaving import sender_of
 from server.services import attached_services
@@ -30,14 +30,18 @@ class Retagging:
 
     Args:
         holder: Unique to this life of this process.
+        rest: See `by_turns`.
     """
 
-    def __init__(self, engine: Engine, database: AsyncEngine, *, holder: str) -> None:
+    def __init__(
+        self, engine: Engine, database: AsyncEngine, *, holder: str, rest: Rest | None = None
+    ) -> None:
         self._engine = engine
         self._outdated, self._cases = OutdatedTags(database), Cases(database)
         self._evidence, self._words = EvidenceStore(database), Words(database)
         self._send = sender_of(engine)
         self._holder = holder
+        self._rest = rest
 
     async def run(self) -> None:
         """Look until cancelled.
@@ -45,7 +49,9 @@ class Retagging:
         Raises:
             Unavailable, SQLAlchemyError: A store does not answer.
         """
-        await by_turns(self._engine.store, _TURN, self._holder, self.look, every_s=EVERY_S, missed=3)
+        await by_turns(
+            self._engine.store, _TURN, self._holder, self.look, every_s=EVERY_S, missed=4, rest=self._rest
+        )
 
     async def look(self) -> None:
         """Tag one batch again, and have open pages read the evidence anew."""

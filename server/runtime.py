@@ -24,6 +24,7 @@ from handlers.job import Handlers
 from server.dispatcher import IDLE_S, Dispatcher
 from server.ending import end, pass_on_cancellation
 from server.engine import Engine
+from server.gauging import Gauging
 from server.import_feeding import Feeder
 from server.journalist import Journalist
 from server.positions import Positions
@@ -141,7 +142,8 @@ async def runtime(
         consumer=name,
         idle_s=pace.idle_s,
     )
-    feeder = Feeder(engine, database, queues, arrivals, window=settings.import_window, holder=name)
+    feeder = Feeder(engine, database, queues, arrivals, records, window=settings.import_window, holder=name)
+    gauging = Gauging(engine.store, redis, queues, memory_from=settings.pressure_memory, holder=name)
     journalist = Journalist(
         store=engine.store,
         stream=JournalStream(redis, shards=settings.shards),
@@ -164,6 +166,7 @@ async def runtime(
         keep("imports", feeder.run),
         keep("resting", Resting(engine.store, database, holder=name).run),
         keep("positions", Positions(engine, queues, holder=name).run),
+        keep("pressure", gauging.run),
         *(keep(part, run) for part, run in (beside or {}).items()),
     ]
     # On its own, since ending workers in good order takes longer than ending the rest.

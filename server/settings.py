@@ -211,6 +211,15 @@ class Settings(ModelSettings):
         ge=1,
         le=10_000,
     )
+    pressure_memory: float = _setting(
+        "CASEWIRE_PRESSURE_MEMORY",
+        0.85,
+        "Share of main memory in use from which work goes more slowly; never less than a tenth as fast.",
+        "a number from 0.01 to 0.99",
+        ge=0.01,
+        le=0.99,
+        allow_inf_nan=False,
+    )
     parse_memory_bytes: int = _setting(
         "CASEWIRE_PARSE_MEMORY_BYTES",
         1 << 30,

@@ -20,6 +20,7 @@ from machines.releases import leads
 from machines.step import CHARTS, hash_of
 from server.blob_store import blobs_health
 from server.followers_status import follower_line, follower_problems, followers_status
+from server.pressure import meaning_of
 from server.queues import JOB_QUEUES, JobQueues
 from server.services import ServiceHealth, Services, attached_services, health
 from server.settings import Settings
@@ -30,7 +31,7 @@ from storage.database import create_engine
 from storage.machine_store import Unavailable
 from storage.migrate import current, newest
 from storage.redis_client import connect
-from storage.runtime_records import RuntimeRecords
+from storage.runtime_records import PressureState, RuntimeRecords
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ def format_status(status: Mapping[str, Any]) -> str:
         lines.append(f"queue {queue:<9} {waiting} waiting, {len(workers)} workers")
         for w in workers:
             lines.append(f"{'':<15} {_worker(w)}")
+    lines.append(f"{'pressure':<15} {status['pressure']['meaning']}")
     if backlog := status["backlog"]:
         lines.append(
             f"{'on the way':<15} outbox {backlog['outbox']} (oldest {backlog['outbox_s']:.1f} s), "
@@ -279,6 +281,7 @@ def _backends(
 
 async def _runtime(services: Services) -> dict[str, Any]:
     nothing: dict[str, Any] = {"queues": {}, "servers": [], "workers": [], "counts": {}, "given_up": []}
+    nothing["pressure"] = _pressure(PressureState())
     try:
         redis = await connect(services.redis_url)
     except (RedisError, OSError):
@@ -291,11 +294,16 @@ async def _runtime(services: Services) -> dict[str, Any]:
             "workers": [asdict(worker) for worker in await records.workers()],
             "counts": await records.counts(),
             "given_up": await records.dead_letters(GIVEN_UP),
+            "pressure": _pressure(await records.pressure()),
         }
     except (RedisError, OSError):
         return nothing
     finally:
         await redis.aclose()
+
+
+def _pressure(pressure: PressureState) -> dict[str, Any]:
+    return asdict(pressure) | {"meaning": meaning_of(pressure)}
 
 
 def queue_lengths(url: str) -> dict[str, int]:

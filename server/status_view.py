@@ -35,6 +35,17 @@ class ServiceView(TypedDict):
     ok: bool
 
 
+class PressureView(TypedDict):
+    """How short the instance is, of each from 0 to 1, and what that does; `at` is in Unix seconds, or 0."""
+
+    memory: float
+    redis: float
+    queues: float
+    loop: float
+    at: float
+    meaning: str
+
+
 class GivenUp(TypedDict):
     """An effect that could not be done; `at` is in Unix seconds."""
 
@@ -123,6 +134,7 @@ class StatusView(TypedDict):
     servers: list[ServerState]
     workers: list[WorkerState]
     counts: dict[str, int]
+    pressure: PressureView
     given_up: list[GivenUp]
     backlog: Backlog | None
     held: list[HeldView]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from handlers.topics import alike, topics_of
-from server.by_turns import by_turns
+from server.by_turns import Rest, by_turns
 from storage.machine_store import MachineStore
 from storage.topics import Topics
 
@@ -21,13 +21,23 @@ class TopicsKeeping:
 
     Args:
         holder: Unique to this life of this process.
+        rest: See `by_turns`.
     """
 
-    def __init__(self, store: MachineStore, topics: Topics, *, holder: str, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self,
+        store: MachineStore,
+        topics: Topics,
+        *,
+        holder: str,
+        every_s: float = EVERY_S,
+        rest: Rest | None = None,
+    ) -> None:
         self._store = store
         self._topics = topics
         self._holder = holder
         self._every_s = every_s
+        self._rest = rest
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -36,7 +46,15 @@ class TopicsKeeping:
             Unavailable, SQLAlchemyError: A store does not answer.
         """
         # A long round of one large case is no reason for another server to begin the same.
-        await by_turns(self._store, _TURN, self._holder, self.look, every_s=self._every_s, missed=10)
+        await by_turns(
+            self._store,
+            _TURN,
+            self._holder,
+            self.look,
+            every_s=self._every_s,
+            missed=10,
+            rest=self._rest,
+        )
 
     async def look(self) -> int:
         """One round; of how many cases the topics were made."""

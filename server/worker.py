@@ -39,9 +39,10 @@ from server import tracing
 from server.engine import Busy, Engine
 from server.environment import SettingsError, load_settings
 from server.logs import configure_logging
+from server.pacing import Pacing
 from server.pinning import keep_to, parse_cores
-from server.pulse import Place, Pulse, die_with
-from server.queues import JOB_QUEUES, JobQueues, item_in
+from server.pulse import Place, Pulse, device_of, die_with
+from server.queues import JOB_QUEUES, JobQueues, is_urgent, item_in
 from server.results import Results
 from server.room import PAUSE_S, has_room
 from server.runner import Ended, Runner
@@ -119,6 +120,8 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
         rq_queue = JobQueues.open(queue, connection)
         super().__init__([rq_queue], name=name, connection=connection, serializer=JSONSerializer)
         self._job_queues = queues
+        self._line = queues.line(queue)
+        self._pacing = Pacing()
         self._loop = loop
         self._runner = runner
         self._pulse = pulse
@@ -136,6 +139,7 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
                 try:
                     self.bootstrap("WARNING")
                     while not self._stop_requested:
+                        self._pacing.wait(self._line, lambda: self._pulse.pressure)
                         self.execute_job(*self.dequeue_job_and_maintain_ttl(self.dequeue_timeout))
                         self.heartbeat()
                 except RedisError as error:
@@ -177,7 +181,11 @@ class EffectWorker(SimpleWorker):  # type: ignore[misc]
         job.started_at = now()
         item = item_in(job.kwargs)
         lacking = not has_room(item)
+        began = time.monotonic()
         given_back = lacking or self._run(item)
+        if not lacking:
+            took_s = time.monotonic() - began
+            self._pacing.ended(took_s, urgent=is_urgent(item))
         self.handle_execution_ended(job, queue, _KEEP_S)
         try:
             self.handle_job_success(job, queue, queue.started_job_registry)
@@ -290,7 +298,8 @@ def work(
     # Until RQ has handlers of its own; a worker that is asked to end while it begins ends in order, too.
     signal.signal(signal.SIGTERM, _end)
     end_tracing = tracing.start(settings, "worker")
-    pulse = Pulse(Place(name, queue, services.redis_url, settings.shards, parent, pinned))
+    place = Place(name, queue, services.redis_url, settings.shards, parent, pinned, settings.pressure_memory)
+    pulse = Pulse(place)
     pulse.start()
     queues = JobQueues(services.queue_url)
     connection = BlockingRedis.from_url(services.queue_url)
@@ -300,7 +309,7 @@ def work(
             stack = AsyncExitStack()
             try:
                 ready = loop.run_until_complete(_open(stack, settings, services, queue, name, bindings))
-                pulse.ready(ready, *_device(queue))
+                pulse.ready(ready, *device_of(queue))
                 _through_outages(
                     lambda: EffectWorker(
                         queue,
@@ -355,18 +364,6 @@ async def _open(
         handlers=handlers,
         holder=name,
     )
-
-
-def _device(queue: Queue) -> tuple[str, int]:
-    """What it computes on, and how much memory that has if it is a GPU."""
-    if queue != "gpu":
-        return "cpu", 0
-    from gpu.memory.device import describe
-
-    device = describe()
-    if device.kind == "cpu":
-        return f"{device.name}, CPU path ({device.why_cpu})", 0
-    return device.name, device.memory_total_bytes
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -104,8 +104,8 @@ class Log:
 class OutboxItem:
     """An effect on its way to its queue.
 
-    `delivery` counts how often it was handed to a consumer, from 1; `trace` is a W3C traceparent. `behalf` tells
-    for whom it is (`machines.behalf`), and is "" in what earlier releases wrote.
+    `delivery` counts how often it was handed to a consumer, from 1; `trace` is a W3C traceparent.
+    `behalf` tells for whom it is (`machines.behalf`), and is "" in what earlier releases wrote.
     """
 
     shard: int

@@ -81,13 +81,13 @@ def cluster_of(redis: Redis) -> RedisCluster | None:
     return client if isinstance(client, RedisCluster) else None
 
 
-async def servers(redis: Redis) -> list[dict[str, Any]]:
+async def servers(redis: Redis, section: str = "everything") -> list[dict[str, Any]]:
     """INFO of every server that takes writes, in a fixed order."""
     cluster = cluster_of(redis)
     if cluster is None:
-        return [await redis.info("everything")]
+        return [await redis.info(section)]
     await cluster.initialize()
-    found = await cluster.info("everything", target_nodes=RedisCluster.PRIMARIES)
+    found = await cluster.info(section, target_nodes=RedisCluster.PRIMARIES)
     return [found[name] for name in sorted(found)]
 
 

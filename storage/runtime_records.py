@@ -19,11 +19,14 @@ COUNTS_KEY = "runtime:counts"
 DEAD_KEY = "runtime:dead"
 HELD_KEY = "runtime:held"
 GAVE_WAY_KEY = "runtime:gave_way:"
+PRESSURE_KEY = "runtime:pressure"
 
 SILENT_S = 15.0
 """A worker that has not reported for so long is not shown."""
 _FORGET_S = 3600.0
 _GAVE_WAY_S = 3600
+_PRESSURE_S = 10
+"""A pressure that nobody measured for so long is none."""
 _DEAD_LETTERS_KEPT = 1000
 
 
@@ -76,6 +79,8 @@ class ServerState:
         topics: Topics that are followed on it, by so many subscribers.
         since: Unix seconds when it started.
         beat_at: Unix seconds of this report.
+        memory_free_bytes: Main memory that it may still take; `memory_bytes` is all there is for it.
+        lag_s: By how much it came late to this report.
     """
 
     name: str
@@ -88,6 +93,27 @@ class ServerState:
     rss_bytes: int
     beat_at: float
     streams: int = 0
+    memory_free_bytes: int = 0
+    memory_bytes: int = 0
+    lag_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class PressureState:
+    """How short the instance is, of each from 0 to 1 (see `server.pressure`); `at` is in Unix seconds.
+
+    Attributes:
+        memory: Main memory, where it is shortest.
+        redis: Memory of the fullest Redis.
+        queues: Workers, for what somebody waits for.
+        loop: Time of the slowest server process.
+    """
+
+    memory: float = 0.0
+    redis: float = 0.0
+    queues: float = 0.0
+    loop: float = 0.0
+    at: float = 0.0
 
 
 class RuntimeRecords:
@@ -140,6 +166,15 @@ class RuntimeRecords:
             if state.beat_at < now - _FORGET_S:
                 await self.forget_server(state.name)
         return sorted((s for s in found if s.beat_at >= now - SILENT_S), key=lambda state: state.name)
+
+    async def tell_pressure(self, pressure: PressureState) -> None:
+        """Have everybody know the pressure for the next few seconds."""
+        await self._redis.set(PRESSURE_KEY, orjson.dumps(asdict(pressure)), ex=_PRESSURE_S)
+
+    async def pressure(self) -> PressureState:
+        """What was measured last; none where nobody has measured for some seconds."""
+        value = await self._redis.get(PRESSURE_KEY)
+        return PressureState() if value is None else PressureState(**orjson.loads(value))
 
     async def count(self, what: str, by: int = 1) -> None:
         """Add to a counter, such as `results.dropped`."""

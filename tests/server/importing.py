@@ -18,6 +18,7 @@ from server.resting import Resting
 from storage.import_files import FileRow
 from storage.journal_stream import JournalStream
 from storage.machine_store_redis import RedisMachineStore
+from storage.runtime_records import RuntimeRecords
 from tests.server.live import Live, Person
 
 
@@ -97,7 +98,14 @@ class Folder:
         parts = self.live.parts
         queues = JobQueues(parts.services.queue_url)
         feeder = Feeder(
-            parts.engine, parts.database, queues, parts.arrivals, window=4, holder="test", sweep_every_s=1e9
+            parts.engine,
+            parts.database,
+            queues,
+            parts.arrivals,
+            RuntimeRecords(parts.redis),
+            window=4,
+            holder="test",
+            sweep_every_s=1e9,
         )
         try:
             for _ in range(2):

@@ -112,11 +112,11 @@ async def test_what_does_not_fit_goes_behind_all_of_its_kind(queues: JobQueues) 
 async def test_one_that_is_not_urgent_is_let_through_and_stays_in_front(queues: JobQueues) -> None:
     for number in range(3):
         queues.enqueue(item("query", "a", number))
-    assert not queues.let_through("cpu")
+    assert not queues.line("cpu").let_through()
     for number in range(3):
         queues.enqueue(item("upload", "u", number))
-    assert queues.let_through("cpu")
-    assert not queues.let_through("cpu"), "one at a time"
+    assert queues.line("cpu").let_through()
+    assert not queues.line("cpu").let_through(), "one at a time"
     queues.enqueue(item("query", "b", 0))
     assert names(queues) == ["u0", "a0", "b0", "a1", "a2", "u1", "u2"]
     assert take(queues) == "u0"
@@ -243,7 +243,7 @@ def test_no_job_is_lost_or_doubled_whatever_happens(
                 if there:
                     there.remove(take(queues))
             case "through":
-                queues.let_through("cpu")
+                queues.line("cpu").let_through()
             case "forget":
                 if there:
                     effect = queues.waiting("cpu")[number % len(there)]
