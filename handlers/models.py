@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,11 @@ class Consents(Protocol):
 
 
 MayEmbed = Callable[[str], Awaitable[None]]
-"""Returns where the texts of a case may be embedded; raises `Permanent` where they may not."""
+"""Returns where the texts of a case may be embedded; raises `Refused` where they may not."""
+
+
+class Refused(Permanent):
+    """An owner has not agreed that texts of the case go to a host."""
 
 
 async def always(case: str) -> None:
@@ -40,17 +44,19 @@ class Models:
 
     Attributes:
         language: None where the settings name none.
+        trusted: Hosts without a port that the settings declare to be as good as this machine.
     """
 
     language: LanguageModel | None
     consents: Consents
+    trusted: frozenset[str] = frozenset()
 
     async def of_case(self, case: str) -> Choice:
         """The language model that may read the case."""
         model = self.language
         if model is None:
             return Choice(None)
-        if is_local(model.host) or await self.consents.given(case, model.host):
+        if is_local(model.host, self.trusted) or await self.consents.given(case, model.host):
             return Choice(model)
         return Choice(None, f"{refusal(model.host)}; this answer is made of quotations")
 
@@ -58,10 +64,10 @@ class Models:
         """Return where the texts of the case may be embedded at the host ("": on this machine).
 
         Raises:
-            Permanent: They may not; the sentence says who can change that.
+            Refused: They may not; the sentence says who can change that.
         """
-        if host and not is_local(host) and not await self.consents.given(case, host):
-            raise Permanent(refusal(host))
+        if host and not is_local(host, self.trusted) and not await self.consents.given(case, host):
+            raise Refused(refusal(host))
 
 
 def refusal(host: str) -> str:
@@ -69,22 +75,36 @@ def refusal(host: str) -> str:
     return f"an owner of the case has not agreed that its text may go to {host}"
 
 
-def is_local(host: str) -> bool:
+def is_local(host: str, trusted: Collection[str] = ()) -> bool:
     """Whether a host (`name`, `name:port`, `[v6]:port`) is this machine: loopback, by name or address.
 
-    Another machine of a private network is not: what goes there leaves this machine.
+    Another machine of a private network is not, since nobody can tell by its address whose it is: what goes
+    there leaves this machine. Whoever runs the instance can say so, however: `trusted` are such hosts, as
+    `host_name` writes them.
 
     >>> is_local("localhost:11434"), is_local("[::1]:8000"), is_local("127.0.0.1"), is_local("10.0.0.7:80")
     (True, True, True, False)
+    >>> is_local("ollama:11434", {"ollama"}), is_local("ollama.example.com", {"ollama"})
+    (True, False)
+    """
+    name = host_name(host)
+    if name == "localhost" or name in trusted:
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(host: str) -> str:
+    """A host without user and port, in small letters.
+
+    >>> host_name("Ollama:11434"), host_name("[::1]:8000"), host_name("fd00::7")
+    ('ollama', '::1', 'fd00::7')
     """
     name = host.rpartition("@")[2]
     if name.startswith("["):
         name = name[1:].partition("]")[0]
     elif name.count(":") == 1:
         name = name.partition(":")[0]
-    if name.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return name.lower().rstrip(".")

@@ -241,7 +241,9 @@ async def build(
         reporter = Reporter(redis)
         await stack.enter_async_context(_following(reporter.run))
         await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm, when_warm)))
-        warming = Warming(Models(language_model_of(settings), CaseConsents(database)), redis)
+        warming = Warming(
+            Models(language_model_of(settings), CaseConsents(database), settings.trusted_hosts), redis
+        )
         stack.push_async_callback(warming.aclose)
         prepared = Prepared(redis, shards=settings.shards)
         yield Parts(

@@ -114,7 +114,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
     graph, votes = await beside.enter_async_context(graph_of(settings, database)), Votes(database)
     graphs = QueryGraphs(setup.redis, shards=settings.shards)
     encoder = await embedder_of(settings, database, device="auto" if setup.queue == "gpu" else "cpu")
-    models = Models(language_model_of(settings), CaseConsents(database))
+    models = Models(language_model_of(settings), CaseConsents(database), settings.trusted_hosts)
     queues = JobQueues(setup.services.queue_url)
     caching = partial(CaseCache, setup.redis, shards=settings.shards)
     cache = EmbeddingCache(

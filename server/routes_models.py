@@ -33,8 +33,8 @@ class HostNamed(Body):
 class HostView(TypedDict):
     """A host that models of this instance are at, and what it gets of the case.
 
-    `local` ones are this machine and need no agreement; of others nothing goes there before an owner
-    has agreed: `agreed_by` is that user's id, "" for nobody.
+    `local` ones are this machine, or as good by `CASEWIRE_LOCAL_HOSTS`, and need no agreement; of others
+    nothing goes there before an owner has agreed: `agreed_by` is that user's id, "" for nobody.
     """
 
     host: str
@@ -60,7 +60,7 @@ async def list_model_hosts(request: Request) -> Response:
                 "host": host,
                 "does": [does for does, _ in uses],
                 "models": list(dict.fromkeys(model for _, model in uses)),
-                "local": is_local(host),
+                "local": is_local(host, parts.settings.trusted_hosts),
                 "agreed_by": row.user_id if row else "",
                 "agreed_at": row.at if row else None,
             }

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, model_validator
 from pydantic_settings import BaseSettings
 
+from handlers.models import host_name
 from server import setting_values as values
 from server.setting_fields import setting, whole
 
@@ -47,6 +48,13 @@ class ModelSettings(BaseSettings):
         min_length=1,
         pattern=r"^\S+$",
     )
+    local_hosts: Annotated[str, AfterValidator(values.local_hosts)] | None = setting(
+        "CASEWIRE_LOCAL_HOSTS",
+        None,
+        "Hosts of models that are as good as this machine, such as `ollama` of the same compose file: text "
+        "of a case goes there without asking its owner. Unset: none; a private address alone is no reason.",
+        "names or IP addresses between commas, without scheme or port, such as ollama,10.0.0.7",
+    )
     num_ctx: int = setting(
         "CASEWIRE_NUM_CTX",
         8192,
@@ -55,6 +63,11 @@ class ModelSettings(BaseSettings):
         ge=1024,
         le=1 << 20,
     )
+
+    @property
+    def trusted_hosts(self) -> frozenset[str]:
+        """`local_hosts`, apart."""
+        return frozenset(host_name(one.strip()) for one in (self.local_hosts or "").split(",") if one)
 
     @model_validator(mode="after")
     def _models_have_servers(self) -> ModelSettings:

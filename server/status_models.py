@@ -38,7 +38,7 @@ async def language_model_status(settings: Settings) -> dict[str, Any]:
         "name": settings.language_model,
         "mode": "generated",
         "where": where,
-        "local": is_local(urlsplit(where).netloc),
+        "local": is_local(urlsplit(where).netloc, settings.trusted_hosts),
         "problem": problem,
     }
 
@@ -61,7 +61,7 @@ async def embedder_status(settings: Settings, services: Services) -> dict[str, A
         "name": settings.embedding_model,
         "dimensions": await _dimensions(services),
         "where": where,
-        "local": is_local(urlsplit(where).netloc),
+        "local": is_local(urlsplit(where).netloc, settings.trusted_hosts),
         "lookups": lookups,
         "problem": await _ollama_problem(where, settings.embedding_model, "embedding model"),
     }

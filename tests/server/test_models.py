@@ -14,6 +14,7 @@ from server.settings import Settings
 from server.status_models import embedder_line, embedder_status, language_model_status
 from server.warming import Warming
 from storage.consents import CaseConsents
+from tests.handlers.agreeing import Agreed
 from tests.handlers.model_server import ModelServerApp, serving
 from tests.server.live import Live, running
 
@@ -47,6 +48,30 @@ async def far(settings: Settings, services: Services, live: Live) -> AsyncIterat
 )
 def test_only_this_machine_is_local(host: str, local: bool) -> None:
     assert is_local(host) is local
+
+
+def test_a_host_that_the_settings_declare_is_as_good_as_this_machine() -> None:
+    trusted = Settings(CASEWIRE_LOCAL_HOSTS="Ollama, 10.0.0.7,[fd00::7]").trusted_hosts
+    for host in ("ollama:11434", "OLLAMA.", "10.0.0.7:80", "[fd00::7]:80", "localhost"):
+        assert is_local(host, trusted), host
+    for host in ("ollama.example.com:11434", "my-ollama", "10.0.0.71:80", "[fd00::71]:80", "user@10.0.0.8"):
+        assert not is_local(host, trusted), host
+
+
+async def test_a_trusted_host_is_asked_without_an_owner_s_word_and_shown_as_local(
+    settings: Settings, services: Services
+) -> None:
+    mine = {"openai_base_url": f"https://{FAR}/v1", "language_model": "big", "local_hosts": FAR.split(":")[0]}
+    async with running(settings.model_copy(update=mine), services) as server, server.person("ann") as ann:
+        case = await ann.case()
+        [host] = (await ann.http.get(f"/api/cases/{case['id']}/models")).json()
+        assert host["local"] is True
+    model = OllamaModel(FAR, "tiny", num_ctx=4096)
+    model.host = FAR
+    assert (await Models(model, Agreed()).of_case("case1")).model is None
+    trusting = Models(model, Agreed(), frozenset({FAR.split(":")[0]}))
+    assert (await trusting.of_case("case1")).model is model
+    await trusting.let_embed("case1", FAR)
 
 
 async def test_an_owner_lets_text_go_to_a_host_and_takes_that_back(far: Live) -> None:

@@ -69,6 +69,8 @@ def test_a_variable_set_to_nothing_counts_as_unset(monkeypatch: pytest.MonkeyPat
         ("DATABASE_URL", "postgresql://u@h", "a PostgreSQL address such as postgresql://"),
         ("OLLAMA_HOST", "ftp://localhost", "an address such as http://localhost:11434"),
         ("CASEWIRE_LANGUAGE_MODEL", "two words", "the name of a model"),
+        ("CASEWIRE_LOCAL_HOSTS", "http://ollama:11434", "names or IP addresses between commas"),
+        ("CASEWIRE_LOCAL_HOSTS", "10.0.0.0/8", "names or IP addresses between commas"),
         ("CASEWIRE_NUM_CTX", "12", "a whole number from 1024"),
         ("CASEWIRE_WEBHOOK_HOSTS", "https://a.example", "host names such as hooks.example.org"),
         ("CASEWIRE_WEBHOOK_ATTEMPTS", "0", "a whole number from 1 to 100"),
