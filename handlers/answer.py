@@ -11,7 +11,7 @@ from handlers.embedding_cache import EmbeddingCache
 from handlers.generated import WrittenCache, citation, generate
 from handlers.history import summary_of
 from handlers.job import Job
-from handlers.models import MayEmbed, Models, always
+from handlers.models import MayEmbed, Models, Refused, always
 from handlers.named import seeds_in
 from handlers.prompt import NO_ANSWER, first_shown
 from handlers.quoting import Asked, Candidate, Chosen, candidates, choose, kinds_asked
@@ -23,6 +23,9 @@ from storage.words import Words
 
 CLOSEST = 2
 """Passages shown where none answers."""
+
+WITHOUT_VECTORS = "passages and sentences were found by words and names, not by meaning"
+"""Said in an answer where texts may not be embedded."""
 
 
 async def compose_answer(
@@ -43,7 +46,7 @@ async def compose_answer(
     """Answer from the best hits, in their order; the text is streamed as it comes.
 
     Raises:
-        Permanent: The language model's server refuses, or texts may not go to where they are embedded.
+        Permanent: The language model's server refuses.
         Temporary: A server does not answer.
         Cancelled: Nobody awaits the answer any more.
     """
@@ -52,11 +55,15 @@ async def compose_answer(
     passages = [known[node] for node in effect.nodes if node in known]
     await job.check()
     model, reason = (choice := await models.of_case(effect.case)).model, choice.reason
-    await may_embed(effect.case)  # sentences are chosen by their vectors
+    told = [reason] if reason else []
+    by_meaning: Embedder | None = encoder
+    try:
+        await may_embed(effect.case)
+    except Refused as error:
+        by_meaning, told = None, [*told, f"{error}; {WITHOUT_VECTORS}"]
     if model is None:
-        quoted = await _quoted(effect, passages, job, graph, words, encoder, cache)
-        if reason:
-            quoted = quoted.model_copy(update={"dropped": [*quoted.dropped, reason]})
+        quoted = await _quoted(effect, passages, job, graph, words, by_meaning, cache)
+        quoted = quoted.model_copy(update={"dropped": [*quoted.dropped, *told]})
         return Composed(effect=job.id, answer=quoted)
     talk = await conversation_of(effect.case, effect.query, effect.conversation, read_topic=read_topic)
     older = talk.said[: first_shown(talk.turns, num_ctx=model.num_ctx)]
@@ -74,9 +81,11 @@ async def compose_answer(
     )
     if not answer.supported:
         chosen = await choose_sentences(
-            effect.case, effect.question, passages, graph=graph, words=words, encoder=encoder, cache=cache
+            effect.case, effect.question, passages, graph=graph, words=words, encoder=by_meaning, cache=cache
         )
         answer = answer.model_copy(update={"claims": _closest(chosen)})
+    if told:
+        answer = answer.model_copy(update={"dropped": [*answer.dropped, *told]})
     return Composed(effect=job.id, answer=answer)
 
 
@@ -87,10 +96,13 @@ async def choose_sentences(
     *,
     graph: Graph,
     words: Words,
-    encoder: Embedder,
+    encoder: Embedder | None,
     cache: EmbeddingCache | None = None,
 ) -> Chosen:
-    """The sentences of the passages to quote in answer to a question; `cache` spares repeats."""
+    """The sentences of the passages to quote in answer to a question; `cache` spares repeats.
+
+    Where they may not go to an embedder (None), words and names alone choose.
+    """
     named = await graph.named_at(case, [passage.node for passage in passages])
     found = candidates(passages, named)
     wanted = sorted(set(terms(question)))
@@ -98,12 +110,14 @@ async def choose_sentences(
     weights = {term: rarity(frequencies.get(term, 0), size) for term in wanted}
     _, known = await seeds_in(question, case, graph=graph)
     nodes = frozenset(node for each, _ in known for node in (each.name.node, *each.name.entities))
-    texts = [question, *(c.text for c in found)]
+    asked, texts = Asked(weights, nodes, kinds_asked(question)), [question, *(c.text for c in found)]
+    if encoder is None:
+        return choose(asked, found)
     if cache is None:
         vectors = await asyncio.to_thread(encoder.encode, texts)
     else:
         vectors = await cache.encode(case, texts)
-    return choose(Asked(weights, nodes, kinds_asked(question)), found, vectors[0], vectors[1:])
+    return choose(asked, found, vectors[0], vectors[1:])
 
 
 async def _quoted(
@@ -112,7 +126,7 @@ async def _quoted(
     job: Job,
     graph: Graph,
     words: Words,
-    encoder: Embedder,
+    encoder: Embedder | None,
     cache: EmbeddingCache | None,
 ) -> Answer:
     chosen = await choose_sentences(

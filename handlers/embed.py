@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from gpu import DeadlinePassed, Halved, Lease, Leases, batch_items, in_batches
 from handlers.embedder import Embedder
+from handlers.index import index_words
 from handlers.job import GaveWay, GiveWay, Job, Permanent, Temporary, never
-from handlers.models import MayEmbed, always
+from handlers.models import MayEmbed, Refused, always
 from machines.upload_events import EmbedChunks, Embedded
 from storage.evidence import EvidenceStore, UnknownEvidence
 from storage.vectors import Vectors
+from storage.words import Words
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ async def embed_chunks(
     *,
     evidence: EvidenceStore,
     vectors: Vectors,
+    words: Words,
     encoder: Embedder,
     leases: Leases,
     may_embed: MayEmbed = always,
@@ -48,8 +51,8 @@ async def embed_chunks(
     questions are asked.
 
     Raises:
-        Permanent: The evidence is gone, the device is too small for one text, or the texts may not go
-            to where they would be embedded.
+        Permanent: The evidence is gone, or the device is too small for one text.
+        Refused: The texts may not go to where they would be embedded; they are findable by their words.
         Temporary: The memory was not free in time, or ran out.
         GaveWay: A question waits; what is embedded is stored.
     """
@@ -57,8 +60,13 @@ async def embed_chunks(
         row = await evidence.get(effect.evidence)
     except UnknownEvidence as error:
         raise Permanent(str(error)) from error
-    await may_embed(row.case_id)
     chunks = await evidence.chunks(row.id)
+    try:
+        await may_embed(row.case_id)
+    except Refused:
+        for i in range(0, len(chunks), BATCH):
+            await index_words(row.case_id, chunks[i : i + BATCH], words=words)
+        raise
     missing = set(await vectors.missing(row.id))
     waiting = [chunk for chunk in chunks if chunk.id in missing]
     done = len(chunks) - len(waiting)

@@ -44,7 +44,7 @@ async def index_chunks(
     for i in range(0, len(chunks), BATCH):
         await job.progress(i, len(chunks), "chunks")
         batch = chunks[i : i + BATCH]
-        await words.index(row.case_id, await asyncio.to_thread(_counts, batch))
+        await index_words(row.case_id, batch, words=words)
         alike = await vectors.neighbours(row.case_id, [chunk.id for chunk in batch], NEIGHBOURS, FLOOR)
         await similarities.put(row.case_id, alike)
     await job.progress(len(chunks), len(chunks), "chunks")
@@ -53,6 +53,11 @@ async def index_chunks(
     except UnknownEvidence as error:
         raise Permanent(str(error)) from error
     return Indexed(effect=job.id, chunks=len(chunks))
+
+
+async def index_words(case: str, chunks: Sequence[ChunkRow], *, words: Words) -> None:
+    """Make chunks findable by their words; again for those that are already."""
+    await words.index(case, await asyncio.to_thread(_counts, chunks))
 
 
 def _counts(chunks: Sequence[ChunkRow]) -> Mapping[int, Mapping[str, int]]:

@@ -180,8 +180,8 @@ def candidates(passages: Sequence[Passage], named: Sequence[NamedAt]) -> list[Ca
 def choose(
     asked: Asked,
     found: Sequence[Candidate],
-    question: NDArray[np.float32],
-    vectors: NDArray[np.float32],
+    question: NDArray[np.float32] | None = None,
+    vectors: NDArray[np.float32] | None = None,
     *,
     most: int = MOST,
 ) -> Chosen:
@@ -191,13 +191,16 @@ def choose(
     nearness, and for naming somebody whom a chosen sentence names.
 
     Args:
-        question: Unit vector of the question, shape (d,).
-        vectors: Unit vectors of the sentences, shape (len(found), d).
+        question: Unit vector of the question, shape (d,); None where texts may not be embedded.
+        vectors: Unit vectors of the sentences, shape (len(found), d); None as `question`. Words alone
+            then tell how near a sentence is, and which say the same.
     """
     if not found:
         return Chosen([], False)
-    near = vectors @ question
-    alike = vectors @ vectors.T
+    if question is None or vectors is None:
+        near, alike = _near_by_words(asked, found)
+    else:
+        near, alike = vectors @ question, vectors @ vectors.T
     chosen: list[int] = []
     while len(chosen) < min(most, len(found)):
         worth = _worth(asked, found, near, alike, chosen)
@@ -205,9 +208,23 @@ def choose(
         if chosen and worth[best] < FURTHER:
             break
         chosen.append(best)
-    covered = _covered(asked, [found[i] for i in chosen])
-    supported = covered + max(float(near[i]) for i in chosen) >= SUPPORT
+    held = _covered(asked, [found[i] for i in chosen])
+    if vectors is not None:
+        held += max(float(near[i]) for i in chosen)
+    supported = held >= SUPPORT
     return Chosen([found[i] for i in chosen], supported)
+
+
+def _near_by_words(
+    asked: Asked, found: Sequence[Candidate]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """In place of cosines: how much of the question a sentence holds, how many terms two share."""
+    near = np.array([_covered(asked, [one]) for one in found], dtype=np.float32)
+    alike = np.array(
+        [[len(a.terms & b.terms) / max(len(a.terms | b.terms), 1) for b in found] for a in found],
+        dtype=np.float32,
+    )
+    return near, alike
 
 
 def _worth(

@@ -191,6 +191,7 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 may_embed=may_embed,
                 give_way=partial(asyncio.to_thread, queues.urgent_waits, setup.queue),
                 evidence=evidence,
+                words=words,
                 vectors=vectors,
                 encoder=encoder,
                 leases=device_leases(encoder.device),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from handlers.answer import compose_answer
+from handlers.answer import WITHOUT_VECTORS, compose_answer
 from handlers.job import Cancelled
 from handlers.prompt import NO_ANSWER
 from handlers.quoting import candidates, kinds_asked
@@ -23,7 +25,9 @@ async def nobody(topic: str) -> TopicState:
     raise AssertionError(f"without a model nothing is read of {topic}")
 
 
-async def ask(case: SmallCase, question: str, job: WatchedJob | None = None) -> Answer:
+async def ask(
+    case: SmallCase, question: str, job: WatchedJob | None = None, *, embedder_at: str = ""
+) -> Answer:
     job = job or WatchedJob()
     effect = RankHits(case.id, "query-0-a", question, await case.legs(question))
     ranked = await rank_hits(
@@ -47,6 +51,7 @@ async def ask(case: SmallCase, question: str, job: WatchedJob | None = None) -> 
         read_topic=nobody,
         summaries=case.summaries,
         articles=case.articles,
+        may_embed=partial(models().let_embed, host=embedder_at),
     )
     assert composed.effect == job.id
     return composed.answer
@@ -112,6 +117,21 @@ async def test_a_mail_answers_who_and_when_by_its_header(quarry: SmallCase) -> N
 async def test_a_sentence_of_a_mail_says_who_wrote_it_and_when(quarry: SmallCase) -> None:
     answer = await ask(quarry, "What should be locked?")
     assert answer.claims[0].text == "Lene Dahl, 2033-05-11: “Please lock the lower gate.”"
+
+
+async def test_where_nothing_may_be_embedded_words_and_names_choose_and_the_answer_says_so(
+    quarry: SmallCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = "models.example.com:11434"
+    assert not (await ask(quarry, "Who painted the ceiling of the chapel?", embedder_at=far)).supported
+    answer = await ask(quarry, "Who approved the blast?", embedder_at=far)
+    assert answer.supported
+    assert answer.claims[0].text == "The blast of 14 May 2033 was approved by Marit Solheim."
+    assert answer.claims[0].citations
+    [told] = answer.dropped
+    assert far in told
+    assert told.endswith(WITHOUT_VECTORS)
+    assert (await ask(quarry, "Who approved the blast?")).dropped == []
 
 
 async def test_the_streamed_pieces_make_up_the_text(quarry: SmallCase) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,14 @@ from gpu import Leases
 from handlers import embed
 from handlers.embed import embed_chunks, encode_lent
 from handlers.job import Cancelled, GaveWay, GiveWay, Permanent, Temporary
+from handlers.models import Refused
+from handlers.terms import terms
 from machines.upload_events import EmbedChunks, Embedded
 from storage.evidence import EvidenceStore
 from storage.vectors_pgvector import PgVectors
+from storage.words import Words
 from tests.case_rows import QuietJob, new_case, store, unit
+from tests.handlers.agreeing import models
 
 TEXTS = ["a" * length for length in range(1, 12)]
 
@@ -103,6 +108,7 @@ async def test_embedding_gives_way_after_a_batch_and_goes_on_where_it_stopped(
             EmbedChunks(evidence),
             QuietJob(),
             evidence=EvidenceStore(rows),
+            words=Words(rows),
             vectors=PgVectors(rows),
             encoder=encoder,
             leases=encoder.leases,
@@ -115,6 +121,26 @@ async def test_embedding_gives_way_after_a_batch_and_goes_on_where_it_stopped(
         assert len(await PgVectors(rows).missing(evidence)) == left
     assert (await run(somebody_asks)).chunks == count
     assert encoder.sizes == [1] * count
+
+
+async def test_what_may_not_be_embedded_is_found_by_its_words(tmp_path: Path, rows: AsyncEngine) -> None:
+    case = await new_case(rows)
+    evidence = await store(rows, case, "log", "The ferry left before the fog came in.")
+    encoder = Encoder(leases_of(tmp_path, 1 << 20))
+    with pytest.raises(Refused, match=r"may go to models\.example\.com"):
+        await embed_chunks(
+            EmbedChunks(evidence),
+            QuietJob(),
+            evidence=EvidenceStore(rows),
+            words=Words(rows),
+            vectors=PgVectors(rows),
+            encoder=encoder,
+            leases=encoder.leases,
+            may_embed=partial(models().let_embed, host="models.example.com"),
+        )
+    assert encoder.sizes == []
+    [(found, _)] = await Words(rows).search(case, terms("ferry in the fog"), 5)
+    assert found in {chunk.id for chunk in await EvidenceStore(rows).chunks(evidence)}
 
 
 async def test_a_device_too_small_for_one_text_is_an_end(tmp_path: Path) -> None:
