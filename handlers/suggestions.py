@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from typing import Literal
 
 import orjson
 
-from handlers.tag import FORMS
-from storage.evidence import EvidenceStore
+from handlers.asking import Form, Question, asking
 from storage.prepared import Prepared
-from storage.suggesting import Askable, Named, Suggesting
+from storage.suggesting import Askable, Suggesting
 
 MOST = 40
-TOPICS = 8
+EACH = 4
+"""Questions of one form; more of them would say no more of what can be asked."""
 LONGEST = 200
 """Letters of a question that is worth to be suggested again."""
 
 OF_CASE = "suggestions"
+
+_ABOUT: dict[Form, Literal["people", "topic"]] = {"month": "topic", "event": "topic", "document": "topic"}
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,11 @@ class Suggestion:
     why: Literal["asked", "name", "people", "topic"]
 
 
-async def prepare_suggestions(
-    case: str, *, suggesting: Suggesting, evidence: EvidenceStore, prepared: Prepared
-) -> bool:
+async def prepare_suggestions(case: str, *, suggesting: Suggesting, prepared: Prepared) -> bool:
     """Make the suggestions of a case and of everybody who asked in it, and keep them; False where what
     they rest on was dropped meanwhile."""
     generation = await prepared.begin(case)
-    askable = await suggesting.askable(case)
-    tags = [tag for tag, _ in await evidence.tags_of_case(case, limit=50) if tag not in FORMS]
-    values = {OF_CASE: _packed(suggestions(askable, tags[:TOPICS]))}
+    values = {OF_CASE: _packed(suggestions(await suggesting.askable(case)))}
     for user in await suggesting.askers(case):
         values[_asked_by(user)] = _packed(asked_before(await suggesting.asked(case, user)))
     return await prepared.put(case, generation, values)
@@ -57,49 +54,32 @@ def asked_before(questions: Sequence[str]) -> list[Suggestion]:
     return [Suggestion(question, "asked") for question in questions if len(question) <= LONGEST]
 
 
-def suggestions(askable: Askable, topics: Sequence[str]) -> list[Suggestion]:
-    """Of each sort in turn, so that the first few are of every sort; at most `MOST`.
+def suggestions(askable: Askable) -> list[Suggestion]:
+    """One question of each form in turn, then names; at most `MOST`, of one form at most `EACH`.
 
-    A question supposes nothing but what stands together in a passage.
+    Of a form's questions the first comes next whose names have been asked about least, so that the few
+    that are shown are about as many as can be.
     """
-    names = {one.id: one for one in askable.names}
-    people: list[Suggestion] = []
-    for pair in askable.together:
-        a, b = names[pair.a], names[pair.b]
-        if a.name.casefold() == b.name.casefold():
-            continue
-        people.append(Suggestion(_between(a, b, pair.tags), "people"))
-    about = [Suggestion(question, "people") for one in askable.names for question in _about(one)]
-    topical = [Suggestion(f"What is said about {topic}?", "topic") for topic in topics]
-    called = list(dict.fromkeys(one.name for one in askable.names))
-    plain = [Suggestion(name, "name") for name in called]
-    mixed = [one for turn in zip_longest(people, topical, about) for one in turn if one is not None]
-    return list(dict.fromkeys([*mixed, *plain]))[:MOST]
+    waiting, names = asking(askable)
+    asked: list[Suggestion] = []
+    used: dict[str, int] = {}
+    for _ in range(EACH):
+        for form, questions in waiting.items():
+            if not questions:
+                continue
+            one = questions.pop(_least_asked(questions, used))
+            asked.append(Suggestion(one.text, _ABOUT.get(form, "people")))
+            for name in one.names:
+                used[name] = used.get(name, 0) + 1
+    once: dict[str, Suggestion] = {}
+    for suggestion in (*asked, *(Suggestion(name, "name") for name in names)):
+        once.setdefault(suggestion.text.casefold(), suggestion)
+    return list(once.values())[:MOST]
 
 
-def _between(a: Named, b: Named, tags: Sequence[str]) -> str:
-    names = {part for one in (a, b) for part in one.name.casefold().split()}
-    topic = next((t for t in tags if t not in FORMS and t.casefold() not in names), "")
-    if not (_person(a) and _person(b)):
-        return f"What has {a.name} to do with {b.name}?"
-    return (
-        f"What did {a.name} tell {b.name} about {topic}?" if topic else f"What links {a.name} and {b.name}?"
-    )
-
-
-def _about(one: Named) -> list[str]:
-    found = []
-    if one.date:
-        found.append(f"What is said of {one.name} on {one.date}?")
-    if one.money:
-        found.append(f"What have {one.money} to do with {one.name}?")
-    if one.accepted:
-        found.append(f"When is {one.name} mentioned?")
-    return found
-
-
-def _person(one: Named) -> bool:
-    return one.kind in ("poi", "person")
+def _least_asked(questions: Sequence[Question], used: Mapping[str, int]) -> int:
+    worn = [max((used.get(name, 0) for name in one.names), default=0) for one in questions]
+    return worn.index(min(worn))
 
 
 def _packed(found: Sequence[Suggestion]) -> bytes:

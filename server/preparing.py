@@ -17,7 +17,6 @@ from handlers.suggestions import prepare_suggestions
 from machines.topics import case_of
 from server.by_turns import Rest, by_turns
 from storage.attended import Attended
-from storage.evidence import EvidenceStore
 from storage.machine_store import MachineStore
 from storage.prepared import Prepared
 from storage.recommending import Recommending
@@ -42,7 +41,6 @@ class Sources:
 
     recommending: Recommending
     suggesting: Suggesting
-    evidence: EvidenceStore
     attended: Attended
     prepared: Prepared
 
@@ -132,9 +130,7 @@ class Preparing:
         await sources.prepared.tell_words_changed(case)
         ready = await prepare_recommendations(case, facts=sources.recommending, prepared=sources.prepared)
         return (
-            await prepare_suggestions(
-                case, suggesting=sources.suggesting, evidence=sources.evidence, prepared=sources.prepared
-            )
+            await prepare_suggestions(case, suggesting=sources.suggesting, prepared=sources.prepared)
             and ready
         )
 
@@ -152,7 +148,6 @@ def preparing_of(
     sources = Sources(
         recommending=Recommending(database),
         suggesting=Suggesting(database),
-        evidence=EvidenceStore(database),
         attended=Attended(database),
         prepared=Prepared(redis, shards=shards),
     )

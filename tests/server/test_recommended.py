@@ -109,14 +109,15 @@ async def test_a_new_name_is_known_soon_after_the_case_has_changed(live: Live) -
 async def test_questions_are_suggested_without_being_waited_for(live: Live) -> None:
     async with live.person() as ann:
         case = (await ann.case())["id"]
-        await filled(live, case)
+        for name in ("a", "b", "c", "d"):
+            await store(live.parts.database, case, name, "The quarry was closed.")
         async with live.parts.database.begin() as connection:
             await connection.execute(
-                text('UPDATE evidence SET tags = \'["dynamite", "email"]\' WHERE case_id = :case'),
-                {"case": case},
+                text("UPDATE evidence SET meta = jsonb_build_object('date', CAST(:day AS text)) WHERE case_id = :case"),
+                {"case": case, "day": "2033-06-04T10:00:00"},
             )
         found = await eventually(lambda: read(ann, f"/api/cases/{case}/suggestions"), bool)
-        assert found == [{"text": "What is said about dynamite?", "why": "topic"}]
+        assert found == [{"text": "What happened in June 2033?", "why": "topic"}]
 
 
 async def test_a_case_is_prepared_once_it_is_quiet_and_not_again_before_it_changes(live: Live) -> None:
