@@ -16,7 +16,7 @@ import httpx
 
 from tests.services.go_tools import Module, fetched, installed
 from tests.services.launching import BUILT, Started, free_port, running, tool
-from tests.services.make_gguf import CONTEXT, make_minilm, make_writer
+from tests.services.make_gguf import make_minilm, make_writer
 
 MODULE = Module("github.com/ollama/ollama", "v0.17.4", "h1:X3KNm9x4BlHqk/AXMGtC7pBAFd46nmJmy8yDaBZLo9s=")
 WITH_HEADERS = Module("github.com/ollama/ollama", "v0.6.5", "h1:vXKkVX57ql/1ZzMw4SVK866Qfd6pjwEcITVyEpF0QXQ=")
@@ -24,7 +24,9 @@ WITH_MINIAUDIO = Module(
     "github.com/gen2brain/malgo", "v0.11.24", "h1:hHcIJVfzWcEDHFdPl5Dl/CUSOjzOleY0zzAV8Kx+imE="
 )
 WRITER, EMBEDDER = "casewire-writer", "casewire-minilm"
-_TEMPLATE = "{{ if .System }}{{ .System }}\n{{ end }}{{ .Prompt }}\n"
+NUM_CTX = 8192
+"""Where a request names none."""
+_TEMPLATE = "{{ if .System }}{{ .System }}\n{{ end }}{{ .Prompt }}"
 
 
 def prepared() -> Path:
@@ -65,7 +67,8 @@ def served(folder: Path) -> Iterator[Started]:
     settings = {
         "OLLAMA_HOST": f"127.0.0.1:{port}",
         "OLLAMA_MODELS": str(folder / "models"),
-        "OLLAMA_CONTEXT_LENGTH": str(CONTEXT),
+        "OLLAMA_CONTEXT_LENGTH": str(NUM_CTX),
+        "OLLAMA_DEBUG": "1",  # the log tells what each prompt took from the cache
         "OLLAMA_KEEP_ALIVE": "1h",
         "OLLAMA_NUM_PARALLEL": "1",
         "OLLAMA_MAX_LOADED_MODELS": "2",
@@ -86,6 +89,8 @@ def served(folder: Path) -> Iterator[Started]:
                 "TEST_OLLAMA_EMBED_MODEL": EMBEDDER,
                 "TEST_OPENAI_URL": f"{url}/v1",
                 "TEST_OPENAI_MODEL": WRITER,
+                "TEST_OPENAI_VERSION": f"Ollama {version}",
+                "TEST_OLLAMA_LOG": str(server.log),
             },
             f"Ollama {version}",
             server.process.pid,
@@ -98,7 +103,7 @@ def _create(client: httpx.Client, name: str, file: Path) -> None:
     client.post(f"/api/blobs/{digest}", content=content).raise_for_status()
     asked = {"model": name, "files": {file.name: digest}, "stream": False}
     if name == WRITER:
-        asked |= {"template": _TEMPLATE, "parameters": {"num_ctx": CONTEXT}}
+        asked |= {"template": _TEMPLATE, "parameters": {"num_ctx": NUM_CTX}}
     client.post("/api/create", json=asked).raise_for_status()
 
 
