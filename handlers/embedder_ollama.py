@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from handlers.job import Permanent, Temporary
 from handlers.language_model_ollama import KEEP_ALIVE, address_of
 from handlers.model_server import ModelServer
+from handlers.uncased import folded, is_uncased
 
 AT_ONCE = 64
 """Texts of one request."""
@@ -32,6 +34,8 @@ def dimensions_of(host: str, name: str) -> int:
 class OllamaEmbedder:
     """`handlers.embedder.Embedder` over Ollama's `/api/embed`.
 
+    A model whose vocabulary has neither capitals nor accents gets texts without them (`handlers.uncased`).
+
     Args:
         host: Address of the server, such as `http://127.0.0.1:11434`.
         name: Of the model, such as `nomic-embed-text`.
@@ -45,6 +49,8 @@ class OllamaEmbedder:
         self.dimensions = dimensions
         self._server = ModelServer("the embedding server", address_of(host))
         self.host = urlsplit(self._server.address).netloc
+        self._uncased: bool | None = None
+        self._asking = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `Embedder.encode`.
@@ -52,11 +58,13 @@ class OllamaEmbedder:
         Raises:
             Permanent: Its vectors have another length than before: it is another model by that name.
         """
+        if not texts:
+            return np.zeros((0, self.dimensions), dtype=np.float32)
+        if self._is_uncased():
+            texts = [folded(text) for text in texts]
         parts = [
             _embed(self._server, self.name, texts[i : i + AT_ONCE]) for i in range(0, len(texts), AT_ONCE)
         ]
-        if not parts:
-            return np.zeros((0, self.dimensions), dtype=np.float32)
         vectors = np.concatenate(parts)
         if vectors.shape[1] != self.dimensions:
             raise Permanent(
@@ -64,6 +72,18 @@ class OllamaEmbedder:
                 f"{self.dimensions}: bring the former model back, or run `casewire rebuild embeddings`"
             )
         return vectors
+
+    def _is_uncased(self) -> bool:
+        """Asked of the server once, before the first text; it tells some 30,000 pieces of words."""
+        with self._asking:
+            if self._uncased is None:
+                told = self._server.ask_blocking("/api/show", {"model": self.name, "verbose": True})
+                facts = told.get("model_info") or {}
+                pieces = facts.get("tokenizer.ggml.tokens") or ()
+                self._uncased = (
+                    facts.get("tokenizer.ggml.model") == "bert" and bool(pieces) and is_uncased(pieces)
+                )
+            return self._uncased
 
     def required_bytes(self, texts: int) -> int:
         """See `Embedder.required_bytes`."""

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 from handlers.job import Job, Permanent
-from handlers.language_model import LanguageModel
+from handlers.language_model import ContextExceeded, LanguageModel
 from handlers.prompt import NO_ANSWER, Prompt, PromptTooLong, Turn, compose
 from handlers.sentences import sentences
 from handlers.terms import terms
@@ -27,6 +27,9 @@ class WrittenCache(Protocol):
 
 SHARED = 2
 """Terms that a claim shares with a sentence at least for that sentence to be what it rests on."""
+
+SHORTER = 0.7
+"""Of the room that was taken for a prompt whose tokens turned out to be more than its length told."""
 
 _NUMBERS = re.compile(r"\s*\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
 _AFTER_STOP = re.compile(rf"([.!?])((?:{_NUMBERS.pattern})+)")
@@ -48,18 +51,23 @@ async def generate(
     """Have the model answer from the passages, streaming what it writes; what cites nothing is left out.
 
     The same prompt gives the same text (temperature 0, a fixed seed), so that one that is `kept` of the
-    `case` is not written again.
+    `case` is not written again. What the server finds too long is composed anew with less in it.
 
     Raises:
         Permanent: The question does not fit the model's context, or the server refuses.
         Temporary: The server does not answer.
         Cancelled: Nobody awaits the answer any more.
     """
-    try:
-        prompt = compose(question, title, passages, turns, num_ctx=model.num_ctx, summary=summary)
-    except PromptTooLong as error:
-        raise Permanent(str(error)) from error
-    written = await _written(prompt, job, model, thread, case, kept)
+    room, written = model.num_ctx, None
+    while written is None:
+        try:
+            prompt = compose(question, title, passages, turns, num_ctx=room, summary=summary)
+        except PromptTooLong as error:
+            raise Permanent(str(error)) from error
+        try:
+            written = await _written(prompt, job, model, thread, case, kept)
+        except ContextExceeded:  # before the first piece
+            room = int(SHORTER * room)
     claims, unfounded = claims_in(written, prompt)
     return Answer(
         mode="generated",

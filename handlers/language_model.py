@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from handlers.job import Permanent
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -24,6 +26,14 @@ class Usage:
 
 Told = Callable[[Usage], None]
 """Hears what each request took."""
+
+
+class ContextExceeded(Permanent):
+    """The prompt has more tokens than the server lets the model read; a shorter one may be taken."""
+
+
+class RepeatsItself(Permanent):
+    """The model wrote the same again and again until its server stopped it, and would again."""
 
 
 class LanguageModel(Protocol):
@@ -47,6 +57,8 @@ class LanguageModel(Protocol):
 
         Raises:
             Temporary: The server does not answer, or broke off.
+            ContextExceeded: The prompt is too long; nothing was cut silently where the server can be told.
+            RepeatsItself: The server stopped the model, as far as that can be known.
             Permanent: The server refuses, such as for a model that it does not have.
         """
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
 from handlers.language_model import Told, Usage
-from handlers.model_server import ModelServer
+from handlers.model_server import REPEATED, ModelServer
 
 KEEP_ALIVE = "30m"
 """How long Ollama keeps the model, and with it the evaluated prompts, after the last request."""
@@ -45,17 +46,19 @@ class OllamaModel:
 
     async def stream(self, system: str, user: str, *, thread: str = "") -> AsyncGenerator[str, None]:
         """See `LanguageModel.stream`; temperature 0 and a fixed seed."""
+        last = deque[str](maxlen=REPEATED)
         async with aclosing(
             self._server.lines("/api/chat", self._request(system, user, stream=True))
         ) as lines:
             async for line in lines:
                 part = self._server.parsed(line)
                 if text := str(part.get("message", {}).get("content") or ""):
+                    last.append(text)
                     yield text
                 if part.get("done"):
                     self._tell(part)
                     return
-        raise self._server.broke_off()
+        raise self._server.broke_off(last)
 
     async def complete(
         self, system: str, user: str, *, schema: Mapping[str, Any], most_tokens: int, thread: str = ""
@@ -80,6 +83,9 @@ class OllamaModel:
             "model": self.name,
             "messages": messages,
             "stream": stream,
+            # Else the server leaves out of a long prompt what it likes, and answers as if nothing were.
+            "truncate": False,
+            "shift": False,
             "keep_alive": KEEP_ALIVE,
             "options": {"num_ctx": self.num_ctx, "temperature": 0, "seed": 0, **options},
         }

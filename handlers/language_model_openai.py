@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -11,7 +12,7 @@ from zlib import crc32
 import httpx
 
 from handlers.language_model import Told, Usage
-from handlers.model_server import CONNECT_S, ModelServer, Refusal
+from handlers.model_server import CONNECT_S, REPEATED, ModelServer, Refusal
 
 _OPTIONAL = frozenset({"temperature", "seed", "stream_options", "max_tokens"})
 """Fields that some servers do without: what one names as unknown is left out from then on."""
@@ -83,7 +84,7 @@ class OpenAIModel:
             return answer
 
     async def _pieces(self, request: Mapping[str, Any]) -> AsyncGenerator[str, None]:
-        ended = False
+        ended, last = False, deque[str](maxlen=REPEATED)
         async with aclosing(self._server.lines("/chat/completions", request)) as lines:
             async for line in lines:
                 if not line.startswith("data:"):
@@ -95,10 +96,11 @@ class OpenAIModel:
                 if part.get("usage"):
                     self._tell(part)
                 if text := str(_message(part, "delta").get("content") or ""):
+                    last.append(text)
                     yield text
                 ended = ended or any(choice.get("finish_reason") for choice in part.get("choices") or ())
         if not ended:
-            raise self._server.broke_off()
+            raise self._server.broke_off(last)
 
     async def _request(self, system: str, user: str, thread: str) -> dict[str, Any]:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]

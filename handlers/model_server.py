@@ -7,15 +7,17 @@ refusal is final. The message is the server's own, in Ollama's form (`{"error": 
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import orjson
 
-from handlers.job import Permanent, Temporary
+from handlers.job import JobError, Permanent, Temporary
+from handlers.language_model import ContextExceeded, RepeatsItself
 
 SILENT_S = 120.0
 """How long a server may be silent, while it loads the model for example."""
@@ -23,6 +25,12 @@ SILENT_S = 120.0
 CONNECT_S = 10.0
 _PASSING = frozenset({408, 429})
 _TOLD_CHARS = 300
+
+REPEATED = 30
+"""Equal pieces after which Ollama stops a model, and ends its answer as if the connection had ended."""
+
+_TOO_LONG = re.compile(r"context[ _](?:length|size|window)", re.IGNORECASE)
+"""In the refusals of Ollama, llama.cpp's server, vLLM and OpenAI."""
 
 
 class Refusal(Permanent):
@@ -106,8 +114,13 @@ class ModelServer:
             raise Temporary(f"{self.what} broke off: {_message(value)[0]}")
         return value
 
-    def broke_off(self) -> Temporary:
-        """The error of an answer that ended before its end."""
+    def broke_off(self, last: Collection[str] = ()) -> JobError:
+        """The error of an answer that ended before its end, given its `last` pieces, `REPEATED` at most."""
+        if len(last) == REPEATED and len({piece.strip() for piece in last}) == 1:
+            return RepeatsItself(
+                "the language model wrote the same again and again and was stopped: ask in other words, "
+                "or set CASEWIRE_LANGUAGE_MODEL to another model"
+            )
         return Temporary(f"{self.what} at {self.address} broke off in the middle of its answer")
 
     def _read(self, status: int, content: bytes) -> dict[str, Any]:
@@ -121,6 +134,8 @@ class ModelServer:
         reason = f"{self.what} answered {status}: {message}"
         if status >= 500 or status in _PASSING:
             raise Temporary(reason)
+        if _TOO_LONG.search(message):
+            raise ContextExceeded(reason)
         raise Refusal(reason, param)
 
     @contextmanager

@@ -39,6 +39,8 @@ class ModelServerApp:
         refused_field: A field that it does not know (OpenAI's interface).
         slots: Of llama.cpp's `/props`; 0: it is another server.
         dimensions: Of its vectors.
+        pieces_known: The vocabulary of its embedding model.
+        context: Tokens that a prompt may have, whatever is asked for; 0: any number.
         tells_cached: Whether its counts say what came from the cache.
     """
 
@@ -51,6 +53,8 @@ class ModelServerApp:
     refused_field: str = ""
     slots: int = 0
     dimensions: int = 24
+    pieces_known: tuple[str, ...] = ("[CLS]", "▁Gate", "▁gate")
+    context: int = 0
     tells_cached: bool = True
     key: str = ""
     models: tuple[str, ...] = ("tiny", "tiny-embed")
@@ -63,6 +67,7 @@ class ModelServerApp:
             routes=[
                 Route("/api/chat", self.chat, methods=["POST"]),
                 Route("/api/embed", self.embed, methods=["POST"]),
+                Route("/api/show", self.show, methods=["POST"]),
                 Route("/api/tags", self.tags),
                 Route("/v1/models", self.list_models),
                 Route("/v1/chat/completions", self.completions, methods=["POST"]),
@@ -75,6 +80,8 @@ class ModelServerApp:
         if self.status != 200 or body["model"] not in self.models:
             status = self.status if self.status != 200 else 404
             return JSONResponse({"error": f"model '{body['model']}' not found"}, status)
+        if self.context and _count(body["messages"]) > self.context and not body.get("truncate", True):
+            return JSONResponse({"error": "the input length exceeds the context length"}, 400)
         prompt, cached = self._evaluate(body["messages"], 0)
         pieces = self._written(body.get("format"))[: body["options"].get("num_predict")]
         last = {
@@ -118,6 +125,9 @@ class ModelServerApp:
             return _refused(
                 400, f"Unknown parameter: '{self.refused_field}'", "invalid_request_error", self.refused_field
             )
+        if self.context and _count(body["messages"]) > self.context:
+            message = "the request exceeds the available context size, try increasing it"
+            return _refused(400, message, "exceed_context_size_error")
         prompt, cached = self._evaluate(body["messages"], int(body.get("id_slot", 0)))
         form = body.get("response_format")
         schema = form["json_schema"]["schema"] if form else None
@@ -170,6 +180,15 @@ class ModelServerApp:
             {"model": body["model"], "embeddings": [_vector(text, self.dimensions) for text in texts]}
         )
 
+    async def show(self, request: Request) -> Response:
+        body = await self._note(request)
+        if self.status != 200 or body["model"] not in self.models:
+            status = self.status if self.status != 200 else 404
+            return JSONResponse({"error": f"model '{body['model']}' not found"}, status)
+        pieces = list(self.pieces_known) if body.get("verbose") else None
+        facts = {"tokenizer.ggml.model": "bert", "tokenizer.ggml.tokens": pieces}
+        return JSONResponse({"details": {"format": "gguf"}, "model_info": facts})
+
     async def tags(self, request: Request) -> Response:
         return JSONResponse({"models": [{"name": f"{name}:latest", "model": name} for name in self.models]})
 
@@ -200,6 +219,10 @@ class ModelServerApp:
             return list(self.pieces)
         text = self.instances.pop(0) if self.instances else json.dumps(_smallest(schema, schema))
         return [text[i : i + 16] for i in range(0, len(text), 16)]
+
+
+def _count(messages: Sequence[dict[str, str]]) -> int:
+    return sum(1 + len(message["content"].split()) for message in messages)
 
 
 def _refused(status: int, message: str, kind: str, param: str | None = None) -> Response:

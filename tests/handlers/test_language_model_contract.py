@@ -2,25 +2,31 @@
 
 Each adapter is asked over the wire: against a server of this process that speaks the documented
 interface, and against a real one where TEST_OLLAMA_HOST with TEST_OLLAMA_MODEL, or TEST_OPENAI_URL with
-TEST_OPENAI_MODEL (and TEST_OPENAI_KEY), name one.
+TEST_OPENAI_MODEL (and TEST_OPENAI_KEY), name one. `make services-test` starts one that is both.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+import httpx
 import pytest
 import pytest_asyncio
 from pydantic import BaseModel, ConfigDict
 
+from handlers.extraction import reading_of, reading_schema
 from handlers.job import Permanent, Temporary
-from handlers.language_model import LanguageModel, Usage
+from handlers.language_model import ContextExceeded, LanguageModel, RepeatsItself, Usage
 from handlers.language_model_ollama import OllamaModel
 from handlers.language_model_openai import OpenAIModel
+from tests.contracts import RanAgainst
 from tests.handlers.model_server import ModelServerApp, serving
+from tests.services.make_gguf import AGAIN, LINE
+from tests.services.ollama_server import WRITER
 
 USAGES: list[Usage] = []
 
@@ -47,20 +53,29 @@ REAL = {"real ollama": "TEST_OLLAMA_HOST", "real openai": "TEST_OPENAI_URL"}
 
 
 @pytest_asyncio.fixture(params=["ollama", "openai", *REAL], loop_scope="session")
-async def model(request: pytest.FixtureRequest) -> AsyncIterator[LanguageModel]:
+async def model(request: pytest.FixtureRequest, ran_against: RanAgainst) -> AsyncIterator[LanguageModel]:
     """Each adapter with a server behind it."""
     USAGES.clear()
     kind = request.param
+    adapter = {"ollama": "OllamaModel", "openai": "OpenAIModel"}[kind.removeprefix("real ")]
     if kind in REAL:
         url = os.environ.get(REAL[kind])
         if not url:
             pytest.skip(f"{REAL[kind]} names no server")
         prefix = REAL[kind].rpartition("_")[0]
         name = os.environ[f"{prefix}_MODEL"]
+        ran_against(adapter, await asyncio.to_thread(version_of, kind, url))
         yield model_of(kind.removeprefix("real "), url, name, os.environ.get(f"{prefix}_KEY", ""))
         return
+    ran_against(adapter, "one of the test process")
     async with serving(ModelServerApp()) as server:
         yield model_of(kind, server.url + path_of(kind))
+
+
+def version_of(kind: str, url: str) -> str:
+    if kind == "real openai":
+        return f"{os.environ.get('TEST_OPENAI_VERSION', 'unnamed')}, /v1"
+    return f"Ollama {httpx.get(f'{url}/api/version').json()['version']}"
 
 
 @pytest_asyncio.fixture(params=["ollama", "openai"], loop_scope="session")
@@ -109,13 +124,19 @@ async def test_a_schema_makes_the_answer_json(model: LanguageModel) -> None:
         Named.model_validate(value)
 
 
+async def test_what_production_asks_for_by_a_schema_is_answered_by_it(model: LanguageModel) -> None:
+    text = await model.complete("Read.", "Ada met Tom.", schema=reading_schema(), most_tokens=1024)
+    if USAGES[-1].written < 1000:  # else it was cut
+        reading_of(text)
+
+
 async def test_warming_writes_next_to_nothing(model: LanguageModel) -> None:
     await model.warm("Answer in a few words.", "Who")
     assert USAGES[-1].written <= 1
 
 
 async def test_a_stream_can_be_left(model: LanguageModel) -> None:
-    async with aclosing(model.stream("Answer at length.", "Tell all.")) as pieces:
+    async with aclosing(model.stream("Answer at length.", "Tell all, please")) as pieces:
         async for piece in pieces:
             assert piece
             break
@@ -131,6 +152,58 @@ async def test_a_model_that_the_server_does_not_have_is_final(model: LanguageMod
     ):
         with pytest.raises(Permanent, match="none-such"):
             await asked
+
+
+async def test_a_prompt_that_is_too_long_is_refused_and_not_cut(
+    broken: tuple[ModelServerApp, LanguageModel],
+) -> None:
+    server, model = broken
+    server.context = 40
+    for asked in (
+        written(model, "word " * 50),
+        model.complete("a", "word " * 50, schema=Named.model_json_schema(), most_tokens=9),
+        model.warm("a", "word " * 50),
+    ):
+        with pytest.raises(ContextExceeded, match="context"):
+            await asked
+    assert await written(model, "word " * 20)
+
+
+async def test_a_real_ollama_refuses_what_is_too_long_and_does_not_cut() -> None:
+    url = os.environ.get("TEST_OLLAMA_HOST") or pytest.skip("TEST_OLLAMA_HOST names no server")
+    model = OllamaModel(url, os.environ["TEST_OLLAMA_MODEL"], num_ctx=512)
+    for asked in (written(model, "gate " * 1000), model.warm("a", "gate " * 1000)):
+        with pytest.raises(ContextExceeded, match="context"):
+            await asked
+
+
+async def test_a_real_server_gives_what_the_model_of_ours_writes_piece_by_piece(model: LanguageModel) -> None:
+    if model.name != WRITER:
+        pytest.skip("another model writes")
+    pieces = await written(model)
+    assert "".join(pieces) == LINE
+    assert len(pieces) > 3
+
+
+async def test_a_model_that_a_real_server_stops_as_it_repeats_itself_is_not_asked_again(
+    model: LanguageModel,
+) -> None:
+    if model.name != WRITER:
+        pytest.skip("another model writes")
+    with pytest.raises(RepeatsItself, match="again and again"):
+        await written(model, f"Say {AGAIN}")
+
+
+async def test_an_answer_that_ends_without_its_end_after_many_equal_pieces_repeated_itself(
+    broken: tuple[ModelServerApp, LanguageModel],
+) -> None:
+    server, model = broken
+    server.breaks_off, server.pieces = True, ("Ada", *["~"] * 30)
+    with pytest.raises(RepeatsItself, match="again and again"):
+        await written(model)
+    server.pieces = ("~",) * 29
+    with pytest.raises(Temporary, match="broke off"):
+        await written(model)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

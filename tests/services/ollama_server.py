@@ -101,9 +101,11 @@ def _create(client: httpx.Client, name: str, file: Path) -> None:
     content = file.read_bytes()
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     client.post(f"/api/blobs/{digest}", content=content).raise_for_status()
-    asked = {"model": name, "files": {file.name: digest}, "stream": False}
+    # One thread: on a machine that has other work, several wait for one another many times a token.
+    parameters = {"num_thread": 1} | ({"num_ctx": NUM_CTX} if name == WRITER else {})
+    asked = {"model": name, "files": {file.name: digest}, "stream": False, "parameters": parameters}
     if name == WRITER:
-        asked |= {"template": _TEMPLATE, "parameters": {"num_ctx": NUM_CTX}}
+        asked |= {"template": _TEMPLATE}
     client.post("/api/create", json=asked).raise_for_status()
 
 

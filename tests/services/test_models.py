@@ -12,6 +12,7 @@ import pytest
 
 from handlers.minilm import MiniLM
 from tests.contracts import RanAgainst
+from tests.services.make_gguf import LINE
 
 TEXTS = ["Ada Berg signed the log at nine o'clock.", "The gate was open; no guard.", "word " * 400]
 SCHEMA = {
@@ -56,8 +57,9 @@ def test_an_answer_by_a_schema_is_whole(server: httpx.Client) -> None:
         "messages": [{"role": "user", "content": "Who signed?"}],
         "format": SCHEMA,
         "stream": False,
-        "options": {"num_predict": 2000, "seed": 2},
+        "options": {"num_predict": 2000, "temperature": 0},
     }
     answer = json.loads(server.post("/api/chat", json=asked).raise_for_status().json()["message"]["content"])
     assert answer.keys() == {"people", "sure"}
+    assert answer["people"] == [LINE]
     assert isinstance(answer["sure"], bool)
