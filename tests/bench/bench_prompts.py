@@ -1,23 +1,28 @@
 """What a model server must evaluate of each prompt of a conversation: our order against order of arrival.
 
-`python -m tests.bench.bench_prompts [turns]`. Both conversations hold the same sections: rules, case, the
-turns before, passages and question. Ours puts what stays the same in front; the other one joins them as
-they came to be known: question, passages, turns, case, rules. Where TEST_OLLAMA_HOST and TEST_OLLAMA_MODEL,
-or TEST_OPENAI_URL and TEST_OPENAI_MODEL, name a server, its own counts are printed (prompt less cached; if it
-tells nothing of its cache, the seconds to the first piece), each order in a thread of its own after a
-prompt that has nothing in common with it. Without a server: bytes and MiniLM tokens behind the common
-prefix of each prompt and the one before, which is what a cache of one prompt cannot spare.
+`python -m tests.bench.bench_prompts [turns] [ollama]`. Both conversations hold the same sections: rules,
+case, the turns before, passages and question. Ours puts what stays the same in front; the other one joins them as
+they came to be known: question, passages, turns, case, rules. With `ollama` a real one is started, with a
+small model; else the server is the one that TEST_OPENAI_URL and TEST_OPENAI_MODEL, or TEST_OLLAMA_HOST and
+TEST_OLLAMA_MODEL, name. Its own counts are printed: prompt less cached, as it answers or, where it does not
+(Ollama before 0.33), as its log in TEST_OLLAMA_LOG tells; without either the seconds alone. Each order has a
+thread of its own after a prompt that has nothing in common with it, and is asked twice, in turns. Without a
+server: bytes and MiniLM tokens behind the common prefix of each prompt and the one before, which is what a
+cache of one prompt cannot spare.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 
 from handlers.language_model import LanguageModel, Usage
@@ -26,6 +31,7 @@ from handlers.language_model_openai import OpenAIModel
 from handlers.minilm import MiniLM
 from handlers.prompt import Turn, compose
 from storage.graph import Passage
+from tests.services import ollama_server
 
 TURNS = 20
 NUM_CTX = 8192
@@ -47,7 +53,7 @@ def passage(i: int) -> Passage:
         f"On day {i * 7 + k} {name} was seen at {place} with crate {i * 31 + k}, and signed at hour {k + 6}."
         for k in range(8)
     )
-    return Passage(i, i, f"log {i}", 1 + i % 9, 0, len(text), text)
+    return Passage(i + 1, i + 1, f"log {i}", 1 + i % 9, 0, len(text), text)
 
 
 def conversation(turns: int) -> list[Asked]:
@@ -90,17 +96,41 @@ def model() -> tuple[LanguageModel, list[Usage]] | None:
     return None
 
 
+@dataclass(frozen=True)
+class Log:
+    """Of an Ollama that is told to debug: it tells of each prompt what was found of it in the cache."""
+
+    path: Path
+
+    def told(self) -> list[int]:
+        """Tokens that were evaluated of each prompt so far."""
+        text = self.path.read_text(errors="replace")
+        return [int(match[1]) for match in _LOADED.finditer(text)]
+
+
+_LOADED = re.compile(r'msg="loading cache slot".* remaining=(\d+)')
+
+
 async def evaluated(
-    prompts: Sequence[tuple[str, str]], writer: LanguageModel, usages: list[Usage], thread: str
+    prompts: Sequence[tuple[str, str]],
+    writer: LanguageModel,
+    usages: list[Usage],
+    thread: str,
+    log: Log | None,
 ) -> list[tuple[int, int | None, float]]:
-    """Prompt tokens, cached ones, and seconds to the first piece, of each prompt."""
+    """Prompt tokens, evaluated ones (None: nobody tells), and seconds, of each prompt."""
     await writer.warm(f"Nothing in common, {thread}.", "Hello.", thread=thread)
     found = []
     for system, user in prompts:
         usages.clear()
+        before = len(log.told()) if log else 0
         began = time.perf_counter()
         await writer.warm(system or "Answer.", user, thread=thread)
-        found.append((usages[0].prompt, usages[0].cached, time.perf_counter() - began))
+        took = time.perf_counter() - began
+        news = None if usages[0].cached is None else usages[0].prompt - usages[0].cached
+        if news is None and log and len(told := log.told()) == before + 1:
+            news = told[-1]
+        found.append((usages[0].prompt, news, took))
     return found
 
 
@@ -120,18 +150,43 @@ async def main(turns: int) -> None:
         print("\nNo server is named, so nothing was evaluated.")
         return
     writer, usages = found
+    log = Log(Path(os.environ["TEST_OLLAMA_LOG"])) if os.environ.get("TEST_OLLAMA_LOG") else None
     print(f"\n{writer.name} at {writer.host}\n")
     print("| order | prompt tokens, all turns | evaluated | median a turn from the second | seconds |")
     print("|---|---|---|---|---|")
+    evaluations: dict[str, list[int]] = {"ours": [], "arrived": []}
+    seconds: dict[str, list[float]] = {"ours": [], "arrived": []}
     for name in ("ours", "arrived", "ours", "arrived"):
-        rows = await evaluated([getattr(one, name) for one in asked], writer, usages, f"{name} {time.time()}")
+        prompts = [getattr(one, name) for one in asked]
+        rows = await evaluated(prompts, writer, usages, f"{name} {time.time()}", log)
         prompt, took = sum(row[0] for row in rows), sum(row[2] for row in rows)
-        if any(row[1] is None for row in rows):
+        seconds[name].append(took)
+        news = [row[1] for row in rows if row[1] is not None]
+        if len(news) < len(rows):
             print(f"| {name} | {prompt:,} | the server does not tell | – | {took:.1f} |", flush=True)
             continue
-        news = [row[0] - (row[1] or 0) for row in rows]
+        evaluations[name].append(sum(news))
         print(f"| {name} | {prompt:,} | {sum(news):,} | {median(news[1:]):,.0f} | {took:.1f} |", flush=True)
+    if evaluations["ours"]:
+        ratio = sum(evaluations["arrived"]) / sum(evaluations["ours"])
+        print(f"\nIn order of arrival the server evaluates {ratio:.2f} times as many tokens,", end=" ")
+    print(f"and takes {sum(seconds['arrived']) / sum(seconds['ours']):.2f} times as long.")
 
+
+def started(turns: int) -> None:
+    """Measure with a server of our own."""
+    with (
+        tempfile.TemporaryDirectory(prefix="casewire-prompts-", dir="/tmp") as folder,
+        ollama_server.served(Path(folder)) as server,
+    ):
+        os.environ.update({name: server.variables[name] for name in _OLLAMA})
+        print(server.version)
+        asyncio.run(main(turns))
+
+
+_OLLAMA = ("TEST_OLLAMA_HOST", "TEST_OLLAMA_MODEL", "TEST_OLLAMA_LOG")
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else TURNS))
+    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
+    measured = started if "ollama" in sys.argv[1:] else lambda turns: asyncio.run(main(turns))
+    measured(*numbers or [TURNS])

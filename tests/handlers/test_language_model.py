@@ -10,12 +10,14 @@ from handlers.answer import compose_answer
 from handlers.generated import claims_in, generate
 from handlers.job import Cancelled, Permanent, Temporary
 from handlers.language_model_ollama import OllamaModel
+from handlers.language_model_openai import OpenAIModel
 from handlers.prompt import NO_ANSWER, compose
 from machines.query import Answer, ComposeAnswer
 from machines.snapshot import Snapshot
 from storage.graph import Passage
 from storage.machine_store import TopicState
 from tests.handlers.agreeing import models
+from tests.handlers.model_server import ModelServerApp, serving
 from tests.handlers.ollama_server import OllamaServer, ollama
 from tests.handlers.small_case import SmallCase, WatchedJob
 
@@ -155,3 +157,26 @@ async def test_earlier_turns_and_the_title_go_along_and_other_conversations_do_n
     assert "Hidden" not in user
     assert "Four" not in user
     assert composed.answer.claims[0].citations[0].node == quarry.chunk("blasting-record")
+
+
+async def test_a_prompt_that_the_server_finds_too_long_is_composed_anew_with_less_in_it() -> None:
+    passages = [Passage(i, i, f"log {i}", 0, 0, 2400, f"Entry {i}: Ada signed. " * 100) for i in range(1, 6)]
+    job = WatchedJob()
+    async with serving(ModelServerApp(context=1200)) as server:
+        for model in (
+            OllamaModel(server.url, "tiny", num_ctx=4096),
+            OpenAIModel(f"{server.url}/v1", "", "tiny", num_ctx=4096),
+        ):
+            answer = await generate("Who signed?", "c", passages, [], job, model=model)
+            assert answer.supported
+            assert "a passage of “log 5”" in answer.dropped
+    asked = [request["messages"][1]["content"].count("<passage ") for request in server.requests]
+    assert asked[0] > asked[1] >= 1
+
+
+async def test_a_server_that_takes_next_to_nothing_is_final() -> None:
+    async with serving(ModelServerApp(context=20)) as server:
+        with pytest.raises(Permanent, match="too small"):
+            await generate(
+                "Who?", "c", [REPORT], [], WatchedJob(), model=OllamaModel(server.url, "tiny", num_ctx=4096)
+            )
