@@ -98,7 +98,7 @@ class ChunkDraft:
 
 @dataclass(frozen=True)
 class ChunkRow:
-    """A chunk as it is stored; `words` is 0 until it is indexed."""
+    """A chunk as it is stored."""
 
     id: int
     evidence_id: int
@@ -108,7 +108,6 @@ class ChunkRow:
     end: int
     text: str
     boxes: list[list[float]]
-    words: int
 
 
 class EvidenceStore:
@@ -307,7 +306,7 @@ class EvidenceStore:
                 return
             await connection.execute(delete(CHUNKS).where(where))
             if chunks:
-                rows = [asdict(c) | {"case_id": case, "evidence_id": evidence, "words": 0} for c in chunks]
+                rows = [asdict(c) | {"case_id": case, "evidence_id": evidence} for c in chunks]
                 await connection.execute(insert(CHUNKS), rows)
 
     async def chunks(self, evidence: int) -> list[ChunkRow]:

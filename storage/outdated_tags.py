@@ -11,7 +11,9 @@ SETTLED = "1 hour"
 _WHERE = f"""
     FROM evidence WHERE tagger < :version AND hidden_at IS NULL AND NOT edited ? 'tags'
       AND (tagger > 0 OR tags <> '[]' OR created_at < now() - interval '{SETTLED}')
-      AND EXISTS (SELECT 1 FROM chunks WHERE chunks.evidence_id = evidence.id AND words > 0)
+      AND EXISTS (
+        SELECT 1 FROM chunks JOIN chunk_lengths ON chunk_id = chunks.id WHERE evidence_id = evidence.id
+      )
 """
 _NEXT = text(f"SELECT id, case_id {_WHERE} AND id > :after ORDER BY id LIMIT :limit")
 

@@ -9,7 +9,7 @@ from sqlmodel import SQLModel
 from storage.schema_conversations import Article, ArticleChunk, Conversation, DeletedQuestion, Question
 from storage.schema_detective import Finding, FindingDrafts, FindingVerdict
 from storage.schema_edits import Edit
-from storage.schema_evidence import DIMENSIONS, Chunk, Evidence, Posting, Similarity
+from storage.schema_evidence import DIMENSIONS, Chunk, ChunkLength, Evidence, Posting, Similarity
 from storage.schema_follow import FollowerRecord, StoreMark
 from storage.schema_graph import Attention, AttentionOff, Entity, Mention, Poi, Vote
 from storage.schema_imports import Import, ImportCount, ImportFile
@@ -36,6 +36,7 @@ __all__ = [
     "AttentionOff",
     "Case",
     "Chunk",
+    "ChunkLength",
     "Consent",
     "Conversation",
     "DeletedQuestion",

@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    PrimaryKeyConstraint,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -81,7 +82,8 @@ class Chunk(SQLModel, table=True):
     __tablename__: ClassVar[str] = "chunks"
     __table_args__ = (
         UniqueConstraint("evidence_id", "ordinal"),
-        Index("chunks_case", "case_id", "id"),
+        # With what tells hidden ones, so that chunks are counted without being read.
+        Index("chunks_case", "case_id", "id", postgresql_include=["evidence_id"]),
         Index(
             "chunks_vector",
             "vector",
@@ -99,16 +101,31 @@ class Chunk(SQLModel, table=True):
     boxes: list[list[float]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
     """`[x0, y0, x1, y1]` of each line on `page`, in PDF points, origin top left."""
     text: str = Field(sa_column=Column(Text, nullable=False))
-    words: int = 0
-    """Number of indexed terms, for BM25; 0 until indexed."""
     vector: Any = Field(default=None, sa_column=Column(HALFVEC(DIMENSIONS), nullable=True))
+
+
+class ChunkLength(SQLModel, table=True):
+    """How many indexed terms a chunk has, for BM25; a chunk that has none, or none yet, is absent.
+
+    Apart from the chunks: their rows are wide, and each change of one puts its vector anew into the index.
+    """
+
+    __tablename__: ClassVar[str] = "chunk_lengths"
+    __table_args__ = (Index("chunk_lengths_case", "case_id", "chunk_id", postgresql_include=["words"]),)
+    chunk_id: int = reference("chunks.id", primary_key=True, kind=BigInteger)
+    case_id: str = reference("cases.id")
+    words: int
 
 
 class Posting(SQLModel, table=True):
     """Term `term` occurs `count` times in a chunk."""
 
     __tablename__: ClassVar[str] = "postings"
-    __table_args__ = (Index("postings_chunk", "chunk_id"),)
+    __table_args__ = (
+        # The count stands in the index: the postings of one term lie scattered over the table.
+        PrimaryKeyConstraint("case_id", "term", "chunk_id", postgresql_include=["count"]),
+        Index("postings_chunk", "chunk_id"),
+    )
     case_id: str = reference("cases.id", primary_key=True)
     term: str = Field(primary_key=True)
     chunk_id: int = reference("chunks.id", primary_key=True, kind=BigInteger)

@@ -51,9 +51,10 @@ class Mention(SQLModel, table=True):
     """An entity stands at characters `start`..`end` of the evidence's text, inside a chunk."""
 
     __tablename__: ClassVar[str] = "mentions"
+    __table_args__ = (Index("mentions_entity", "entity_id", "chunk_id"),)
     chunk_id: int = reference("chunks.id", primary_key=True, kind=BigInteger)
     start: int = Field(sa_column=Column(Integer, primary_key=True))
-    entity_id: int = reference("entities.id", primary_key=True, index=True, kind=BigInteger)
+    entity_id: int = reference("entities.id", primary_key=True, kind=BigInteger)
     end: int
 
 

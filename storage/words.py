@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Table, bindparam, delete, text, update
+from sqlalchemy import Table, delete, insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage import hidden
@@ -27,7 +27,7 @@ _MAX_COUNT = 32_767
 """What the column of counts can hold."""
 
 _tables = Chunk.metadata.tables
-CHUNKS: Table = _tables["chunks"]
+LENGTHS: Table = _tables["chunk_lengths"]
 POSTINGS: Table = _tables["postings"]
 
 _SEARCH = text(
@@ -36,7 +36,7 @@ _SEARCH = text(
         SELECT CAST(:k1 AS float) AS k1, CAST(:b AS float) AS b
     ), stats AS (
         SELECT count(*)::float AS n, avg(words)::float AS mean
-        FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id NOT IN {hidden.EVIDENCE}
+        FROM chunk_lengths WHERE case_id = :case AND chunk_id NOT IN {hidden.CHUNKS}
     ), hits AS MATERIALIZED (
         SELECT term, chunk_id, count FROM postings
         WHERE case_id = :case AND term = ANY(:terms) AND chunk_id NOT IN {hidden.CHUNKS}
@@ -46,11 +46,11 @@ _SEARCH = text(
     )
     SELECT hits.chunk_id,
            sum(frequency.idf * hits.count * (k1 + 1)
-               / (hits.count + k1 * (1 - b + b * chunks.words / stats.mean))
+               / (hits.count + k1 * (1 - b + b * own.words / stats.mean))
                ORDER BY hits.term) AS score
     FROM hits
     JOIN frequency USING (term)
-    JOIN chunks ON chunks.id = hits.chunk_id
+    JOIN chunk_lengths AS own ON own.chunk_id = hits.chunk_id AND own.case_id = :case
     CROSS JOIN stats CROSS JOIN setting
     GROUP BY hits.chunk_id
     ORDER BY score DESC, hits.chunk_id
@@ -63,16 +63,17 @@ _HOLDING = text(
     f"""
     WITH stats AS (
         SELECT count(*)::float AS n, avg(words)::float AS mean
-        FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id NOT IN {hidden.EVIDENCE}
+        FROM chunk_lengths WHERE case_id = :case AND chunk_id NOT IN {hidden.CHUNKS}
     ), near AS (
         SELECT chunk_id FROM postings
         WHERE case_id = :case AND term = ANY(:terms) AND chunk_id NOT IN {hidden.CHUNKS}
         GROUP BY chunk_id HAVING count(*) = cardinality(CAST(:terms AS text[]))
     ), told AS (
-        SELECT chunks.id, chunks.words,
+        SELECT chunks.id, own.words,
                (length(lower(text)) - length(replace(lower(text), :phrase, '')))::float
                    / length(:phrase) AS times
-        FROM near JOIN chunks ON chunks.id = near.chunk_id
+        FROM near
+        JOIN chunks ON chunks.id = near.chunk_id JOIN chunk_lengths AS own ON own.chunk_id = near.chunk_id
     )
     SELECT id, times, words / mean AS size, n FROM told, stats WHERE times > 0 ORDER BY id
     """
@@ -90,10 +91,11 @@ LATEST = 2000
 
 _WINDOW = text(
     f"""
-    SELECT count(*), coalesce(min(id), 0) FROM (
-        SELECT id FROM chunks WHERE case_id = :case AND words > 0 AND evidence_id <> :besides
-          AND evidence_id NOT IN {hidden.EVIDENCE}
-        ORDER BY id DESC LIMIT :latest
+    SELECT count(*), coalesce(min(chunk_id), 0) FROM (
+        SELECT chunk_id FROM chunk_lengths WHERE case_id = :case
+          AND chunk_id NOT IN (SELECT own.id FROM chunks AS own WHERE own.evidence_id = :besides)
+          AND chunk_id NOT IN {hidden.CHUNKS}
+        ORDER BY chunk_id DESC LIMIT :latest
     ) AS latest
     """
 )
@@ -123,17 +125,19 @@ class Words:
             for chunk, terms in counts.items()
             for term, count in terms.items()
         ]
-        lengths = [{"chunk": chunk, "length": sum(terms.values())} for chunk, terms in counts.items()]
+        lengths = [
+            {"chunk_id": chunk, "case_id": case, "words": sum(terms.values())}
+            for chunk, terms in counts.items()
+            if terms
+        ]
         async with self._database.begin() as connection:
-            await connection.execute(delete(POSTINGS).where(POSTINGS.c.chunk_id.in_(list(counts))))
+            for table in (POSTINGS, LENGTHS):
+                await connection.execute(delete(table).where(table.c.chunk_id.in_(list(counts))))
             if postings:
                 terms, chunks, numbers = map(list, zip(*postings, strict=True))
                 values = {"case": case, "terms": terms, "chunks": chunks, "counts": numbers}
                 await connection.execute(_ADD, values)
-            await connection.execute(
-                update(CHUNKS).where(CHUNKS.c.id == bindparam("chunk")).values(words=bindparam("length")),
-                lengths,
-            )
+                await connection.execute(insert(LENGTHS), lengths)
 
     async def search(
         self, case: str, terms: Sequence[str], limit: int, *, k1: float = K1, b: float = B

@@ -40,8 +40,8 @@ _EVIDENCE = text(
     " 'text/plain', '{}', '', '[]', '[]', '[]' FROM generate_series(1, :files) AS n"
 )
 _CHUNKS = text(
-    'INSERT INTO chunks (case_id, evidence_id, ordinal, page, start, "end", boxes, text, words, vector)'
-    " SELECT :case, e.id, o, 0, 100 * o, 100 * o + 99, '[]', repeat('word ', 20), 0,"
+    'INSERT INTO chunks (case_id, evidence_id, ordinal, page, start, "end", boxes, text, vector)'
+    " SELECT :case, e.id, o, 0, 100 * o, 100 * o + 99, '[]', repeat('word ', 20),"
     " (SELECT array_agg(random() - 0.5 + 0 * d * (e.id + o))"
     " FROM generate_series(1, :dimensions) AS d)::halfvec"
     " FROM evidence e CROSS JOIN generate_series(0, :last) AS o WHERE e.case_id = :case"

@@ -131,7 +131,11 @@ async def run(chosen: RetrievalSet, database: AsyncEngine, limit: int | None) ->
     encoder = CachedEncoder()
     questions = chosen.questions[:limit]
     wanted = {question.case for question in questions}
-    ids = {case: await load(database, case, s, encoder, by_rules=chosen.by_rules) for case, s in chosen.cases.items() if case in wanted}
+    ids = {
+        case: await load(database, case, s, encoder, by_rules=chosen.by_rules)
+        for case, s in chosen.cases.items()
+        if case in wanted
+    }
     found = []
     for question in questions:
         gold = frozenset(ids[question.case][place] for place in question.gold)

@@ -43,8 +43,8 @@ async def fill(database: Any, case: str, chunks: int) -> None:
     words = ["".join(chance.choices(_SYLLABLES, k=chance.randint(1, 4))) for _ in range(5000)]
     store = EvidenceStore(database)
     insert = text(
-        'INSERT INTO chunks (case_id, evidence_id, ordinal, page, start, "end", boxes, text, words)'
-        " SELECT :case, :evidence, o, 0, 1000 * o, 1000 * o + length(t), '[]', t, 0"
+        'INSERT INTO chunks (case_id, evidence_id, ordinal, page, start, "end", boxes, text)'
+        " SELECT :case, :evidence, o, 0, 1000 * o, 1000 * o + length(t), '[]', t"
         " FROM unnest(CAST(:texts AS text[])) WITH ORDINALITY AS told(t, o)"
     )
     for number in range(chunks // OF_EVIDENCE):

@@ -338,7 +338,8 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
     async with running_services(settings) as services:
         await upgrade(services.database_url)
         server = services.embedded_postgres
-        assert server is not None and server.pid is not None
+        assert server is not None
+        assert server.pid is not None
         bare = await asyncpg.connect(host=str(server.sockets), user=USER, database=DATABASE)
         for setting in (
             "hnsw.iterative_scan = relaxed_order",
@@ -349,12 +350,15 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
         memory.start()
         there = await bare.fetchval("SELECT count(*) FROM cases")
         if not there:
-            built = await fill(
-                bare, crowd, memory_mb=options.memory, tell=lambda line: print(line, flush=True)
+            print("| what | s | MB |\n|---|---|---|")
+            await fill(
+                bare,
+                crowd,
+                memory_mb=options.memory,
+                tell=lambda one: print(
+                    f"| {one.name} | {one.seconds:.0f} | {one.size_bytes / 1e6:,.0f} |", flush=True
+                ),
             )
-            print("\n| what | s | MB |\n|---|---|---|")
-            for one in built:
-                print(f"| {one.name} | {one.seconds:.0f} | {one.size_bytes / 1e6:,.0f} |")
             total = await bare.fetchval("SELECT pg_database_size(current_database())")
             print(f"| all | | {total / 1e6:,.0f} |", flush=True)
         elif there != len(crowd.cases):

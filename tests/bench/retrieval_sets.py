@@ -196,7 +196,7 @@ async def load(
             for j, passage in enumerate(source.passages):
                 chunk = {
                     "case_id": case, "evidence_id": evidence, "ordinal": j, "page": 0, "start": start,
-                    "end": start + len(passage), "boxes": [], "text": passage, "words": 0,
+                    "end": start + len(passage), "boxes": [], "text": passage,
                 }  # fmt: skip
                 statement = insert(TABLES["chunks"]).returning(TABLES["chunks"].c.id)
                 ids[i, j] = int(await connection.scalar(statement, chunk))

@@ -16,17 +16,27 @@ import numpy as np
 
 from tests.bench.scale_crowd import PER_FILE, TOKENS, Crowd, Ints
 
-COPIED = ("chunks", "postings", "mentions", "similarities")
+COPIED = {
+    "chunks": "id case_id evidence_id ordinal page start end boxes text vector",
+    "chunk_lengths": "chunk_id case_id words",
+    "postings": "case_id term chunk_id count",
+    "mentions": "chunk_id start entity_id end",
+    "similarities": "case_id source target weight",
+}
+"""The tables that COPY fills, with their columns."""
+ROWS = ("cases", "evidence", "entities", "relations")
 _HEAD = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 _END = struct.pack(">h", -1)
 _CHUNK = struct.Struct(">h iq i12s iq ii ii ii ii i3s i")
+RELATIONS = 20_000
 _CASE = 12
 """Letters of a case's id."""
 
 INDICES = """
     SELECT index.relname AS name, held.relname AS of, pg_get_indexdef(index.oid) AS made,
            own.conname AS key, pg_get_constraintdef(own.oid) AS kept
-    FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid JOIN pg_class AS held ON held.oid = indrelid
+    FROM pg_index
+    JOIN pg_class AS index ON index.oid = indexrelid JOIN pg_class AS held ON held.oid = indrelid
     LEFT JOIN pg_constraint AS own ON own.conindid = indexrelid AND own.contype IN ('p', 'u')
     WHERE held.relname = ANY($1)
       AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype = 'f')
@@ -45,114 +55,78 @@ class Built:
 
 
 async def fill(
-    connection: asyncpg.Connection, crowd: Crowd, *, memory_mb: int, tell: Callable[[str], None]
-) -> list[Built]:
+    connection: asyncpg.Connection, crowd: Crowd, *, memory_mb: int, tell: Callable[[Built], None]
+) -> None:
     """Put the crowd into an empty database; `memory_mb` is what building one index may take."""
-    done: list[Built] = []
-
-    async def timed(name: str, of: str, *statements: str) -> None:
-        began = time.perf_counter()
-        for statement in statements:
-            await connection.execute(statement)
-        size = await connection.fetchval("SELECT pg_relation_size($1::regclass)", of)
-        done.append(Built(name, time.perf_counter() - began, size))
-        tell(f"{name}: {done[-1].seconds:.0f} s, {size / 1e6:.0f} MB")
-
+    sources = {
+        "chunks": _chunks,
+        "chunk_lengths": _lengths,
+        "postings": _postings,
+        "mentions": _mentions,
+        "similarities": _similarities,
+    }
     # A table that is emptied in the same transaction needs no journal and no second look at its rows.
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
         indices = await connection.fetch(INDICES, list(COPIED))
         for row in indices:
-            gone = (
-                f'ALTER TABLE {row["of"]} DROP CONSTRAINT "{row["key"]}"'
-                if row["key"]
-                else f'DROP INDEX "{row["name"]}"'
-            )
-            await connection.execute(gone)
-        await connection.execute(
-            "TRUNCATE cases, evidence, chunks, postings, mentions, similarities, entities, relations CASCADE"
-        )
+            gone = f"ALTER TABLE {row['of']} DROP CONSTRAINT" if row["key"] else "DROP INDEX"
+            await connection.execute(f'{gone} "{row["name"]}"')
+        await connection.execute(f"TRUNCATE {', '.join((*ROWS, *COPIED))} CASCADE")
         await _rows(connection, crowd)
-        for table, source in (
-            ("chunks", _chunks(crowd)),
-            ("postings", _postings(crowd)),
-            ("mentions", _mentions(crowd)),
-            ("similarities", _similarities(crowd)),
-        ):
-            columns = {
-                "chunks": [
-                    "id",
-                    "case_id",
-                    "evidence_id",
-                    "ordinal",
-                    "page",
-                    "start",
-                    "end",
-                    "boxes",
-                    "text",
-                    "words",
-                    "vector",
-                ],
-                "postings": ["case_id", "term", "chunk_id", "count"],
-                "mentions": ["chunk_id", "start", "entity_id", "end"],
-                "similarities": ["case_id", "source", "target", "weight"],
-            }[table]
+        for table, columns in COPIED.items():
             began = time.perf_counter()
             await connection.copy_to_table(
-                table, source=_stream(source), columns=columns, format="binary", freeze=True
+                table,
+                source=_stream(sources[table](crowd)),
+                columns=columns.split(),
+                format="binary",
+                freeze=True,
             )
             size = await connection.fetchval("SELECT pg_table_size($1::regclass)", table)
-            done.append(Built(f"rows of {table}", time.perf_counter() - began, size))
-            tell(f"{done[-1].name}: {done[-1].seconds:.0f} s, {size / 1e6:.0f} MB")
+            tell(Built(f"rows of {table}", time.perf_counter() - began, size))
         await connection.execute("SELECT setval('node_id', $1)", crowd.entities[-1][0])
     await connection.execute(f"SET maintenance_work_mem = '{memory_mb}MB'")
     for row in indices:
-        made = (
-            f'ALTER TABLE {row["of"]} ADD CONSTRAINT "{row["key"]}" {row["kept"]}'
-            if row["key"]
-            else row["made"]
-        )
-        await timed(row["name"], row["name"], made)
-    began = time.perf_counter()
-    for table in (*COPIED, "entities", "evidence", "relations"):
+        began = time.perf_counter()
+        kept = f'ALTER TABLE {row["of"]} ADD CONSTRAINT "{row["key"]}" {row["kept"]}'
+        await connection.execute(kept if row["key"] else row["made"])
+        size = await connection.fetchval("SELECT pg_relation_size($1::regclass)", row["name"])
+        tell(Built(f"index {row['name']}", time.perf_counter() - began, size))
+    for table in (*ROWS, *COPIED):
         await connection.execute(f"VACUUM ANALYZE {table}")
     await connection.execute("CHECKPOINT")
-    tell(f"vacuumed: {time.perf_counter() - began:.0f} s")
-    return done
 
 
 async def _rows(connection: asyncpg.Connection, crowd: Crowd) -> None:
     """Cases, files, what is named, and who is told to deal with whom."""
     await connection.execute(
-        "INSERT INTO cases (id, title, description, machine) SELECT one, one, '', '' FROM unnest($1::text[]) AS one",
+        "INSERT INTO cases (id, title, description, machine)"
+        " SELECT one, one, '', '' FROM unnest($1::text[]) AS one",
         crowd.names,
     )
     await connection.execute(
-        "INSERT INTO evidence (id, case_id, upload, uploaded_by, filename, title, sha256, bytes, media_type, meta,"
-        " text, pages, summary, tags) SELECT id, one, '', '', 'f' || id, 'Document ' || id, id, 1, 'text/plain',"
-        " '{}', '', '[]', '[]', '[]' FROM unnest($1::bigint[], $2::text[]) AS given(id, one)",
+        "INSERT INTO evidence (id, case_id, upload, uploaded_by, filename, title, sha256, bytes, media_type,"
+        " meta, text, pages, summary, tags) SELECT id, one, '', '', 'f' || id, 'Document ' || id, id, 1,"
+        " 'text/plain', '{}', '', '[]', '[]', '[]' FROM unnest($1::bigint[], $2::text[]) AS given(id, one)",
         [crowd.chunks + i + 1 for i in range(len(crowd.case_of_file))],
         [crowd.names[i] for i in crowd.case_of_file.tolist()],
     )
-    ids, cases, kinds, names = (list(column) for column in zip(*crowd.entities, strict=True))
     await connection.execute(
-        "INSERT INTO entities (id, case_id, kind, key, name, status) SELECT id, one, kind, lower(name) || id, name,"
-        " 'suggested' FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS given(id, one, kind, name)",
-        ids,
-        cases,
-        kinds,
-        names,
+        "INSERT INTO entities (id, case_id, kind, key, name, status)"
+        " SELECT id, one, kind, lower(name) || id, name, 'suggested'"
+        " FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS given(id, one, kind, name)",
+        *(list(column) for column in zip(*crowd.entities, strict=True)),
     )
-    block = np.arange(0, crowd.chunks, crowd.chunks // 20_000 or 1)
-    ends = [crowd.mentioned(np.array([i]))[0].tolist() for i in block.tolist()]
+    some = np.arange(0, crowd.chunks, crowd.chunks // RELATIONS)
+    ends = [crowd.mentioned(np.array([i]))[0, :2].tolist() for i in some.tolist()]
     await connection.execute(
         'INSERT INTO relations (case_id, chunk_id, subject, predicate, object, start, "end", source)'
         " SELECT one, chunk, subject, 'paid', object, 0, 9, 'rule' FROM"
         " unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS given(one, chunk, subject, object)",
-        [crowd.names[i] for i in crowd.case_of_file[block // PER_FILE].tolist()],
-        (block + 1).tolist(),
-        [crowd.entities[end[0]][0] for end in ends],
-        [crowd.entities[end[1]][0] for end in ends],
+        [crowd.names[i] for i in crowd.case_of_file[some // PER_FILE].tolist()],
+        (some + 1).tolist(),
+        *([crowd.entities[one][0] for one in side] for side in zip(*ends, strict=True)),
     )
 
 
@@ -173,15 +147,21 @@ def _chunks(crowd: Crowd) -> Iterator[bytes]:
         for row, passage in enumerate(block.tolist()):
             said = " ".join([crowd.words[i] for i in tokens[row]]).encode()
             file, place = divmod(passage, PER_FILE)
-            start = place * 1000
+            case, start = names[crowd.case_of_file[file]], place * 1000
             parts.append(
                 _CHUNK.pack(
-                    11, 8, passage + 1, _CASE, names[crowd.case_of_file[file]], 8, files + file, 4, place, 4, 0,
-                    4, start, 4, start + len(said), 3, b"\x01[]", len(said),
+                    10, 8, passage + 1, _CASE, case, 8, files + file, 4, place, 4, 0, 4, start,
+                    4, start + len(said), 3, b"\x01[]", len(said),
                 )
             )  # fmt: skip
-            parts += [said, struct.pack(">ii", 4, TOKENS), shape, halves[row].tobytes()]
+            parts += [said, shape, halves[row].tobytes()]
         yield b"".join(parts)
+
+
+def _lengths(crowd: Crowd) -> Iterator[bytes]:
+    for block in crowd.blocks():
+        words = np.full(len(block), TOKENS)
+        yield _packed((block + 1).astype(">i8"), _cases(crowd, block), words.astype(">i4"))
 
 
 def _postings(crowd: Crowd) -> Iterator[bytes]:
@@ -195,7 +175,7 @@ def _postings(crowd: Crowd) -> Iterator[bytes]:
             these = np.flatnonzero(lengths[word] == length)
             chunk = block[row[these]]
             yield _packed(
-                _texts(crowd, chunk), words[word[these]].astype(f"S{length}"), (chunk + 1).astype(">i8"),
+                _cases(crowd, chunk), words[word[these]].astype(f"S{length}"), (chunk + 1).astype(">i8"),
                 times[these].astype(">i2"),
             )  # fmt: skip
 
@@ -228,14 +208,14 @@ def _similarities(crowd: Crowd) -> Iterator[bytes]:
             part = slice(i, i + 100_000)
             weight = np.full(len(source[part]), 0.7 - step / 20)
             yield _packed(
-                _texts(crowd, source[part]),
+                _cases(crowd, source[part]),
                 (source[part] + 1).astype(">i8"),
                 (target[part] + 1).astype(">i8"),
                 weight.astype(">f8"),
             )
 
 
-def _texts(crowd: Crowd, passages: Ints) -> np.ndarray:
+def _cases(crowd: Crowd, passages: Ints) -> np.ndarray:
     return np.array(crowd.names, dtype=f"S{_CASE}")[crowd.case_of_file[passages // PER_FILE]]
 
 

@@ -133,5 +133,8 @@ async def engine_indexed(engine: AsyncEngine, ids: list[int]) -> None:
     """As if they had been read long ago."""
     async with engine.begin() as connection:
         await connection.execute(
-            sql("UPDATE chunks SET words = 5 WHERE evidence_id = ANY(:ids)"), {"ids": ids}
+            sql(
+                "INSERT INTO chunk_lengths SELECT id, case_id, 5 FROM chunks WHERE evidence_id = ANY(:ids)"
+            ),
+            {"ids": ids},
         )
