@@ -6,7 +6,7 @@ To set the length of a chunk wrote its whole row anew, and its vector into the i
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0036"
+revision = "0030"
 down_revision = "0029"
 branch_labels = None
 depends_on = None
