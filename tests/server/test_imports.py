@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 import pytest_asyncio
@@ -23,6 +24,7 @@ from storage.archive import archived_revisions
 from storage.evidence import NewEvidence
 from storage.keys import shard_keys
 from storage.machine_store import shard_of_machine
+from storage.runtime_records import PressureState, RuntimeRecords
 from tests.server.importing import Folder, keep_feeding
 from tests.server.live import Live, running
 
@@ -103,6 +105,22 @@ async def test_only_a_window_of_files_has_machines_at_a_time(live: Live) -> None
         assert (await folder.state())["tally"] == {"queued": 6, "ready": 4}
         assert await folder.rest() == 4
         assert len(await live.parts.store.live_in(row.topic)) == 4
+
+
+async def test_the_window_is_smaller_under_pressure_and_never_closed(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live.person() as ann:
+        folder = await Folder.begun(ann)
+        await folder.list({f"{n}.txt": b"%d" % n for n in range(10)})
+        await folder.send()
+        row = await live.parts.imports.get(folder.machine)
+        for level, open_ in ((1.0, 1), (0.5, 2), (0.0, 4)):
+            monkeypatch.setattr(
+                RuntimeRecords, "pressure", AsyncMock(return_value=PressureState(queues=level))
+            )
+            await folder.feed()
+            assert len(await live.parts.store.live_in(row.topic)) == open_
 
 
 async def test_what_the_case_holds_is_not_sent(live: Live) -> None:
