@@ -16,6 +16,7 @@ BENCHES = (
     "bench_engine",
     "bench_upload",
     "bench_main",
+    "bench_pressure",
     "bench_retrieval",
     "bench_duplicates",
     "bench_pois",
