@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -94,7 +95,8 @@ class TimelineView(TypedDict):
 
     `day_first` tells how dates in figures are read that may mean two days: as most of the case's dates
     are written that can mean only one, of which `by_day` begin with the day and `by_month` with the month.
-    `months` are told with the first page alone.
+    `months` are told with the first page alone; also those outside the days that were asked for, so that
+    others can be chosen.
     """
 
     entries: list[EntryView]
@@ -116,7 +118,8 @@ async def get_timeline(request: Request) -> Response:
     forms = await timeline.forms(case)
     rows = await timeline.page(case, wanted.chosen, forms, after=after, limit=wanted.limit + 1)
     page, more = page_of(rows, wanted.limit)
-    months = await timeline.density(case, wanted.chosen, forms) if after is None else []
+    whole = replace(wanted.chosen, since="", until="")
+    months = await timeline.density(case, whole, forms) if after is None else []
     last = page[-1] if page else None
     cursor = cursor_of(last.at, last.evidence, last.start, last.kind) if more and last else None
     told = _view(page, forms, months)

@@ -24,8 +24,12 @@ _TOLD = f"""
            c.evidence_id AS evidence, m.start, m."end", m.chunk_id AS chunk, e.key,
            substr(c.text, m.start - c.start + 1, m."end" - m.start) AS written
     FROM entities e JOIN mentions m ON m.entity_id = e.id JOIN chunks c ON c.id = m.chunk_id
+    JOIN evidence ev ON ev.id = c.evidence_id
     WHERE e.case_id = :case AND e.kind = 'date' AND e.status <> 'rejected'
       AND e.key ~ '^[0-9]{{4}}(-[0-9]{{2}}){{0,2}}$' AND m.chunk_id NOT IN {hidden.CHUNKS}
+      -- When a mail was sent is an entry of its own.
+      AND NOT (ev.media_type = 'message/rfc822' AND c.start = 0 AND ev.meta ? 'date'
+               AND substr(c.text, 1, m.start) ~ '(^|\n)Date:[^\n]*$')
     ORDER BY c.evidence_id, m.start, m.chunk_id
 """
 

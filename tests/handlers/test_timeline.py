@@ -106,6 +106,24 @@ async def test_a_mail_tells_its_people_by_name_or_else_by_address(place: Told) -
     assert (entry.sender, entry.receivers) == ("Martha Quill", "r@tallow.example, Ann Orr")
 
 
+async def test_when_a_mail_was_sent_is_told_once_and_what_it_tells_beside(place: Told) -> None:
+    head = "Subject: Since 1 May 2001\nFrom: Martha Quill\nDate: Tue, 5 June 2001 09:00\n\n"
+    mail = await place.add("mail", f"{head}Ole, I signed on 4 June 2001.")
+    memo = await place.add("memo", "Date: 5 June 2001\n\nNobody signed.")
+    async with place.engine.begin() as connection:
+        query = text(
+            "UPDATE evidence SET media_type = 'message/rfc822', "
+            'meta = \'{"date": "2001-06-05T09:00:00"}\' WHERE id = :id'
+        )
+        await connection.execute(query, {"id": mail})
+    assert [(one.at, one.kind, one.evidence) for one in await place.page()] == [
+        ("2001-05-01", "told", mail),
+        ("2001-06-04", "told", mail),
+        ("2001-06-05", "told", memo),
+        ("2001-06-05T09:00:00", "mail", mail),
+    ]
+
+
 async def test_pages_together_hold_each_entry_once(place: Told) -> None:
     await place.add("a", " ".join(f"On June {day}, 2001 it rained." for day in (3, 1, 2, 1, 3)))
     await place.add("b", "On June 1, 2001 it rained.")
