@@ -46,11 +46,12 @@ class Page(BaseModel):
 
 
 class Wanted(Page):
-    """A page of evidence: perhaps only of that whose title, filename or tags hold `words`, or of what was
-    found in the evidence `parent`."""
+    """A page of evidence: perhaps only of that whose title, filename or tags hold `words`, of what was
+    found in the evidence `parent`, or of what belongs to the case's `topic`."""
 
     words: Annotated[str, Field(max_length=200)] = ""
     parent: Annotated[int, Field(ge=0, le=BIGGEST)] = 0
+    topic: Annotated[int, Field(ge=0, le=BIGGEST)] = 0
 
 
 class Noticed(Body):
@@ -134,7 +135,12 @@ async def list_evidence(request: Request) -> Response:
     page = query(request, Wanted)
     parts = parts_of(request)
     rows = await parts.evidence.of_case(
-        case, after=page.after, limit=page.limit, words=page.words.strip(), parent=page.parent
+        case,
+        after=page.after,
+        limit=page.limit,
+        words=page.words.strip(),
+        parent=page.parent,
+        topic=page.topic,
     )
     near = await parts.near.counts([row.id for row in rows])
     return Json([describe(row, near.get(row.id, 0)) for row in rows])

@@ -18,6 +18,7 @@ from storage.unknown import UnknownEvidence as UnknownEvidence
 
 _tables = Evidence.metadata.tables
 EVIDENCE: Table = _tables["evidence"]
+MEMBERS: Table = _tables["topic_members"]
 CHUNKS: Table = _tables["chunks"]
 EDITS: Table = _tables["edits"]
 
@@ -209,12 +210,13 @@ class EvidenceStore:
         limit: int = 100,
         words: str = "",
         parent: int = 0,
+        topic: int = 0,
         hidden: bool = False,
     ) -> list[EvidenceRow]:
         """The evidence of a case in the order of ids, those above `after`; or what was removed, by itself.
 
         With `words`, only that whose title, filename or tags hold them, in whatever case; with `parent`,
-        only what was found in that evidence.
+        only what was found in that evidence; with `topic`, only what is in that topic.
         """
         seen = EVIDENCE.c.removed_at.is_not(None) if hidden else EVIDENCE.c.hidden_at.is_(None)
         query = (
@@ -225,6 +227,9 @@ class EvidenceStore:
         )
         if parent:
             query = query.where(EVIDENCE.c.parent_id == parent)
+        if topic:
+            of_topic = select(MEMBERS.c.evidence_id).where(MEMBERS.c.topic_id == topic)
+            query = query.where(EVIDENCE.c.id.in_(of_topic))
         if words:
             tag = func.jsonb_array_elements_text(EVIDENCE.c.tags).table_valued("value").alias("tag")
             tagged = select(literal(1)).select_from(tag).where(tag.c.value.icontains(words, autoescape=True))

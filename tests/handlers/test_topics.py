@@ -96,6 +96,10 @@ async def test_topics_are_made_once_and_anew_when_the_case_has_grown_or_lost_som
     copper = next(row for row in first if row.terms == ["copper"])
     assert [row.id for row in await topics.evidence(case, copper.id, after=0, limit=9)] == made[:5]
     assert await topics.evidence("elsewhere", copper.id, after=0, limit=9) == []
+    listed = await evidence.of_case(case, topic=copper.id, limit=3)
+    assert [row.id for row in listed] == made[:3]
+    assert [row.id for row in await evidence.of_case(case, topic=copper.id, words="c4")] == [made[4]]
+    assert await evidence.of_case("elsewhere", topic=copper.id) == []
     near = await topics.similar(made[0])
     assert {row.evidence for row in near} == set(made[1:5])
 

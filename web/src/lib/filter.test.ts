@@ -58,6 +58,16 @@ describe("the filter of evidence", () => {
     expect([ids(filter), filter.words, filter.trouble]).toEqual([[9], "new", ""]);
   });
 
+  it("looks in one topic, and goes on in it", async () => {
+    const filter = new EvidenceFilter("/e");
+    filter.look("pier", true, 7);
+    await vi.advanceTimersByTimeAsync(0);
+    await asked[0]!.answer(Array.from({ length: 200 }, (_, i) => i + 1));
+    expect([filter.topic, filter.words]).toEqual([7, "pier"]);
+    void filter.readMore();
+    expect(asked.map(({ url }) => new URL(url, "http://x").searchParams.get("topic"))).toEqual(["7", "7"]);
+  });
+
   it("goes on behind the last that was found", async () => {
     const filter = new EvidenceFilter("/e");
     filter.look("a", true);
