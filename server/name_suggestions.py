@@ -177,7 +177,7 @@ def _entities(facts: NameFacts, page: Sequence[Suggestion]) -> Mapping[int, list
 
 def _quote(quote: Quote) -> QuoteView:
     start, end = quote.start - quote.chunk_start, quote.end - quote.chunk_start
-    left, right = max(0, start - AROUND), min(len(quote.text), end + AROUND)
+    left, right = _between_words(quote.text, start, end)
     before, after = " ".join(quote.text[left:start].split()), " ".join(quote.text[end:right].split())
     spaced = bool(start) and quote.text[start - 1].isspace()
     follows = end < len(quote.text) and quote.text[end].isspace()
@@ -191,6 +191,16 @@ def _quote(quote: Quote) -> QuoteView:
         "name": " ".join(quote.text[start:end].split()),
         "after": (" " if after and follows else "") + after + (" …" if right < len(quote.text) else ""),
     }
+
+
+def _between_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """Where a quotation of what stands around two characters begins and ends: not within a word."""
+    left, right = max(0, start - AROUND), min(len(text), end + AROUND)
+    while 0 < left < start and not (text[left - 1].isspace() or text[left].isspace()):
+        left += 1
+    while end < right < len(text) and not (text[right - 1].isspace() or text[right].isspace()):
+        right -= 1
+    return left, right
 
 
 def _verdicts(facts: NameFacts, rows: Sequence[VerdictRow]) -> list[VerdictView]:
