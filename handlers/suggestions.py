@@ -18,7 +18,7 @@ EACH = 4
 LONGEST = 200
 """Letters of a question that is worth to be suggested again."""
 
-OF_CASE = "suggestions"
+OF_CASE = "questions"
 
 _ABOUT: dict[Form, Literal["people", "topic"]] = {"month": "topic", "event": "topic", "document": "topic"}
 

@@ -113,7 +113,10 @@ async def test_questions_are_suggested_without_being_waited_for(live: Live) -> N
             await store(live.parts.database, case, name, "The quarry was closed.")
         async with live.parts.database.begin() as connection:
             await connection.execute(
-                text("UPDATE evidence SET meta = jsonb_build_object('date', CAST(:day AS text)) WHERE case_id = :case"),
+                text(
+                    "UPDATE evidence SET meta = jsonb_build_object('date', CAST(:day AS text)) "
+                    "WHERE case_id = :case"
+                ),
                 {"case": case, "day": "2033-06-04T10:00:00"},
             )
         found = await eventually(lambda: read(ann, f"/api/cases/{case}/suggestions"), bool)
