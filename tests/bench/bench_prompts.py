@@ -1,14 +1,14 @@
 """What a model server must evaluate of each prompt of a conversation: our order against order of arrival.
 
 `python -m tests.bench.bench_prompts [turns] [ollama]`. Both conversations hold the same sections: rules,
-case, the turns before, passages and question. Ours puts what stays the same in front; the other one joins them as
-they came to be known: question, passages, turns, case, rules. With `ollama` a real one is started, with a
-small model; else the server is the one that TEST_OPENAI_URL and TEST_OPENAI_MODEL, or TEST_OLLAMA_HOST and
-TEST_OLLAMA_MODEL, name. Its own counts are printed: prompt less cached, as it answers or, where it does not
-(Ollama before 0.33), as its log in TEST_OLLAMA_LOG tells; without either the seconds alone. Each order has a
-thread of its own after a prompt that has nothing in common with it, and is asked twice, in turns. Without a
-server: bytes and MiniLM tokens behind the common prefix of each prompt and the one before, which is what a
-cache of one prompt cannot spare.
+case, the turns before, passages and question. Ours puts what stays the same in front; the other one joins
+them as they came to be known: question, passages, turns, case, rules. With `ollama` a real one is started,
+with a small model; else the server is the one that TEST_OPENAI_URL and TEST_OPENAI_MODEL, or
+TEST_OLLAMA_HOST and TEST_OLLAMA_MODEL, name. Its own counts are printed: prompt less cached, as it answers
+or, where it does not (Ollama before 0.33), as its log in TEST_OLLAMA_LOG tells; without either the seconds
+alone. Each order has a thread of its own after a prompt that has nothing in common with it, and is asked
+twice, in turns. Without a server: bytes and MiniLM tokens behind the common prefix of each prompt and the
+one before, which is what a cache of one prompt cannot spare.
 """
 
 from __future__ import annotations
