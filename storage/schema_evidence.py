@@ -105,7 +105,7 @@ class Chunk(SQLModel, table=True):
 
 
 class ChunkLength(SQLModel, table=True):
-    """How many indexed terms a chunk has, for BM25; a chunk that has none, or none yet, is absent.
+    """How many indexed terms a chunk has; a chunk that has none, or none yet, is absent.
 
     Apart from the chunks: their rows are wide, and each change of one puts its vector anew into the index.
     """
@@ -118,18 +118,19 @@ class ChunkLength(SQLModel, table=True):
 
 
 class Posting(SQLModel, table=True):
-    """Term `term` occurs `count` times in a chunk."""
+    """Term `term` occurs `count` times in a chunk that has `length` indexed terms."""
 
     __tablename__: ClassVar[str] = "postings"
     __table_args__ = (
-        # The count stands in the index: the postings of one term lie scattered over the table.
-        PrimaryKeyConstraint("case_id", "term", "chunk_id", postgresql_include=["count"]),
+        # The index holds all of it: the postings of one term lie scattered over the table.
+        PrimaryKeyConstraint("case_id", "term", "chunk_id", postgresql_include=["count", "length"]),
         Index("postings_chunk", "chunk_id"),
     )
     case_id: str = reference("cases.id", primary_key=True)
     term: str = Field(primary_key=True)
     chunk_id: int = reference("chunks.id", primary_key=True, kind=BigInteger)
     count: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    length: int
 
 
 class Similarity(SQLModel, table=True):

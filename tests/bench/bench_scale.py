@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import tempfile
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +22,7 @@ import asyncpg
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.rank import rank_hits
@@ -50,12 +47,12 @@ from tests.bench.bench_main import percentile
 from tests.bench.bench_retrieval import Alone
 from tests.bench.scale_crowd import Crowd, Vectors
 from tests.bench.scale_filling import fill
+from tests.bench.scale_watching import Memory, show_statements, statements
 
 MEMORY_MB = 3000
 """That building one index may take; the graph over a million vectors must fit."""
 QUESTIONS = 60
 WORDS_ASKED = 6
-_SHOWN_STATEMENTS = 12
 
 _BARE = "SELECT id FROM chunks WHERE case_id = $1 ORDER BY vector <=> $2::text::halfvec LIMIT $3"
 _TUNED = text(
@@ -84,57 +81,15 @@ class Given:
         return 0
 
 
-class Memory(threading.Thread):
-    """The most memory that the server's processes have together, shared pages counted once."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self._server, self._end = psutil.Process(pid), threading.Event()
-        self.most_bytes = 0
-
-    def run(self) -> None:
-        while not self._end.wait(2.0):
-            self.most_bytes = max(self.most_bytes, self.now())
-
-    def now(self) -> int:
-        total = 0
-        for one in [self._server, *self._server.children(recursive=True)]:
-            try:
-                total += one.memory_full_info().pss
-            except psutil.NoSuchProcess:
-                continue
-        return total
-
-    def stop(self) -> int:
-        self._end.set()
-        self.join()
-        return self.most_bytes
-
-
-@contextmanager
-def statements(database: AsyncEngine, taken: dict[str, list[float]]) -> Iterator[None]:
-    """Milliseconds of every statement that is sent meanwhile, by its text."""
-
-    def before(_c: Any, _cursor: Any, statement: str, _v: Any, context: Any, _m: Any) -> None:
-        context.began = time.perf_counter()
-
-    def after(_c: Any, _cursor: Any, statement: str, _v: Any, context: Any, _m: Any) -> None:
-        taken[" ".join(statement.split())].append(1000 * (time.perf_counter() - context.began))
-
-    event.listen(database.sync_engine, "before_cursor_execute", before)
-    event.listen(database.sync_engine, "after_cursor_execute", after)
-    try:
-        yield
-    finally:
-        event.remove(database.sync_engine, "before_cursor_execute", before)
-        event.remove(database.sync_engine, "after_cursor_execute", after)
-
-
 def asked_of(crowd: Crowd, case: str, count: int, seed: int) -> tuple[list[int], Vectors]:
     """Passages of a case, and the vectors of questions about them."""
     mine = crowd.of_case(case)
     about = np.random.default_rng(seed).choice(mine, min(count, len(mine)), replace=False)
     return about.tolist(), crowd.asked_near(about, seed)
+
+
+def header(*columns: str) -> None:
+    print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
 
 
 def told(values_ms: Sequence[float]) -> str:
@@ -157,10 +112,7 @@ async def plan_of(database: AsyncEngine, case: str, vector: NDArray[np.float32])
 
 async def recalls(database: AsyncEngine, crowd: Crowd, bare: asyncpg.Connection, count: int) -> None:
     """The ten nearest beside those of a scan, for cases of every size."""
-    print(
-        "\n| case | passages | recall@10 of 10 | of 100 | p50 / p99, ms | bare pgvector | its recall@10 | plan |"
-    )
-    print("|---" * 8 + "|")
+    header("case", "passages", "recall@10 of 10", "of 100", "p50 / p99, ms", "bare", "its recall@10", "plan")
     exact, ours = PgVectors(database, exact_below=2 * crowd.chunks), PgVectors(database)
     cases = {"small": crowd.small[:20], "middle": [crowd.middle], "large": [crowd.large]}
     for kind, some in cases.items():
@@ -180,19 +132,14 @@ async def recalls(database: AsyncEngine, crowd: Crowd, bare: asyncpg.Connection,
                 bare_took.append(1000 * (time.perf_counter() - began))
                 theirs.append(len(right & {row[0] for row in rows[:10]}) / len(right))
         plan = await plan_of(database, some[0], asked[0])
-        print(
-            f"| {kind} | {crowd.cases[some[0]]:,} | {np.mean(ten):.4f} | {np.mean(hundred):.4f} | {told(took)} |"
-            f" {told(bare_took)} | {np.mean(theirs):.4f} | {plan} |",
-            flush=True,
-        )
+        shares = [f"{np.mean(values):.4f}" for values in (ten, hundred, theirs)]
+        cells = [kind, f"{crowd.cases[some[0]]:,}", *shares[:2], told(took), told(bare_took), shares[2], plan]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 async def tune(database: AsyncEngine, crowd: Crowd, count: int) -> None:
     """What fetching further, and walking wider, is worth."""
-    print(
-        "\n| case | ef_search | most scanned | order | factor | limit | recall@10 | found | p50 / p99, ms |"
-    )
-    print("|---" * 9 + "|")
+    header("case", "ef_search", "most scanned", "order", "factor", "limit", "recall@10", "found", "ms")
     exact = PgVectors(database, exact_below=2 * crowd.chunks)
     for case in (crowd.middle, crowd.large):
         _, asked = asked_of(crowd, case, count, 0)
@@ -251,10 +198,7 @@ async def questions(
     async def load(_machine: str) -> None:
         return None
 
-    print(
-        "\n| case | meaning | words | links | ranking | whole question | bare pgvector | ratio of p50 | nodes, edges |"
-    )
-    print("|---" * 9 + "|")
+    header("case", "meaning", "words", "links", "ranking", "whole question", "bare", "ratio of p50", "graph")
     for kind, some in (("small", crowd.small[:20]), ("middle", [crowd.middle]), ("large", [crowd.large])):
         took: dict[str, list[float]] = defaultdict(list)
         sent: dict[str, list[float]] = defaultdict(list)
@@ -303,22 +247,12 @@ async def questions(
                 await timed("bare", bare.fetch(_BARE, case, literal(vector), LIMIT))
         cells = [told(took[name]) for name in ("meaning", "words", "links", "ranking", "whole", "bare")]
         ratio = percentile(took["whole"], 0.5) / percentile(took["bare"], 0.5)
-        mean = np.mean(sizes, axis=0)
-        print(
-            f"| {kind}, {crowd.cases[some[0]]:,} | {' | '.join(cells)} | {ratio:.1f} | {mean[0]:.0f}, {mean[1]:.0f} |",
-            flush=True,
-        )
+        nodes, edges = np.mean(sizes, axis=0)
+        cells = [f"{kind}, {crowd.cases[some[0]]:,}", *cells, f"{ratio:.1f}", f"{nodes:.0f}, {edges:.0f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
         if show:
             show_statements(sent, len(sizes))
     await redis.aclose()
-
-
-def show_statements(sent: dict[str, list[float]], asked: int) -> None:
-    """The statements that took longest, by their sum."""
-    print("\n| ms a question | a call, median | calls | statement |\n|---|---|---|---|")
-    for statement, ms in sorted(sent.items(), key=lambda one: -sum(one[1]))[:_SHOWN_STATEMENTS]:
-        print(f"| {sum(ms) / asked:.1f} | {statistics.median(ms):.1f} | {len(ms)} | {statement[:110]} |")
-    print(flush=True)
 
 
 def question_about(crowd: Crowd, passage: int, *, named: bool) -> str:
@@ -371,10 +305,9 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
         await questions(database, crowd, bare, services, options.questions, show=options.statements)
         asking = memory.now()
         memory.stop()
-        print(
-            f"\nPostgreSQL took {filling / 1e6:,.0f} MB at most while it was filled and {asking / 1e6:,.0f} MB at the"
-            f" end; this process {psutil.Process().memory_info().rss / 1e6:,.0f} MB."
-        )
+        ours = psutil.Process().memory_info().rss
+        took = [f"{value / 1e6:,.0f} MB" for value in (filling, asking, ours)]
+        print(f"\nPostgreSQL: {took[0]} at most while it was filled, {took[1]} at the end; we: {took[2]}.")
         await database.dispose()
         await bare.close()
 

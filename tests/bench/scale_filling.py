@@ -19,7 +19,7 @@ from tests.bench.scale_crowd import PER_FILE, TOKENS, Crowd, Ints
 COPIED = {
     "chunks": "id case_id evidence_id ordinal page start end boxes text vector",
     "chunk_lengths": "chunk_id case_id words",
-    "postings": "case_id term chunk_id count",
+    "postings": "case_id term chunk_id count length",
     "mentions": "chunk_id start entity_id end",
     "similarities": "case_id source target weight",
 }
@@ -176,7 +176,7 @@ def _postings(crowd: Crowd) -> Iterator[bytes]:
             chunk = block[row[these]]
             yield _packed(
                 _cases(crowd, chunk), words[word[these]].astype(f"S{length}"), (chunk + 1).astype(">i8"),
-                times[these].astype(">i2"),
+                times[these].astype(">i2"), np.full(len(these), TOKENS, ">i4"),
             )  # fmt: skip
 
 

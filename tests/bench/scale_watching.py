@@ -1,4 +1,4 @@
-"""What a database server does while it is asked: the memory that it takes, and how long its statements last."""
+"""What a database server takes while it is asked: memory, and time for each statement."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.database import create_engine
@@ -113,3 +114,17 @@ async def test_frequencies_look_at_the_latest_chunks_alone(engine: AsyncEngine) 
     await chunks_of(engine, case, [["a", "first"], ["a"], [], ["a", "last"]])
     found = await Words(engine).frequencies(case, ["a", "first", "last"], latest=2)
     assert found == (2, {"a": 2, "last": 1})
+
+
+async def test_indexing_leaves_the_rows_of_the_passages_as_they_are(engine: AsyncEngine) -> None:
+    case = await new_case(engine)
+    first, second = await chunks_of(engine, case, [["old", "one"], ["old"]])
+    places = text("SELECT id, ctid::text FROM chunks WHERE case_id = :case ORDER BY id")
+    async with engine.connect() as connection:
+        before = (await connection.execute(places, {"case": case})).all()
+    await Words(engine).index(case, {first: {"new": 2}, second: {}})
+    async with engine.connect() as connection:
+        # A row in another place would have put its vector into the index of vectors again.
+        assert (await connection.execute(places, {"case": case})).all() == before
+        lengths = await connection.execute(text("SELECT chunk_id, words FROM chunk_lengths"))
+        assert [tuple(row) for row in lengths] == [(first, 2)]

@@ -30,15 +30,30 @@ def upgrade() -> None:
     op.create_index("chunks_case", "chunks", ["case_id", "id"], postgresql_include=["evidence_id"])
     op.create_index("mentions_entity", "mentions", ["entity_id", "chunk_id"])
     op.drop_index("ix_mentions_entity_id", table_name="mentions")
+    # A new table takes half the time, and half the room, of an update of every row.
     op.execute(
-        "ALTER TABLE postings DROP CONSTRAINT postings_pkey, "
-        "ADD PRIMARY KEY (case_id, term, chunk_id) INCLUDE (count)"
+        "CREATE TABLE postings_long AS SELECT p.case_id, p.term, p.chunk_id, p.count, own.words AS length "
+        "FROM postings AS p JOIN chunk_lengths AS own USING (chunk_id) ORDER BY p.chunk_id"
     )
+    op.drop_table("postings")
+    op.rename_table("postings_long", "postings")
+    for column in ("case_id", "term", "chunk_id", "count", "length"):
+        op.alter_column("postings", column, nullable=False)
+    op.execute(
+        "ALTER TABLE postings ADD CONSTRAINT postings_pkey "
+        "PRIMARY KEY (case_id, term, chunk_id) INCLUDE (count, length)"
+    )
+    op.create_index("postings_chunk", "postings", ["chunk_id"])
+    for column, target in (("case_id", "cases"), ("chunk_id", "chunks")):
+        op.create_foreign_key(
+            f"postings_{column}_fkey", "postings", target, [column], ["id"], ondelete="CASCADE"
+        )
 
 
 def downgrade() -> None:
     op.execute(
-        "ALTER TABLE postings DROP CONSTRAINT postings_pkey, ADD PRIMARY KEY (case_id, term, chunk_id)"
+        "ALTER TABLE postings DROP CONSTRAINT postings_pkey, DROP COLUMN length, "
+        "ADD PRIMARY KEY (case_id, term, chunk_id)"
     )
     op.create_index("ix_mentions_entity_id", "mentions", ["entity_id"])
     op.drop_index("mentions_entity", table_name="mentions")
