@@ -1,6 +1,6 @@
 """What one vote does: to the rest of its own question, and to questions that it was not cast in.
 
-`python -m tests.bench.bench_feedback [--limit N] [--others N] [--steps S …]` prints one Markdown table.
+`python -m tests.bench.bench_feedback [--set NAME] [--limit N] [--others N] [--steps S …]` prints a table.
 For each question one vote up is cast on its best-placed gold passage; then the same question, and others
 drawn at random from the rest of the set, are asked anew under that vote. Reading counts as well: the same
 passage, opened and read before by the asker, without any vote.
@@ -147,6 +147,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, help="ask only the first so many questions")
     parser.add_argument("--others", type=int, default=50, help="other questions asked under each vote")
+    parser.add_argument("--set", choices=("musique", "rules"), default="rules", help="whose names")
     parser.add_argument("--steps", type=float, nargs="*", default=[], help="values of VOTE_STEP to compare")
     arguments = parser.parse_args()
     root = folder()
@@ -158,7 +159,7 @@ async def main() -> None:
         async with running_services(settings) as services:
             await upgrade(services.database_url)
             database = create_engine(services.database_url)
-            questions = await run(SETS["musique"](root), database, arguments.limit)
+            questions = await run(SETS[arguments.set](root), database, arguments.limit)
             await database.dispose()
     report(questions, arguments.others, arguments.steps)
 
