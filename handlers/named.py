@@ -100,7 +100,8 @@ async def seeds_in(
     """
     named = named_in(question, await graph.names(case))
     entities = sorted({entity for each in named for entity in each.name.entities})
-    common, size = await graph.commonness(case, entities)
+    # To count a large case takes a while, and where nothing is named nothing depends on it.
+    common, size = await graph.commonness(case, entities) if entities else ({}, 0)
     weights: dict[int, float] = {}
     found = []
     for each in named:

@@ -23,10 +23,8 @@ MAX_SCANNED = 200_000
 
 CHUNKS: Table = Chunk.metadata.tables["chunks"]
 
-_COUNT = text(
-    "SELECT count(*) FROM "
-    "(SELECT 1 FROM chunks WHERE case_id = :case AND vector IS NOT NULL LIMIT :most) AS found"
-)
+# Whether a chunk has its vector stands in its row alone; nearly all have.
+_COUNT = text("SELECT count(*) FROM (SELECT 1 FROM chunks WHERE case_id = :case LIMIT :most) AS found")
 
 # Adding zero makes an expression that no index serves, so that a scan of the case remains.
 _EXACT = text(
@@ -58,6 +56,18 @@ _NEIGHBOURS = """
     """
 _NEIGHBOURS_EXACT = text(_NEIGHBOURS.format(order="(other.vector <=> chunk.vector) + 0, other.id"))
 _NEIGHBOURS_WALK = text(_NEIGHBOURS.format(order="other.vector <=> chunk.vector"))
+
+
+# The walk goes on until the filter by case has let enough through, and the planner underrates it
+# as soon as that filter looks selective.
+_SET = text(
+    f"""
+    SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true),
+           set_config('hnsw.ef_search', '{EF_SEARCH}', true),
+           set_config('hnsw.max_scan_tuples', '{MAX_SCANNED}', true),
+           set_config('enable_sort', 'off', true)
+    """
+)
 
 
 class PgVectors:
@@ -104,12 +114,7 @@ class PgVectors:
         most = self._exact_below
         small = (await connection.execute(_COUNT, {"case": case, "most": most})).scalar_one() < most
         if not small:
-            # The walk goes on until the filter by case has let enough through.
-            await connection.execute(text("SET LOCAL hnsw.iterative_scan = relaxed_order"))
-            await connection.execute(text(f"SET LOCAL hnsw.ef_search = {EF_SEARCH}"))
-            await connection.execute(text(f"SET LOCAL hnsw.max_scan_tuples = {MAX_SCANNED}"))
-            # The planner underrates the walk as soon as the filter by case looks selective.
-            await connection.execute(text("SET LOCAL enable_sort = off"))
+            await connection.execute(_SET)
         return bool(small)
 
 
