@@ -3,7 +3,8 @@
 `python -m tests.bench.bench_pressure [questions] [rounds]`. In every round one person asks so many questions
 at once; then the same person asks one more, which stands behind all of them as everybody's would without
 turns, and another person asks one, who has their turn. Both are timed to their answer by the same clock on
-the same server, and the second person's question on the idle server before. A server of its own runs beside it.
+the same server, and the second person's question on the idle server before. A server of its own runs
+beside it.
 """
 
 from __future__ import annotations

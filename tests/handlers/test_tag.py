@@ -133,8 +133,6 @@ async def engine_indexed(engine: AsyncEngine, ids: list[int]) -> None:
     """As if they had been read long ago."""
     async with engine.begin() as connection:
         await connection.execute(
-            sql(
-                "INSERT INTO chunk_lengths SELECT id, case_id, 5 FROM chunks WHERE evidence_id = ANY(:ids)"
-            ),
+            sql("INSERT INTO chunk_lengths SELECT id, case_id, 5 FROM chunks WHERE evidence_id = ANY(:ids)"),
             {"ids": ids},
         )
