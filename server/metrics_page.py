@@ -113,7 +113,7 @@ async def _from_redis(parts: Parts) -> list[Metric]:
             "casewire_pressure",
             "How short the instance is of what, from 0 to 1.",
             ("of",),
-            _by_one({name: value for name, value in asdict(pressure).items() if name != "at"}),
+            _by_one({name: value for name, value in asdict(pressure).items() if name != "measured_at"}),
         ),
         _gauge("casewire_workers", "Workers; a busy one holds a lease.", ("queue", "state"), states),
         _gauge("casewire_memory_bytes", "Resident memory of processes by role.", ("role",), memory),

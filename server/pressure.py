@@ -50,7 +50,7 @@ def pressure_of(measured: Measured, *, memory_from: float, at: float) -> Pressur
         redis=_ramp(measured.redis, *_REDIS),
         queues=_ramp(measured.wait_s, *_WAIT_S),
         loop=_ramp(measured.lag_s, *_LAG_S),
-        at=at,
+        measured_at=at,
     )
 
 

@@ -50,7 +50,7 @@ def is_urgent(item: OutboxItem) -> bool:
 
 def item_in(kwargs: dict[str, Any]) -> OutboxItem:
     """The outbox item in an envelope."""
-    return OutboxItem(**kwargs["item"])
+    return OutboxItem(**kwargs["item"], behalf=kwargs.get("behalf", ""))
 
 
 class JobQueues:
@@ -83,7 +83,11 @@ class JobQueues:
         try:
             queue.enqueue(
                 ENTRY_POINT,
-                kwargs={"item": asdict(item)},
+                # Apart, so that a worker of an earlier release can open it.
+                kwargs={
+                    "item": {name: value for name, value in asdict(item).items() if name != "behalf"},
+                    "behalf": item.behalf,
+                },
                 job_id=job_id,
                 unique=True,
                 job_timeout=_NO_LIMIT,

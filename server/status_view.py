@@ -36,13 +36,16 @@ class ServiceView(TypedDict):
 
 
 class PressureView(TypedDict):
-    """How short the instance is, of each from 0 to 1, and what that does; `at` is in Unix seconds, or 0."""
+    """How short the instance is, of each from 0 to 1, and what that does.
+
+    `measured_at` is in Unix seconds, 0 where nobody has measured lately.
+    """
 
     memory: float
     redis: float
     queues: float
     loop: float
-    at: float
+    measured_at: float
     meaning: str
 
 

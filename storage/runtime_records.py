@@ -100,20 +100,21 @@ class ServerState:
 
 @dataclass(frozen=True)
 class PressureState:
-    """How short the instance is, of each from 0 to 1 (see `server.pressure`); `at` is in Unix seconds.
+    """How short the instance is, of each from 0 to 1 (see `server.pressure`).
 
     Attributes:
         memory: Main memory, where it is shortest.
         redis: Memory of the fullest Redis.
         queues: Workers, for what somebody waits for.
         loop: Time of the slowest server process.
+        measured_at: Unix seconds; 0 where nobody has measured lately.
     """
 
     memory: float = 0.0
     redis: float = 0.0
     queues: float = 0.0
     loop: float = 0.0
-    at: float = 0.0
+    measured_at: float = 0.0
 
 
 class RuntimeRecords:

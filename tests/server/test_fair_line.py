@@ -89,6 +89,12 @@ async def test_what_has_no_person_takes_turns_by_its_topic(queues: JobQueues) ->
     assert names(queues) == ["a0", "x9", "a1", "a2"]
 
 
+async def test_whose_job_it_is_goes_with_it_so_that_it_can_be_given_back(queues: JobQueues) -> None:
+    queues.enqueue(item("upload", "a", 0))
+    [waiting] = queues.items("cpu", 5)
+    assert waiting == item("upload", "a", 0)
+
+
 async def test_patience_is_not_saved_up(queues: JobQueues) -> None:
     """Who was away has no claim to all that was served meanwhile."""
     queues.enqueue(item("query", "b", 0))

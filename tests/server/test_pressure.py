@@ -78,7 +78,7 @@ class Worker:
 
 def test_there_is_no_pressure_where_nothing_is_short() -> None:
     calm = pressure_of(Measured(memory=0.8, redis=0.5, wait_s=1, lag_s=0.05), memory_from=0.85, at=7)
-    assert calm == PressureState(at=7)
+    assert calm == PressureState(measured_at=7)
     assert meaning_of(calm) == "nothing is short; all work goes at full speed"
 
 

@@ -145,10 +145,10 @@ async def test_the_status_and_the_metrics_tell_the_pressure(live: Live) -> None:
 
         async def measured() -> dict[str, Any] | None:
             told: dict[str, Any] = (await ann.http.get("/api/status")).json()["pressure"]
-            return told if told["at"] else None
+            return told if told["measured_at"] else None
 
         told = await until(measured)
-        assert set(told) == {"memory", "redis", "queues", "loop", "at", "meaning"}
+        assert set(told) == {"memory", "redis", "queues", "loop", "measured_at", "meaning"}
         assert all(0 <= told[name] <= 1 for name in ("memory", "redis", "queues", "loop"))
         metrics = (await ann.http.get("/metrics")).text
         for name in ("memory", "redis", "queues", "loop"):
