@@ -60,7 +60,7 @@ from server.settings import Settings
 from server.sockets import Sockets
 from server.throttle import Throttle
 from server.tokens import Tokens
-from server.topics_keeping import TopicsKeeping
+from server.topics_keeping import topics_keeping_of
 from server.uploading import Uploading
 from server.warming import Warming
 from server.webhooks import deliverer_of
@@ -220,7 +220,7 @@ async def build(
                 arrivals=arrivals,
                 beside={
                     "parts": PartsSweeper(engine, transfers, incoming, holder=name).run,
-                    "topics": TopicsKeeping(store, Topics(database), holder=name, rest=rest).run,
+                    "topics": topics_keeping_of(engine, database, holder=name, rest=rest).run,
                     "arrivals": ArrivalsSweeper(engine, database, arrivals, holder=name).run,
                     "conversations": sweeper_of(engine, redis, database, settings.shards, holder=name).run,
                     "retagging": Retagging(engine, database, holder=name, rest=rest).run,

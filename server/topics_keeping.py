@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.topics import alike, topics_of
 from server.by_turns import Rest, by_turns
+from server.engine import Engine
+from server.leaving import sender_of
+from storage.cases import Cases
 from storage.machine_store import MachineStore
 from storage.topics import Topics
 
@@ -20,6 +27,7 @@ class TopicsKeeping:
     """Looks every `every_s`; of many servers one works.
 
     Args:
+        tell: Has the open pages of a case read its topics anew.
         holder: Unique to this life of this process.
         rest: See `by_turns`.
     """
@@ -28,6 +36,7 @@ class TopicsKeeping:
         self,
         store: MachineStore,
         topics: Topics,
+        tell: Callable[[str], Awaitable[None]],
         *,
         holder: str,
         every_s: float = EVERY_S,
@@ -35,6 +44,7 @@ class TopicsKeeping:
     ) -> None:
         self._store = store
         self._topics = topics
+        self._tell = tell
         self._holder = holder
         self._every_s = every_s
         self._rest = rest
@@ -65,4 +75,19 @@ class TopicsKeeping:
             topics = await asyncio.to_thread(topics_of, documents, before)
             near = await asyncio.to_thread(alike, documents)
             await self._topics.replace(case, topics, near, evidence=len(documents.ids))
+            await self._tell(case)
         return len(due)
+
+
+def topics_keeping_of(
+    engine: Engine, database: AsyncEngine, *, holder: str, rest: Rest | None = None
+) -> TopicsKeeping:
+    """Keeping that tells a case's machine; `rest` as in `by_turns`."""
+    send, cases = sender_of(engine), Cases(database)
+
+    async def tell(case: str) -> None:
+        if (machine := await cases.find_machine(case)) is not None:
+            event_id = f"topics:{case}:{uuid4().hex}"
+            await send(machine, "changed", {"part": "evidence"}, event_id=event_id)
+
+    return TopicsKeeping(engine.store, Topics(database), tell, holder=holder, rest=rest)

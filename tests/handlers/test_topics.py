@@ -85,12 +85,18 @@ async def test_topics_are_made_once_and_anew_when_the_case_has_grown_or_lost_som
 ) -> None:
     case = await new_case(engine)
     topics, evidence = Topics(engine), EvidenceStore(engine)
-    keeping = TopicsKeeping(store_of_machines, topics, holder="here")
+    told: list[str] = []
+
+    async def tell(case: str) -> None:
+        told.append(case)
+
+    keeping = TopicsKeeping(store_of_machines, topics, tell, holder="here")
     made = [await add(engine, case, f"c{i}", 0, "copper") for i in range(5)]
     assert await keeping.look() == 0, "too little for topics"
     made += [await add(engine, case, f"w{i}", 1, "wool") for i in range(5)]
     assert await keeping.look() == 1
     assert await keeping.look() == 0, "nothing has changed"
+    assert told == [case], "pages that are open show them"
     first = await topics.of_case(case)
     assert sorted((row.evidence, row.terms[0]) for row in first) == [(5, "copper"), (5, "wool")]
     copper = next(row for row in first if row.terms == ["copper"])
