@@ -17,12 +17,15 @@ from storage.blobs_disk import DiskBlobs
 from storage.blobs_s3 import S3Blobs
 from storage.census import Census
 from storage.s3_place import S3Place
+from tests.contracts import RanAgainst
+from tests.s3 import s3_version
 from tests.server.live import Live
 from tests.server.test_evidence import evidence_of
 
 
 @pytest.fixture
-def in_s3(settings: Settings, s3_place: S3Place) -> Settings:
+def in_s3(settings: Settings, s3_place: S3Place, ran_against: RanAgainst) -> Settings:
+    ran_against("a server with S3Blobs", s3_version())
     return settings.model_copy(
         update={
             "s3_endpoint": s3_place.endpoint,

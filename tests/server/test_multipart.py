@@ -26,6 +26,8 @@ from storage.s3_bucket import S3Bucket
 from storage.s3_place import LEAST_PART_BYTES, MOST_PARTS, S3Place
 from storage.transfers import Quotas
 from tests.case_rows import QuietJob
+from tests.contracts import RanAgainst
+from tests.s3 import s3_version
 from tests.server.live import Live, Person, running
 
 MIB = 1 << 20
@@ -35,9 +37,10 @@ CONTENT = os.urandom(2 * LEAST_PART_BYTES + 777)
 @pytest_asyncio.fixture(loop_scope="session")
 async def direct(
     settings: Settings, services: Services, database: str, redis_client: object, s3_place: S3Place,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, ran_against: RanAgainst,
 ) -> AsyncIterator[Live]:  # fmt: skip
     """A server whose clients reach the store; parts are as small as a store takes them."""
+    ran_against("Multiparts", s3_version())
     monkeypatch.setattr("storage.parts_s3.PART_BYTES", LEAST_PART_BYTES)
     in_s3 = settings.model_copy(
         update={
