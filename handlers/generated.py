@@ -29,7 +29,7 @@ SHARED = 2
 """Terms that a claim shares with a sentence at least for that sentence to be what it rests on."""
 
 SHORTER = 0.7
-"""Of the room that was taken for a prompt whose tokens turned out to be more than its length told."""
+"""Of the room that a prompt took whose tokens turned out to be more than its length told."""
 
 _NUMBERS = re.compile(r"\s*\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
 _AFTER_STOP = re.compile(rf"([.!?])((?:{_NUMBERS.pattern})+)")
@@ -58,16 +58,18 @@ async def generate(
         Temporary: The server does not answer.
         Cancelled: Nobody awaits the answer any more.
     """
-    room, written = model.num_ctx, None
+    share, written, refused = 1.0, None, ""
     while written is None:
         try:
-            prompt = compose(question, title, passages, turns, num_ctx=room, summary=summary)
+            prompt = compose(
+                question, title, passages, turns, num_ctx=model.num_ctx, share=share, summary=summary
+            )
         except PromptTooLong as error:
-            raise Permanent(str(error)) from error
+            raise Permanent(f"{error}{refused}") from error
         try:
             written = await _written(prompt, job, model, thread, case, kept)
-        except ContextExceeded:  # before the first piece
-            room = int(SHORTER * room)
+        except ContextExceeded as error:  # before the first piece
+            share, refused = share * SHORTER, f" ({error.reason})"
     claims, unfounded = claims_in(written, prompt)
     return Answer(
         mode="generated",

@@ -98,6 +98,7 @@ def compose(
     turns: Sequence[Turn],
     *,
     num_ctx: int,
+    share: float = 1.0,
     summary: str = "",
 ) -> Prompt:
     """Put a question with its passages into a prompt that leaves room for the answer.
@@ -111,12 +112,13 @@ def compose(
         passages: Best first.
         turns: All of the conversation, oldest first.
         num_ctx: Tokens that the model reads and writes at once.
+        share: Of these that are filled, where characters turned out to be more tokens than reckoned.
         summary: Of the turns before those; dropped only where nothing else can be.
 
     Raises:
         PromptTooLong: Not even the beginning of one passage fits.
     """
-    room = (num_ctx - ANSWER_TOKENS) * CHARS_PER_TOKEN
+    room = int((num_ctx * share - ANSWER_TOKENS) * CHARS_PER_TOKEN)
     first = first_shown(turns, num_ctx=num_ctx)
     kept = list(turns[first:])
     dropped = [] if summary else [_told(turn) for turn in turns[:first]]

@@ -11,7 +11,7 @@ from handlers.generated import claims_in, generate
 from handlers.job import Cancelled, Permanent, Temporary
 from handlers.language_model_ollama import OllamaModel
 from handlers.language_model_openai import OpenAIModel
-from handlers.prompt import NO_ANSWER, compose
+from handlers.prompt import NO_ANSWER, Turn, compose
 from machines.query import Answer, ComposeAnswer
 from machines.snapshot import Snapshot
 from storage.graph import Passage
@@ -161,22 +161,26 @@ async def test_earlier_turns_and_the_title_go_along_and_other_conversations_do_n
 
 async def test_a_prompt_that_the_server_finds_too_long_is_composed_anew_with_less_in_it() -> None:
     passages = [Passage(i, i, f"log {i}", 0, 0, 2400, f"Entry {i}: Ada signed. " * 100) for i in range(1, 6)]
+    turns = [Turn(f"What of {i}?", "Nothing [1]. " * 10) for i in range(3)]
     job = WatchedJob()
     async with serving(ModelServerApp(context=1200)) as server:
         for model in (
             OllamaModel(server.url, "tiny", num_ctx=4096),
             OpenAIModel(f"{server.url}/v1", "", "tiny", num_ctx=4096),
         ):
-            answer = await generate("Who signed?", "c", passages, [], job, model=model)
+            answer = await generate("Who?", "c", passages, turns, job, model=model, summary="They met.")
             assert answer.supported
             assert "a passage of “log 5”" in answer.dropped
-    asked = [request["messages"][1]["content"].count("<passage ") for request in server.requests]
-    assert asked[0] > asked[1] >= 1
+    asked = [request["messages"][1]["content"] for request in server.requests if "messages" in request]
+    assert asked[0].count("<passage ") > asked[1].count("<passage ") >= 1
+    front, same = asked[0].partition("<passage ")[0], asked[1].partition("<passage ")[0]
+    assert front == same  # so that it need not be evaluated again
+    assert "What of 0?" in front
 
 
 async def test_a_server_that_takes_next_to_nothing_is_final() -> None:
     async with serving(ModelServerApp(context=20)) as server:
-        with pytest.raises(Permanent, match="too small"):
+        with pytest.raises(Permanent, match=r"too small.*input length exceeds the context length"):
             await generate(
                 "Who?", "c", [REPORT], [], WatchedJob(), model=OllamaModel(server.url, "tiny", num_ctx=4096)
             )
