@@ -13,6 +13,7 @@ from handlers.language_model_ollama import OllamaModel
 from handlers.language_model_openai import OpenAIModel
 from handlers.reading_model import read_passage
 from storage.graph import Passage
+from tests.contracts import RanAgainst
 from tests.handlers.small_case import WatchedJob
 from tests.services.make_gguf import LINE
 from tests.services.ollama_server import WRITER
@@ -21,10 +22,11 @@ PASSAGES = [Passage(i, i, f"log {i}", 0, 0, 3900, f"Entry {i}: the gate was open
 
 
 @pytest.fixture(params=["ollama", "openai"])
-def model(request: pytest.FixtureRequest) -> LanguageModel:
+def model(request: pytest.FixtureRequest, ran_against: RanAgainst) -> LanguageModel:
     prefix = {"ollama": "TEST_OLLAMA", "openai": "TEST_OPENAI"}[request.param]
     if os.environ.get(f"{prefix}_MODEL") != WRITER:
         pytest.skip("no server has the model of ours; `make services-test` starts one")
+    ran_against(f"answers by {request.param}", os.environ["TEST_OPENAI_VERSION"])
     if request.param == "ollama":
         return OllamaModel(os.environ["TEST_OLLAMA_HOST"], WRITER, num_ctx=4096)
     return OpenAIModel(os.environ["TEST_OPENAI_URL"], "", WRITER, num_ctx=4096)
