@@ -52,10 +52,15 @@ LINK_WEIGHTS = {
 CONFIRMED = 1.5
 """A mention of an entity that a person has accepted weighs so much more."""
 
-VOTE_STEP = 0.5
-"""What one vote up adds to the reset weight of a chunk like the best, whose weight is 1."""
-LEAST_RELEVANT = 0.15
+VOTE_STEP = 0.75
+"""What one vote up adds to the reset weight of a chunk like the best, whose weight is 1.
+
+Measured by `tests/bench/bench_feedback.py`: from 1.25 on the voted passage crowds out what it leads to.
+"""
+LEAST_RELEVANT = 0.05
 """Share of that step for a chunk that no leg found."""
+RELEVANCE = 2
+"""Power of the fused score by which that share rises: other questions stay as they are."""
 DOWNVOTED_RESET = 0.05
 """Factor on the reset weight of a chunk for each vote below zero."""
 DOWNVOTED = 0.25
@@ -297,7 +302,7 @@ def _voted(graph: QueryGraph, cast: Mapping[int, float], paid: Mapping[int, floa
     for said, least in ((cast, LEAST_RELEVANT), (paid, 0.0)):
         for i in sorted(said):
             if said[i] > 0:
-                relevance = least + (1.0 - least) * graph.prior[i]
+                relevance = least + (1.0 - least) * graph.prior[i] ** RELEVANCE
                 change = VOTE_STEP * said[i] * relevance
             else:
                 change = graph.reset[i] * (DOWNVOTED_RESET ** -said[i] - 1.0)

@@ -112,15 +112,27 @@ async def plan_of(database: AsyncEngine, case: str, vector: NDArray[np.float32])
 
 async def recalls(database: AsyncEngine, crowd: Crowd, bare: asyncpg.Connection, count: int) -> None:
     """The ten nearest beside those of a scan, for cases of every size."""
-    header("case", "passages", "recall@10 of 10", "of 100", "p50 / p99, ms", "bare", "its recall@10", "plan")
+    header(
+        "case",
+        "passages",
+        "recall@10 of 10",
+        "of 100",
+        "p50 / p99, ms",
+        "a scan",
+        "bare",
+        "its recall@10",
+        "plan",
+    )
     exact, ours = PgVectors(database, exact_below=2 * crowd.chunks), PgVectors(database)
     cases = {"small": crowd.small[:20], "middle": [crowd.middle], "large": [crowd.large]}
     for kind, some in cases.items():
-        ten, hundred, theirs, took, bare_took = [], [], [], [], []
+        ten, hundred, theirs, took, scans, bare_took = [], [], [], [], [], []
         for i, case in enumerate(some):
             _, asked = asked_of(crowd, case, count // len(some) or 1, i)
             for vector in asked:
+                began = time.perf_counter()
                 right = {node for node, _ in await exact.nearest(case, vector, 10)}
+                scans.append(1000 * (time.perf_counter() - began))
                 for limit, hits in ((10, ten), (LIMIT, hundred)):
                     began = time.perf_counter()
                     found = await ours.nearest(case, vector, limit)
@@ -133,8 +145,8 @@ async def recalls(database: AsyncEngine, crowd: Crowd, bare: asyncpg.Connection,
                 theirs.append(len(right & {row[0] for row in rows[:10]}) / len(right))
         plan = await plan_of(database, some[0], asked[0])
         shares = [f"{np.mean(values):.4f}" for values in (ten, hundred, theirs)]
-        cells = [kind, f"{crowd.cases[some[0]]:,}", *shares[:2], told(took), told(bare_took), shares[2], plan]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        cells = [kind, f"{crowd.cases[some[0]]:,}", *shares[:2], told(took), told(scans), told(bare_took)]
+        print(f"| {' | '.join([*cells, shares[2], plan])} |", flush=True)
 
 
 async def tune(database: AsyncEngine, crowd: Crowd, count: int) -> None:
