@@ -33,7 +33,7 @@ def upgrade() -> None:
     # A new table takes half the time, and half the room, of an update of every row.
     op.execute(
         "CREATE TABLE postings_long AS SELECT p.case_id, p.term, p.chunk_id, p.count, own.words AS length "
-        "FROM postings AS p JOIN chunk_lengths AS own USING (chunk_id) ORDER BY p.chunk_id"
+        "FROM postings AS p JOIN chunk_lengths AS own USING (chunk_id)"
     )
     op.drop_table("postings")
     op.rename_table("postings_long", "postings")
@@ -48,6 +48,8 @@ def upgrade() -> None:
         op.create_foreign_key(
             f"postings_{column}_fkey", "postings", target, [column], ["id"], ondelete="CASCADE"
         )
+    op.execute("ANALYZE chunk_lengths")
+    op.execute("ANALYZE postings")
 
 
 def downgrade() -> None:
