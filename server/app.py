@@ -242,7 +242,9 @@ async def build(
         await stack.enter_async_context(_following(reporter.run))
         await stack.enter_async_context(_following(partial(asyncio.to_thread, _warm, when_warm)))
         warming = Warming(
-            Models(language_model_of(settings), CaseConsents(database), settings.trusted_hosts), redis
+            Models(language_model_of(settings), CaseConsents(database), settings.trusted_hosts),
+            redis,
+            rest=rest,
         )
         stack.push_async_callback(warming.aclose)
         prepared = Prepared(redis, shards=settings.shards)

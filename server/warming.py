@@ -14,11 +14,14 @@ from handlers.job import JobError
 from handlers.language_model import LanguageModel
 from handlers.models import Models
 from handlers.prompt import stable_front
+from server.by_turns import Rest
 
 logger = logging.getLogger(__name__)
 
 AGAIN_S = 600
 """How long a case counts as warm: a good deal less than model servers keep a model loaded."""
+TAKES_S = 2.0
+"""What warming a case takes, about."""
 
 
 class Warming:
@@ -26,11 +29,13 @@ class Warming:
 
     Args:
         models: With the language model, or with none: then nothing happens.
+        rest: How long work that nobody waits for, and that takes so many seconds, is put off now.
     """
 
-    def __init__(self, models: Models, redis: Redis) -> None:
+    def __init__(self, models: Models, redis: Redis, *, rest: Rest | None = None) -> None:
         self._models = models
         self._redis: Any = redis
+        self._rest = rest
         self._tasks: set[asyncio.Task[None]] = set()
 
     def opened(self, case: str, title: str) -> None:
@@ -56,6 +61,8 @@ class Warming:
         try:
             if not await self._redis.set(f"runtime:warm:{case}", 1, nx=True, ex=AGAIN_S):
                 return
+            if self._rest is not None:
+                await asyncio.sleep(await self._rest(TAKES_S))
             model: LanguageModel | None = (await self._models.of_case(case)).model
             if model is not None:
                 await model.warm(*stable_front(title, [], num_ctx=model.num_ctx))

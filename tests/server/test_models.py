@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -131,6 +132,28 @@ async def test_a_case_is_warmed_once_when_it_is_opened_and_never_without_its_own
         assert request["options"]["num_predict"] == 1
         model.host = FAR
         warming.opened(other["id"], "Quarry")
+        await warming.settled()
+        assert len(server.requests) == 1
+
+
+async def test_warming_is_put_off_under_pressure_and_done_then(live: Live) -> None:
+    may_go_on, put_off = asyncio.Event(), asyncio.Event()
+
+    async def rest(took_s: float) -> float:
+        assert took_s > 0
+        put_off.set()
+        await may_go_on.wait()
+        return 0.0
+
+    async with live.person() as ann, serving(ModelServerApp()) as server:
+        case = await ann.case()
+        model = OllamaModel(server.url, "tiny", num_ctx=4096)
+        models = Models(model, CaseConsents(live.parts.database))
+        warming = Warming(models, live.parts.redis, rest=rest)
+        warming.opened(case["id"], "Harbour")
+        await put_off.wait()
+        assert not server.requests
+        may_go_on.set()
         await warming.settled()
         assert len(server.requests) == 1
 
