@@ -60,7 +60,7 @@ def test_a_host_that_the_settings_declare_is_as_good_as_this_machine() -> None:
 
 
 async def test_a_trusted_host_is_asked_without_an_owner_s_word_and_shown_as_local(
-    settings: Settings, services: Services
+    settings: Settings, services: Services, live: Live
 ) -> None:
     mine = {"openai_base_url": f"https://{FAR}/v1", "language_model": "big", "local_hosts": FAR.split(":")[0]}
     async with running(settings.model_copy(update=mine), services) as server, server.person("ann") as ann:
