@@ -12,8 +12,15 @@ from storage import hidden
 from storage.schema import Chunk
 from storage.vectors import Near, Vector
 
-EXACT_BELOW = 20_000
-"""Chunks of a case up to which every vector is compared: about 10 ms."""
+EXACT_BELOW = 100_000
+"""Chunks of a case up to which every vector is compared with a question's: some 50 ms.
+
+A walk through a million vectors for 30,000 of them took six times as long as comparing those, and missed
+a tenth of what it should have found (`tests/bench/bench_scale.py`).
+"""
+
+NEIGHBOURS_EXACT_BELOW = 20_000
+"""The same for the neighbours of chunks, which are looked for by dozens at a time: about 10 ms each."""
 
 EF_SEARCH = 200
 """Candidates of an HNSW walk; recall@10 about 0.99 at 10^5 chunks."""
@@ -101,21 +108,23 @@ class PgVectors:
     async def nearest(self, case: str, vector: Vector, limit: int) -> list[tuple[int, float]]:
         values = {"case": case, "vector": literal(vector), "limit": limit}
         async with self._database.begin() as connection:
-            query = _EXACT if await self._is_small(connection, case) else _WALK
+            query = _EXACT if await _is_small(connection, case, self._exact_below) else _WALK
             return [(row[0], row[1]) for row in await connection.execute(query, values)]
 
     async def neighbours(self, case: str, chunks: Sequence[int], limit: int, floor: float) -> list[Near]:
         values = {"case": case, "chunks": list(chunks), "limit": limit, "floor": floor}
         async with self._database.begin() as connection:
-            query = _NEIGHBOURS_EXACT if await self._is_small(connection, case) else _NEIGHBOURS_WALK
+            most = min(self._exact_below, NEIGHBOURS_EXACT_BELOW)
+            query = _NEIGHBOURS_EXACT if await _is_small(connection, case, most) else _NEIGHBOURS_WALK
             return [Near(*row) for row in await connection.execute(query, values)]
 
-    async def _is_small(self, connection: AsyncConnection, case: str) -> bool:
-        most = self._exact_below
-        small = (await connection.execute(_COUNT, {"case": case, "most": most})).scalar_one() < most
-        if not small:
-            await connection.execute(_SET)
-        return bool(small)
+
+async def _is_small(connection: AsyncConnection, case: str, most: int) -> bool:
+    """Whether the case has fewer chunks; else the connection is set up for a walk."""
+    small = (await connection.execute(_COUNT, {"case": case, "most": most})).scalar_one() < most
+    if not small:
+        await connection.execute(_SET)
+    return bool(small)
 
 
 def literal(vector: Vector) -> str:
