@@ -18,6 +18,8 @@ BENCHES = (
     "bench_main",
     "bench_pressure",
     "bench_retrieval",
+    "bench_feedback",
+    "bench_scale",
     "bench_duplicates",
     "bench_pois",
     "bench_prompts",

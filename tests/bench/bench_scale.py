@@ -152,7 +152,7 @@ async def tune(database: AsyncEngine, crowd: Crowd, count: int) -> None:
     """What fetching further, and walking wider, is worth."""
     header("case", "ef_search", "most scanned", "order", "factor", "limit", "recall@10", "found", "ms")
     exact = PgVectors(database, exact_below=2 * crowd.chunks)
-    for case in (crowd.middle, crowd.large):
+    for case in (crowd.large, crowd.middle):
         _, asked = asked_of(crowd, case, count, 0)
         right = [{node for node, _ in await exact.nearest(case, vector, 10)} for vector in asked]
         for ef, scanned, order, factor, limit in SETTINGS:
