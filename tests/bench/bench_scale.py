@@ -99,7 +99,8 @@ def told(values_ms: Sequence[float]) -> str:
 async def plan_of(database: AsyncEngine, case: str, vector: NDArray[np.float32]) -> str:
     """The nodes of the plan by which the nearest are found."""
     async with database.begin() as connection:
-        small = await vectors_pgvector._is_small(connection, case, vectors_pgvector.EXACT_BELOW)
+        bounds = vectors_pgvector.EXACT_BELOW, vectors_pgvector.EF_SEARCH
+        small = await vectors_pgvector._is_small(connection, case, *bounds)
         query = vectors_pgvector._EXACT if small else vectors_pgvector._WALK
         values = {"case": case, "vector": literal(vector), "limit": LIMIT}
         lines = (await connection.execute(text(f"EXPLAIN {query.text}"), values)).scalars().all()
