@@ -37,6 +37,7 @@ _DATE = re.compile(
             r"(?P<m4>[0-3]?\d)/(?P<d4>[0-3]?\d)/" + _YEAR.format("y4"),
             _MONTH.format("m5") + r",?\s+" + _YEAR.format("y5"),
             r"(?P<m6>[0-3]?\d)/(?P<d6>[0-3]?\d)/(?P<y6>\d\d)",
+            r"(?<!\.)(?P<d7>[0-3]?\d)\.[ ]?(?P<m7>[01]?\d)\.[ ]?" + _YEAR.format("y7") + r"(?!\.\d)",
         )
     )
     + r")(?![\w/-])",
@@ -91,7 +92,8 @@ def phones(text: str) -> Iterator[Found]:
 def dates(text: str) -> Iterator[Found]:
     """Dates with a year; the key is `2001-06-04`, or `2001-06` where no day is given.
 
-    In `6/4/2001` and `6/4/01` the month comes first, as in American papers, unless it cannot.
+    In `6/4/2001` and `6/4/01` the month comes first, as in American papers, unless it cannot; in `4.6.2001`
+    the day.
     """
     for match in _DATE.finditer(text):
         key = _iso(match)
@@ -119,7 +121,7 @@ def _year(written: str) -> int:
 
 def _iso(match: re.Match[str]) -> str:
     group = match.groupdict()
-    for i in "123456":
+    for i in "1234567":
         if group[f"y{i}"] is None:
             continue
         year, month, day = _year(group[f"y{i}"]), group[f"m{i}"], group.get(f"d{i}")

@@ -26,6 +26,8 @@ def found(text: str, kind: str, pois: PoiNames = NOBODY) -> list[tuple[str, str]
         ("on 14/06/2001 at", "2001-06-14"),
         ("on 6/4/01 at", "2001-06-04"),
         ("on 14/06/98 at", "1998-06-14"),
+        ("am 4.6.2001 und", "2001-06-04"),
+        ("vom 04. 06. 2001.", "2001-06-04"),
         ("Wed, 16 Jan 2002 12:44", "2002-01-16"),
         ("in February 2013.", "2013-02"),
     ],
@@ -34,7 +36,19 @@ def test_a_date_has_one_normal_form(text: str, key: str) -> None:
     assert [k for k, _ in found(text, "date")] == [key]
 
 
-@pytest.mark.parametrize("text", ["June 31, 2001", "99/99/2001", "No. 12-2001-06", "1/2/3", "may 2001 be"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "June 31, 2001",
+        "99/99/2001",
+        "No. 12-2001-06",
+        "1/2/3",
+        "may 2001 be",
+        "v1.4.6.2001",
+        "4.6.2001.7",
+        "31.6.2001",
+    ],
+)
 def test_what_is_no_date_is_none(text: str) -> None:
     assert [k for k, _ in found(text, "date") if len(k) == 10] == []
 
