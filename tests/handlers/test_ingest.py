@@ -197,7 +197,14 @@ async def test_embedding_goes_on_where_it_was_interrupted(engine: AsyncEngine, t
     total = len(await evidence.chunks(one))
     assert total > 2 * BATCH
     leases = Leases("device", lambda: (1 << 20, 1 << 20), folder=tmp_path)
-    embed = partial(embed_chunks, evidence=evidence, vectors=vectors, encoder=encoder, leases=leases)
+    embed = partial(
+        embed_chunks,
+        evidence=evidence,
+        vectors=vectors,
+        words=Words(engine),
+        encoder=encoder,
+        leases=leases,
+    )
     with pytest.raises(Cancelled):
         await embed(EmbedChunks(one), QuietJob(looks_left=2))
     assert len(await vectors.missing(one)) == total - 2 * BATCH

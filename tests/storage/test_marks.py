@@ -106,7 +106,7 @@ async def test_what_stays_the_same_is_not_marked(engine: AsyncEngine, marks: Mar
     await PgVectors(engine).put(case, {chunk.id: unit(1)})
     await marks.register(Idle())
     async with engine.begin() as connection:
-        await connection.execute(text("UPDATE chunks SET words = 7"))
+        await connection.execute(text("UPDATE chunks SET boxes = '[[0, 0, 1, 1]]'"))
         await connection.execute(text("UPDATE evidence SET meta = '{}'"))
     await PgVectors(engine).put(case, {chunk.id: unit(1)})
     assert await taken(marks) == set()
