@@ -2,7 +2,8 @@
 # and up to date is left alone, so a second run needs no network.
 PYTHON ?= python3
 NPM ?= npm
-JOBS ?= 2
+# Test processes; each waits for servers about a third of its time.
+JOBS ?= 3
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input

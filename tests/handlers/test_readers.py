@@ -54,6 +54,7 @@ def test_every_reader_can_be_imported_and_is_one(media_type: str) -> None:
     assert importlib.import_module(READERS[media_type]).__doc__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["page", "file"])
 async def test_a_long_file_is_read_as_long_as_its_reader_gets_on(tmp_path: Path, how: str) -> None:
     sandbox = Sandbox(memory_bytes=128 << 20, time_s=3, total_s=60, readers=ODD)

@@ -257,6 +257,7 @@ async def started(*arguments: str) -> Process:
     )
 
 
+@pytest.mark.slow
 async def test_commands_send_and_spawn_and_tell_by_their_status_what_became_of_it(live: Live) -> None:
     async with live.person() as ann:
         case = await ann.case()

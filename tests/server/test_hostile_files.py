@@ -33,6 +33,7 @@ async def ended(client: Client, machines: dict[str, str]) -> dict[str, tuple[str
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_every_hostile_file_ends_in_a_clear_state_and_disturbs_nothing(documents: Path) -> None:
     async with serving(**LIMITS) as url, investigator(url) as client:

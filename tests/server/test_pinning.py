@@ -96,6 +96,7 @@ async def supervised(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_a_pinned_worker_runs_on_its_cores_with_as_many_threads_and_says_so(
     parts: Parts, settings: Settings
 ) -> None:

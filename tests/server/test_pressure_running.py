@@ -74,6 +74,7 @@ async def test_everybody_advances_in_turns_at_the_highest_pressure(parts: Parts)
     assert len(runs) == 10
 
 
+@pytest.mark.slow
 async def test_turns_outlast_workers_and_servers_that_die(parts: Parts) -> None:
     for number in range(4):
         await upload(parts, "ann", f"ann{number}.pdf")

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 import pytest_asyncio
 from websockets.asyncio.client import ClientConnection
 
@@ -188,6 +189,7 @@ async def test_a_membership_that_ends_on_one_process_closes_its_topic_on_the_oth
         assert asyncio.get_running_loop().time() - began < 5  # a second where nothing else runs
 
 
+@pytest.mark.slow
 async def test_a_killed_process_takes_its_own_connections_only_and_comes_back(
     instance: Instance, ann: Person
 ) -> None:
@@ -219,6 +221,7 @@ async def test_the_status_names_every_process(instance: Instance, ann: Person) -
     assert all(server["rss_bytes"] > 0 for server in found)
 
 
+@pytest.mark.slow
 async def test_history_goes_on_after_all_processes_were_stopped_in_good_order(
     instance: Instance, ann: Person
 ) -> None:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
@@ -67,6 +68,7 @@ async def test_the_job_of_a_killed_worker_is_done_by_the_next(parts: Parts, sett
     assert len({pid for *_, pid, _ in found}) == 2
 
 
+@pytest.mark.slow
 async def test_a_job_that_kills_every_worker_fails_with_that_reason(parts: Parts, settings: Settings) -> None:
     machine = await parts.upload("dies-99.pdf")
     other = await parts.upload("b.pdf")
@@ -77,6 +79,7 @@ async def test_a_job_that_kills_every_worker_fails_with_that_reason(parts: Parts
     assert len([run for run in await runs(parts) if run[0] == "dies-99.pdf"]) == 3
 
 
+@pytest.mark.slow
 async def test_a_worker_that_ignores_cancellation_is_killed_and_replaced(
     parts: Parts, settings: Settings
 ) -> None:

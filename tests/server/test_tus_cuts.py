@@ -9,6 +9,8 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from server.services import Services
 from server.settings import Settings
 from storage.parts_disk import DiskParts
@@ -119,6 +121,7 @@ async def test_of_two_who_send_at_once_the_later_one_goes_on_and_no_byte_is_mixe
         assert snapshot.context["sha256"] == sha256(CONTENT).hexdigest()
 
 
+@pytest.mark.slow
 async def test_an_upload_goes_on_at_another_server_on_the_same_data(
     live: Live, settings: Settings, services: Services
 ) -> None:

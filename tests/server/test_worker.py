@@ -124,6 +124,7 @@ async def test_a_worker_that_is_ended_gives_its_job_back(parts: Parts) -> None:
         await until(done)
 
 
+@pytest.mark.slow
 async def test_a_worker_outlives_its_connections_idle_and_at_work(parts: Parts) -> None:
     """Models take seconds to load, so an outage of Redis must not cost the process."""
 
