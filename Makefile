@@ -36,7 +36,7 @@ test: setup lint types web
 
 # The longer runs of proofs that `make test` holds to a few kills and requests.
 slow-test: setup web
-	$(BIN)/pytest -n $(JOBS) -m slow
+	$(BIN)/pytest -n 2 -m slow
 
 lint: .make/python
 	$(BIN)/ruff check .
