@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import orjson
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 from sqlalchemy import text
@@ -161,6 +162,7 @@ async def each_transition_is_in_the_chain_once(parts: Parts, data: Path, machine
         assert events.count("recognised") == 1
 
 
+@pytest.mark.slow  # where processes starve, a worker has no time to give its job back
 async def test_a_server_that_is_stopped_in_good_order_leaves_the_work_to_the_next(
     parts: Parts, tmp_path: Path
 ) -> None:
