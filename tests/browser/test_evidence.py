@@ -112,7 +112,6 @@ async def test_a_picture_shows_its_camera_and_place_and_the_words_in_it(page: Pa
 async def test_a_recording_is_played_from_its_stills_and_from_what_is_said(page: Page, shown: Shown) -> None:
     said = TRANSCRIPT.index("[00:00:01]")
     await page.goto(shown.url("video", f"?start={said}&end={said + 20}"))
-    video = page.locator("video")
     await expect(page.get_by_test_id("place")).to_contain_text("The north pier is closed")
     await until(page, "document.querySelector('video')?.currentTime === 1")
     await expect(page.get_by_test_id("still")).to_have_count(3)
@@ -120,7 +119,7 @@ async def test_a_recording_is_played_from_its_stills_and_from_what_is_said(page:
     await until(page, "document.querySelector('video')?.currentTime >= 2")
     await page.get_by_role("button", name="Good morning").click()
     await until(page, "document.querySelector('video')?.currentTime < 2")
-    assert await video.evaluate("video => video.videoWidth") == 320
+    await until(page, "document.querySelector('video')?.videoWidth === 320")
 
 
 async def test_a_sound_without_a_transcript_says_so(page: Page, shown: Shown) -> None:
