@@ -2,7 +2,7 @@
 # and up to date is left alone, so a second run needs no network.
 PYTHON ?= python3
 NPM ?= npm
-# Test processes; each waits for servers about a third of its time.
+# Test processes: one more than two cores, since each waits for servers now and then.
 JOBS ?= 3
 
 BIN := .venv/bin

@@ -1,7 +1,8 @@
 """How short an instance is of memory and time, as numbers from 0 to 1, and how much slower work goes for it.
 
 Pressure slows, and refuses nobody: a worker that did a job for `t` seconds rests before the next one, so that
-its pace is one less the pressure, and never less than `LEAST`. Everyone's work is slowed alike, since it is
+its pace is one less the pressure, and never less than `LEAST`; a rest has an end, so after a long job it is
+slowed by less. Everyone's work is slowed alike, since it is
 the next job that waits, whoever's turn it is. Work that nobody waits for is slowed by every shortage; what
 somebody waits for by that of memory alone, since slowness is no cure for its own waiting.
 """

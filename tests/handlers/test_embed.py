@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,20 @@ class Encoder:
 
 def leases_of(folder: Path, capacity: int) -> Leases:
     return Leases("device", lambda: (capacity, capacity), folder=folder, reserve_bytes=0)
+
+
+async def embedded(rows: AsyncEngine, evidence: int, encoder: Encoder, **more: Any) -> Embedded:
+    """The chunks of a piece of evidence, with the stores of the tests."""
+    return await embed_chunks(
+        EmbedChunks(evidence),
+        QuietJob(),
+        evidence=EvidenceStore(rows),
+        words=Words(rows),
+        vectors=PgVectors(rows),
+        encoder=encoder,
+        leases=encoder.leases,
+        **more,
+    )
 
 
 @pytest.mark.parametrize(("capacity", "sizes"), [(5000, [11]), (550, [5, 5, 1]), (150, [1] * 11)])
@@ -104,16 +119,7 @@ async def test_embedding_gives_way_after_a_batch_and_goes_on_where_it_stopped(
         return True
 
     async def run(give_way: GiveWay) -> Embedded:
-        return await embed_chunks(
-            EmbedChunks(evidence),
-            QuietJob(),
-            evidence=EvidenceStore(rows),
-            words=Words(rows),
-            vectors=PgVectors(rows),
-            encoder=encoder,
-            leases=encoder.leases,
-            give_way=give_way,
-        )
+        return await embedded(rows, evidence, encoder, give_way=give_way)
 
     for left in range(count - 1, 0, -1):
         with pytest.raises(GaveWay):
@@ -128,15 +134,8 @@ async def test_what_may_not_be_embedded_is_found_by_its_words(tmp_path: Path, ro
     evidence = await store(rows, case, "log", "The ferry left before the fog came in.")
     encoder = Encoder(leases_of(tmp_path, 1 << 20))
     with pytest.raises(Refused, match=r"may go to models\.example\.com"):
-        await embed_chunks(
-            EmbedChunks(evidence),
-            QuietJob(),
-            evidence=EvidenceStore(rows),
-            words=Words(rows),
-            vectors=PgVectors(rows),
-            encoder=encoder,
-            leases=encoder.leases,
-            may_embed=partial(models().let_embed, host="models.example.com"),
+        await embedded(
+            rows, evidence, encoder, may_embed=partial(models().let_embed, host="models.example.com")
         )
     assert encoder.sizes == []
     [(found, _)] = await Words(rows).search(case, terms("ferry in the fog"), 5)
