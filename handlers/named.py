@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from rapidfuzz import fuzz, process
 
+from handlers.known_names import FUZZY_LETTERS, KNOWN, NameIndex, words_of
 from handlers.terms import STOP_WORDS, fold
 from storage.graph import Graph, Name, rarity
 
@@ -20,15 +18,8 @@ LONGEST = 8
 ALIKE = 90
 """Least similarity, of 100, of a misspelt name to the right one."""
 
-FUZZY_LETTERS = 5
-"""Shorter names must be spelt right: in so few letters another word is always near."""
-
 FUZZY_QUALITY = 0.9
 LAST_NAME_QUALITY = 0.6
-
-_WORD = re.compile(r"[^\W_]+")
-_POSSESSIVE = re.compile(r"['’ʼ]s?\b")
-_PEOPLE = ("person", "poi")
 
 
 @dataclass(frozen=True)
@@ -50,23 +41,15 @@ class Seed:
     weight: float
 
 
-def named_in(question: str, names: Sequence[Name]) -> list[Named]:
+def named_in(question: str, names: NameIndex) -> list[Named]:
     """The names found in a question, best first, then by node; the longest match at a place counts.
 
     >>> hill = Name(7, "person", "Ada Hill", (7,), False)
-    >>> [n.name.node for n in named_in("Where does ada hill's letter lie?", [hill])]
+    >>> [n.name.node for n in named_in("Where does ada hill's letter lie?", NameIndex([hill]))]
     [7]
     """
-    original = _WORD.findall(_POSSESSIVE.sub(" ", question))
+    original = words_of(question)
     words = [fold(word) for word in original]
-    by_form: dict[str, list[Name]] = defaultdict(list)
-    by_last: dict[str, list[Name]] = defaultdict(list)
-    for name in names:
-        parts = _parts(name.text)
-        if parts and not (len(parts) == 1 and (parts[0] in STOP_WORDS or len(parts[0]) < 2)):
-            by_form[" ".join(parts)].append(name)
-            if len(parts) > 1 and name.kind in _PEOPLE:
-                by_last[parts[-1]].append(name)
     found: dict[tuple[int, str], Named] = {}
     taken = [False] * len(words)
 
@@ -77,16 +60,16 @@ def named_in(question: str, names: Sequence[Name]) -> list[Named]:
                 found[name.node, name.text] = Named(name, quality)
 
     for start, end in _free(taken):
-        candidates = by_form.get(" ".join(words[start:end]))
+        candidates = names.by_form.get(" ".join(words[start:end]))
         if candidates:
             note(candidates, 1.0)
             taken[start:end] = [True] * (end - start)
     for i, word in enumerate(words):
-        if not taken[i] and word in by_last and original[i][0].isupper() and word not in STOP_WORDS:
-            note(by_last[word], LAST_NAME_QUALITY)
+        if not taken[i] and word in names.by_last and original[i][0].isupper() and word not in STOP_WORDS:
+            note(names.by_last[word], LAST_NAME_QUALITY)
             taken[i] = True
-    for form, quality in _misspelt(words, taken, sorted(by_form)):
-        note(by_form[form], quality)
+    for form, quality in _misspelt(words, taken, names):
+        note(names.by_form[form], quality)
     return sorted(found.values(), key=lambda n: (-n.quality, n.name.node, n.name.text))
 
 
@@ -98,7 +81,7 @@ async def seeds_in(
     A person of interest is a seed through the entities that are that person; the heaviest way
     to a node counts. Ordered by node.
     """
-    named = named_in(question, await graph.names(case))
+    named = named_in(question, await KNOWN.of(case, graph))
     entities = sorted({entity for each in named for entity in each.name.entities})
     # To count a large case takes a while, and where nothing is named nothing depends on it.
     common, size = await graph.commonness(case, entities) if entities else ({}, 0)
@@ -114,12 +97,6 @@ async def seeds_in(
     return [Seed(node, weights[node]) for node in sorted(weights)], found
 
 
-@lru_cache(maxsize=1 << 17)
-def _parts(text: str) -> tuple[str, ...]:
-    """The folded words of a name; the names of a case come again with each of its questions."""
-    return tuple(_WORD.findall(fold(_POSSESSIVE.sub(" ", text))))
-
-
 def _free(taken: Sequence[bool]) -> Iterator[tuple[int, int]]:
     """Runs of words that are still free when their turn comes, the longest first."""
     for length in range(min(LONGEST, len(taken)), 0, -1):
@@ -128,19 +105,20 @@ def _free(taken: Sequence[bool]) -> Iterator[tuple[int, int]]:
                 yield start, start + length
 
 
-def _misspelt(words: Sequence[str], taken: Sequence[bool], forms: Sequence[str]) -> list[tuple[str, float]]:
+def _misspelt(words: Sequence[str], taken: Sequence[bool], names: NameIndex) -> list[tuple[str, float]]:
     """Known forms that free words nearly spell, with the quality of the best match."""
-    runs = sorted(
-        {
-            " ".join(words[start:end])
-            for start, end in _free(taken)
-            if words[start] not in STOP_WORDS and words[end - 1] not in STOP_WORDS
-        }
-    )
-    runs = [run for run in runs if len(run) >= FUZZY_LETTERS]
-    choices = [form for form in forms if len(form) >= FUZZY_LETTERS]
-    if not runs or not choices:
-        return []
-    alike = process.cdist(runs, choices, scorer=fuzz.ratio, score_cutoff=ALIKE, dtype=np.float32)
-    best = alike.max(axis=0)
-    return [(choices[i], FUZZY_QUALITY * float(best[i]) / 100) for i in np.flatnonzero(best)]
+    runs = {
+        " ".join(words[start:end])
+        for start, end in _free(taken)
+        if words[start] not in STOP_WORDS and words[end - 1] not in STOP_WORDS
+    }
+    runs = {run for run in runs if len(run) >= FUZZY_LETTERS}
+    found = []
+    for letters, forms in names.by_length.items():
+        # Each letter that one has more than the other is a difference: too many, and they are not alike.
+        near = [run for run in runs if 100 * abs(len(run) - letters) <= (100 - ALIKE) * (len(run) + letters)]
+        if near:
+            alike = process.cdist(near, forms, scorer=fuzz.ratio, score_cutoff=ALIKE, dtype=np.float32)
+            best = alike.max(axis=0)
+            found += [(forms[i], FUZZY_QUALITY * float(best[i]) / 100) for i in np.flatnonzero(best)]
+    return found

@@ -46,7 +46,7 @@ NAMED_KINDS = ("poi", "person", "organisation", "email", "phone", "citation", "p
 """Kinds of entities that a question may name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Name:
     """A name by which a question may mean a node.
 
@@ -153,6 +153,9 @@ class Graph(Protocol):
         Persons of interest come with every alias. Of more than `limit` entities the accepted
         ones and then the oldest are named.
         """
+
+    async def names_version(self, case: str) -> str:
+        """A text that is another one after every change of what `names` tells."""
 
     async def commonness(self, case: str, entities: Sequence[int]) -> tuple[dict[int, int], int]:
         """How many chunks mention each entity (absent: none), and how many chunks the case has."""

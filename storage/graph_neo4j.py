@@ -45,6 +45,10 @@ class GraphNeo4j:
         """See `Graph.names`."""
         return await self._canonical.names(case, limit=limit)
 
+    async def names_version(self, case: str) -> str:
+        """See `Graph.names_version`."""
+        return await self._canonical.names_version(case)
+
     async def commonness(self, case: str, entities: Sequence[int]) -> tuple[dict[int, int], int]:
         """See `Graph.commonness`."""
         if not await self._is_filled():

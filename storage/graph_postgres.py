@@ -37,6 +37,12 @@ class GraphPostgres:
         async with self.reading(case) as read:
             return await neighbourhood.names(read, limit)
 
+    async def names_version(self, case: str) -> str:
+        """See `Graph.names_version`."""
+        async with self._database.connect() as connection:
+            rows = await _rows(connection, sql.NAMES_VERSION, case=case)
+        return "".join(f"{names}.{mentions}" for names, mentions in rows)
+
     async def commonness(self, case: str, entities: Sequence[int]) -> tuple[dict[int, int], int]:
         """See `Graph.commonness`."""
         async with self.reading(case) as read:

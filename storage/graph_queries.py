@@ -29,31 +29,51 @@ SAME_POIS = text(
 
 POIS = text("SELECT id, name, aliases FROM pois WHERE case_id = :case ORDER BY id")
 
-SIZE = text(f"SELECT count(*) FROM chunks WHERE case_id = :case AND evidence_id NOT IN {hidden.EVIDENCE}")
-
-COMMONNESS = text(
+# What is kept counts hidden evidence, of which there is hardly ever any.
+SIZE = text(
     f"""
-    SELECT m.entity_id, count(DISTINCT m.chunk_id)::int
-    FROM mentions m JOIN entities e ON e.id = m.entity_id
-    WHERE m.entity_id = ANY(:entities) AND e.case_id = :case AND m.chunk_id NOT IN {hidden.CHUNKS}
-    GROUP BY m.entity_id
+    SELECT coalesce((SELECT chunks FROM case_totals WHERE case_id = :case), 0)
+         - (SELECT count(*) FROM chunks AS unseen WHERE unseen.evidence_id IN {hidden.EVIDENCE})
     """
 )
 
+COMMONNESS = text(
+    f"""
+    SELECT kept.entity_id, (kept.chunks - coalesce(unseen.chunks, 0))::int
+    FROM entity_counts AS kept LEFT JOIN (
+        SELECT entity_id, count(DISTINCT chunk_id) AS chunks FROM mentions
+        WHERE chunk_id IN {hidden.CHUNKS} AND entity_id = ANY(:entities)
+        GROUP BY entity_id
+    ) AS unseen USING (entity_id)
+    WHERE kept.case_id = :case AND kept.entity_id = ANY(:entities)
+      AND kept.chunks > coalesce(unseen.chunks, 0)
+    """
+)
+
+# What chunks mention tells of a name only where some are hidden.
+NAMES_VERSION = text(
+    """
+    SELECT kept.names, CASE WHEN EXISTS (
+        SELECT FROM evidence WHERE case_id = :case AND hidden_at IS NOT NULL
+    ) THEN kept.mentions ELSE 0 END
+    FROM case_totals AS kept WHERE kept.case_id = :case
+    """
+)
+
+# Entity by entity, in the order of its index: nothing is sorted but the fullest.
 MENTIONS = text(
     f"""
-    SELECT chunk_id, entity_id, times
-    FROM (
-        SELECT m.chunk_id, m.entity_id, count(*)::int AS times,
-               row_number() OVER (PARTITION BY m.entity_id ORDER BY count(*) DESC, m.chunk_id) AS place
+    SELECT found.chunk_id, e.id, found.times
+    FROM entities e CROSS JOIN LATERAL (
+        SELECT m.chunk_id, count(*)::int AS times
         FROM mentions m
-        JOIN entities e ON e.id = m.entity_id
-        WHERE m.entity_id = ANY(:entities) AND e.case_id = :case AND e.status <> 'rejected'
-          AND m.chunk_id NOT IN {hidden.CHUNKS}
-        GROUP BY m.chunk_id, m.entity_id
-    ) AS counted
-    WHERE place <= :limit
-    ORDER BY chunk_id, entity_id
+        WHERE m.entity_id = e.id AND m.chunk_id NOT IN {hidden.CHUNKS}
+        GROUP BY m.chunk_id
+        ORDER BY count(*) DESC, m.chunk_id
+        LIMIT :limit
+    ) AS found
+    WHERE e.id = ANY(:entities) AND e.case_id = :case AND e.status <> 'rejected'
+    ORDER BY found.chunk_id, e.id
     """
 )
 

@@ -22,6 +22,7 @@ from storage.schema_people import ApiToken, Case, Member, RequestKey, User
 from storage.schema_relations import Extraction, Relation
 from storage.schema_same import SameAs
 from storage.schema_topics import SimilarDocument, Topic, TopicMember, TopicRun
+from storage.schema_totals import CaseTotal, EntityCount, OpenTotal, TotalChange
 from storage.schema_transfers import TransferRecord
 from storage.schema_webhooks import Webhook, WebhookAttempt, WebhookLetter
 
@@ -35,6 +36,7 @@ __all__ = [
     "Attention",
     "AttentionOff",
     "Case",
+    "CaseTotal",
     "Chunk",
     "ChunkLength",
     "Consent",
@@ -44,6 +46,7 @@ __all__ = [
     "Edit",
     "EmbedderRecord",
     "Entity",
+    "EntityCount",
     "Evidence",
     "Extraction",
     "Finding",
@@ -59,6 +62,7 @@ __all__ = [
     "Mention",
     "MultipartRecord",
     "NearDuplicate",
+    "OpenTotal",
     "PictureHash",
     "Poi",
     "Posting",
@@ -76,6 +80,7 @@ __all__ = [
     "Topic",
     "TopicMember",
     "TopicRun",
+    "TotalChange",
     "TransferRecord",
     "User",
     "Vote",

@@ -35,7 +35,7 @@ MAX_SCANNED = 200_000
 CHUNKS: Table = Chunk.metadata.tables["chunks"]
 
 # Whether a chunk has its vector stands in its row alone; nearly all have.
-_COUNT = text("SELECT count(*) FROM (SELECT 1 FROM chunks WHERE case_id = :case LIMIT :most) AS found")
+_COUNT = text("SELECT coalesce((SELECT chunks FROM case_totals WHERE case_id = :case), 0)")
 
 # Adding zero makes an expression that no index serves, so that a scan of the case remains.
 _EXACT = text(
@@ -126,7 +126,7 @@ class PgVectors:
 
 async def _is_small(connection: AsyncConnection, case: str, most: int, ef: int) -> bool:
     """Whether the case has fewer chunks than `most`; else the connection is set up for a walk by `ef`."""
-    small = (await connection.execute(_COUNT, {"case": case, "most": most})).scalar_one() < most
+    small = (await connection.execute(_COUNT, {"case": case})).scalar_one() < most
     if not small:
         await connection.execute(_SET, {"ef": str(ef)})
     return bool(small)
