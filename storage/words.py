@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Table, delete, insert, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+import numpy as np
+from sqlalchemy import Row, Table, delete, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage import hidden
 from storage.schema import Chunk
+from storage.top_chunks import Asked, Floats, Ids, top_chunks
 
 K1 = 1.2
 """How soon a repeated term stops counting."""
@@ -30,43 +33,66 @@ _tables = Chunk.metadata.tables
 LENGTHS: Table = _tables["chunk_lengths"]
 POSTINGS: Table = _tables["postings"]
 
-_SEARCH = text(
+PRUNED = 20_000
+"""Postings of a question's terms from which on it is worth not to read them all."""
+
+_STATS = f"""
+    SELECT indexed::float AS n, (words / nullif(indexed, 0))::float AS mean FROM (
+        SELECT coalesce(sum(indexed), 0) AS indexed, coalesce(sum(words), 0) AS words FROM (
+            SELECT indexed, words FROM case_totals WHERE case_id = :case
+            UNION ALL
+            SELECT -count(*), -sum(words) FROM chunk_lengths WHERE chunk_id IN {hidden.CHUNKS}
+        ) AS parts
+    ) AS total
+"""
+"""How many chunks in sight are indexed, and their mean length: from what is kept, less what is hidden."""
+
+# With `most` and `least` the bound of a term: no chunk has more of it in fewer terms.
+_TERMS = text(
     f"""
-    WITH setting AS (
-        SELECT CAST(:k1 AS float) AS k1, CAST(:b AS float) AS b
-    ), stats AS (
-        SELECT count(*)::float AS n, avg(words)::float AS mean
-        FROM chunk_lengths WHERE case_id = :case AND chunk_id NOT IN {hidden.CHUNKS}
-    ), hits AS MATERIALIZED (
-        SELECT term, chunk_id, count, length FROM postings
+    WITH stats AS ({_STATS}), frequency AS (
+        SELECT term, count(*) AS chunks, max(count) AS most, min(length) AS least FROM postings
         WHERE case_id = :case AND term = ANY(:terms) AND chunk_id NOT IN {hidden.CHUNKS}
-    ), frequency AS (
-        SELECT term, ln(1 + (stats.n - count(*) + 0.5) / (count(*) + 0.5)) AS idf
-        FROM hits, stats GROUP BY term, stats.n
+        GROUP BY term
     )
-    SELECT hits.chunk_id,
-           sum(frequency.idf * hits.count * (k1 + 1)
-               / (hits.count + k1 * (1 - b + b * hits.length / stats.mean))
-               ORDER BY hits.term) AS score
-    FROM hits
-    JOIN frequency USING (term)
-    CROSS JOIN stats CROSS JOIN setting
-    GROUP BY hits.chunk_id
-    ORDER BY score DESC, hits.chunk_id
-    LIMIT :limit
+    SELECT term, chunks, most, least, mean, ln(1 + (n - chunks + 0.5) / (chunks + 0.5)) AS idf
+    FROM frequency, stats
     """
 )
+_SCORED = """
+    WITH setting AS (
+        SELECT CAST(:k1 AS float) AS k1, CAST(:b AS float) AS b, CAST(:mean AS float) AS mean
+    )
+    SELECT chunk_id,
+           sum(asked.idf * count * (k1 + 1) / (count + k1 * (1 - b + b * length / mean))
+               ORDER BY asked.term) AS score
+    FROM unnest(CAST(:terms AS text[]), CAST(:idfs AS float[])) AS asked (term, idf)
+    JOIN postings ON case_id = :case AND postings.term = asked.term AND {which}
+    CROSS JOIN setting
+    GROUP BY chunk_id
+    ORDER BY score DESC, chunk_id
+    LIMIT :limit
+"""
+_SCORE_ALL = text(_SCORED.format(which=f"chunk_id NOT IN {hidden.CHUNKS}"))
+_SCORE = text(_SCORED.format(which="chunk_id = ANY(:chunks)"))
 
-# Chunks that hold the phrase letter by letter, looked for only where its terms are.
+_POSTINGS = """
+    SELECT array_agg(chunk_id), array_agg(count), array_agg(length) FROM postings
+    WHERE case_id = :case AND term = :term AND {which}
+"""
+_EVERY_POSTING = text(_POSTINGS.format(which=f"chunk_id NOT IN {hidden.CHUNKS}"))
+_POSTINGS_OF = text(_POSTINGS.format(which="chunk_id = ANY(:chunks)"))
+
+# Chunks that hold the phrase letter by letter, looked for only where its terms are: where the rarest is,
+# and there the others.
 _HOLDING = text(
     f"""
-    WITH stats AS (
-        SELECT count(*)::float AS n, avg(words)::float AS mean
-        FROM chunk_lengths WHERE case_id = :case AND chunk_id NOT IN {hidden.CHUNKS}
-    ), near AS (
-        SELECT chunk_id, min(length) AS length FROM postings
-        WHERE case_id = :case AND term = ANY(:terms) AND chunk_id NOT IN {hidden.CHUNKS}
-        GROUP BY chunk_id HAVING count(*) = cardinality(CAST(:terms AS text[]))
+    WITH stats AS ({_STATS}), near AS (
+        SELECT chunk_id, length FROM postings
+        WHERE case_id = :case AND term = :rarest AND chunk_id NOT IN {hidden.CHUNKS}
+          AND (SELECT count(*) FROM postings AS also
+               WHERE also.case_id = :case AND also.term = ANY(:terms) AND also.chunk_id = postings.chunk_id
+              ) = cardinality(CAST(:terms AS text[]))
     ), told AS (
         SELECT chunks.id, near.length,
                (length(lower(text)) - length(replace(lower(text), :phrase, '')))::float
@@ -76,6 +102,12 @@ _HOLDING = text(
     SELECT id, times, length / mean AS size, n FROM told, stats WHERE times > 0 ORDER BY id
     """
 )
+_RAREST = text(
+    """
+    SELECT term FROM postings WHERE case_id = :case AND term = ANY(:terms)
+    GROUP BY term ORDER BY count(*), term LIMIT 1
+    """
+)
 
 # One statement with arrays: several times as fast as a row at a time.
 _ADD = text(
@@ -83,6 +115,11 @@ _ADD = text(
     "SELECT :case, term, chunk, count, length FROM unnest(CAST(:terms AS text[]), "
     "CAST(:chunks AS bigint[]), CAST(:counts AS smallint[]), CAST(:lengths AS int[])) "
     "AS new (term, chunk, count, length)"
+)
+
+_ADD_LENGTHS = text(
+    "INSERT INTO chunk_lengths (chunk_id, case_id, words) SELECT chunk, :case, length "
+    "FROM unnest(CAST(:chunks AS bigint[]), CAST(:lengths AS int[])) AS new (chunk, length)"
 )
 
 LATEST = 2000
@@ -133,10 +170,8 @@ class Words:
                 values = {"case": case, "terms": terms, "chunks": chunks, "counts": numbers}
                 values["lengths"] = of_chunks
                 await connection.execute(_ADD, values)
-                rows = [
-                    {"chunk_id": chunk, "case_id": case, "words": length} for chunk, length in lengths.items()
-                ]
-                await connection.execute(insert(LENGTHS), rows)
+                sizes = {"case": case, "chunks": list(lengths), "lengths": list(lengths.values())}
+                await connection.execute(_ADD_LENGTHS, sizes)
 
     async def search(
         self, case: str, terms: Sequence[str], limit: int, *, k1: float = K1, b: float = B
@@ -150,9 +185,21 @@ class Words:
         """
         if not terms:
             return []
-        values = {"case": case, "terms": sorted(set(terms)), "limit": limit, "k1": k1, "b": b}
         async with self._database.connect() as connection:
-            return [(row[0], row[1]) for row in await connection.execute(_SEARCH, values)]
+            # One moment for all that is read: frequencies, bounds and what is scored in the end.
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            values: dict[str, object] = {"case": case, "terms": sorted(set(terms))}
+            found = (await connection.execute(_TERMS, values)).all()
+            if not found:
+                return []
+            values |= {"terms": [row.term for row in found], "idfs": [row.idf for row in found]}
+            values |= {"mean": found[0].mean, "k1": k1, "b": b, "limit": limit}
+            query = _SCORE_ALL
+            if sum(row.chunks for row in found) > PRUNED:
+                read = _Postings(connection, case, k1, b, found)
+                values["chunks"] = (await top_chunks(read.asked, limit, read)).tolist()
+                query = _SCORE
+            return [(row[0], row[1]) for row in await connection.execute(query, values)]
 
     async def holding(
         self, case: str, phrase: str, terms: Sequence[str], *, k1: float = K1, b: float = B
@@ -165,6 +212,7 @@ class Words:
         """
         values = {"case": case, "phrase": phrase.lower(), "terms": sorted(set(terms))}
         async with self._database.connect() as connection:
+            values["rarest"] = await connection.scalar(_RAREST, {"case": case, "terms": values["terms"]})
             rows = list(await connection.execute(_HOLDING, values))
         rarity = math.log(1 + (rows[0].n - len(rows) + 0.5) / (len(rows) + 0.5)) if rows else 0.0
         return [
@@ -186,3 +234,35 @@ class Words:
             values |= {"terms": sorted(set(terms)), "first": first}
             rows = await connection.execute(_FREQUENCIES, values)
             return counted, {row[0]: row[1] for row in rows}
+
+
+class _Postings:
+    """`storage.top_chunks.Postings` of the terms that a case has, by BM25."""
+
+    def __init__(
+        self, connection: AsyncConnection, case: str, k1: float, b: float, found: Sequence[Row[Any]]
+    ) -> None:
+        self._connection = connection
+        self._case = case
+        self._k1, self._b, self._mean = k1, b, float(found[0].mean)
+        self._idf = {row.term: float(row.idf) for row in found}
+        self.asked = [
+            Asked(row.term, row.chunks, float(self._score(row.term, np.array([row.most]), row.least)[0]))
+            for row in found
+        ]
+
+    async def __call__(self, term: str, chunks: Ids | None = None) -> tuple[Ids, Floats]:
+        """See `storage.top_chunks.Postings`."""
+        values: dict[str, object] = {"case": self._case, "term": term}
+        query = _EVERY_POSTING
+        if chunks is not None:
+            query, values["chunks"] = _POSTINGS_OF, chunks.tolist()
+        ids, counts, lengths = (await self._connection.execute(query, values)).one()
+        found = np.array(ids or [], dtype=np.int64)
+        order = np.argsort(found, kind="stable")
+        scores = self._score(term, np.array(counts or [], np.float64), np.array(lengths or [], np.float64))
+        return found[order], scores[order]
+
+    def _score(self, term: str, counts: Floats, lengths: Floats | float) -> Floats:
+        size = 1 - self._b + self._b * lengths / self._mean
+        return self._idf[term] * counts * (self._k1 + 1) / (counts + self._k1 * size)

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers import search
 from handlers.embedder import Embedder
+from handlers.known_names import NameIndex
 from handlers.named import named_in
 from handlers.search import quoted, search_links, search_meaning, search_words
 from machines.query import LegFound, SearchLinks, SearchMeaning, SearchWords
@@ -110,12 +111,12 @@ async def test_a_leg_finds_no_more_than_its_limit(
 def test_the_longest_name_at_a_place_is_meant() -> None:
     bank = Name(1, "organisation", "Harbour Bank", (1,), False)
     holding = Name(2, "organisation", "Harbour Bank Holding", (2,), False)
-    found = named_in("Who owns the Harbour Bank Holding?", [bank, holding])
+    found = named_in("Who owns the Harbour Bank Holding?", NameIndex([bank, holding]))
     assert [each.name.node for each in found] == [2]
 
 
 def test_a_stop_word_is_nobody_even_where_someone_is_called_so() -> None:
-    assert not named_in("What will it be?", [Name(1, "person", "Will", (1,), False)])
+    assert not named_in("What will it be?", NameIndex([Name(1, "person", "Will", (1,), False)]))
 
 
 @pytest.mark.parametrize(
