@@ -92,9 +92,15 @@ OF_CASE = text(
     f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY id"
 )
 
+# By the index alone: the rows hold texts and vectors, and each lies on a page of its own.
 CHUNKS = text(
-    "SELECT id, evidence_id, ordinal FROM chunks WHERE id = ANY(:chunks) AND case_id = :case "
-    f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY id"
+    f"""
+    SELECT found.id, found.evidence_id, found.ordinal
+    FROM unnest(CAST(:chunks AS bigint[])) AS own (id) CROSS JOIN LATERAL (
+        SELECT id, evidence_id, ordinal FROM chunks WHERE case_id = :case AND id = own.id OFFSET 0
+    ) AS found
+    WHERE found.evidence_id NOT IN {hidden.EVIDENCE} ORDER BY found.id
+    """
 )
 
 BESIDE = text(
@@ -102,7 +108,7 @@ BESIDE = text(
     SELECT n.id
     FROM chunks c
     JOIN chunks n ON n.evidence_id = c.evidence_id AND n.ordinal IN (c.ordinal - 1, c.ordinal + 1)
-    WHERE c.id = ANY(:chunks)
+    WHERE c.case_id = :case AND c.id = ANY(:chunks)
     GROUP BY n.id
     ORDER BY n.id
     """
@@ -127,13 +133,16 @@ ENTITIES = text(
     """
 )
 
+# By the chunks, of which each mentions little: common entities are mentioned by a large part of a case.
 JOINED = text(
     """
-    SELECT chunk_id, entity_id, count(*)::int AS times
-    FROM mentions
-    WHERE chunk_id = ANY(:chunks) AND entity_id = ANY(:entities)
-    GROUP BY chunk_id, entity_id
-    ORDER BY chunk_id, entity_id
+    SELECT own.id, m.entity_id, count(*)::int AS times
+    FROM unnest(CAST(:chunks AS bigint[])) AS own (id) CROSS JOIN LATERAL (
+        SELECT entity_id FROM mentions WHERE chunk_id = own.id OFFSET 0
+    ) AS m
+    WHERE m.entity_id = ANY(:entities)
+    GROUP BY own.id, m.entity_id
+    ORDER BY own.id, m.entity_id
     """
 )
 

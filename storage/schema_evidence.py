@@ -82,8 +82,8 @@ class Chunk(SQLModel, table=True):
     __tablename__: ClassVar[str] = "chunks"
     __table_args__ = (
         UniqueConstraint("evidence_id", "ordinal"),
-        # With what tells hidden ones, so that chunks are counted without being read.
-        Index("chunks_case", "case_id", "id", postgresql_include=["evidence_id"]),
+        # With what tells hidden ones, and where each stands: rows are wide, and a page has few of them.
+        Index("chunks_case", "case_id", "id", postgresql_include=["evidence_id", "ordinal"]),
         Index(
             "chunks_vector",
             "vector",

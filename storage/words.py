@@ -66,22 +66,30 @@ _SCORED = """
     SELECT chunk_id,
            sum(asked.idf * count * (k1 + 1) / (count + k1 * (1 - b + b * length / mean))
                ORDER BY asked.term) AS score
-    FROM unnest(CAST(:terms AS text[]), CAST(:idfs AS float[])) AS asked (term, idf)
-    JOIN postings ON case_id = :case AND postings.term = asked.term AND {which}
-    CROSS JOIN setting
+    FROM setting CROSS JOIN unnest(CAST(:terms AS text[]), CAST(:idfs AS float[])) AS asked (term, idf)
+    {postings}
     GROUP BY chunk_id
     ORDER BY score DESC, chunk_id
     LIMIT :limit
 """
-_SCORE_ALL = text(_SCORED.format(which=f"chunk_id NOT IN {hidden.CHUNKS}"))
-_SCORE = text(_SCORED.format(which="chunk_id = ANY(:chunks)"))
-
-_POSTINGS = """
-    SELECT array_agg(chunk_id), array_agg(count), array_agg(length) FROM postings
-    WHERE case_id = :case AND term = :term AND {which}
+# One look into the index for each term and chunk: a plan that starts from the chunks reads all their terms.
+_EACH = """
+    CROSS JOIN unnest(CAST(:chunks AS bigint[])) AS own (id) CROSS JOIN LATERAL (
+        SELECT chunk_id, count, length FROM postings
+        WHERE case_id = :case AND term = {term} AND chunk_id = own.id OFFSET 0
+    ) AS posting
 """
-_EVERY_POSTING = text(_POSTINGS.format(which=f"chunk_id NOT IN {hidden.CHUNKS}"))
-_POSTINGS_OF = text(_POSTINGS.format(which="chunk_id = ANY(:chunks)"))
+_EVERY = (
+    f"JOIN postings ON case_id = :case AND postings.term = asked.term AND chunk_id NOT IN {hidden.CHUNKS}"
+)
+_SCORE_ALL = text(_SCORED.format(postings=_EVERY))
+_SCORE = text(_SCORED.format(postings=_EACH.format(term="asked.term")))
+
+_POSTINGS = "SELECT array_agg(chunk_id), array_agg(count), array_agg(length) FROM "
+_EVERY_POSTING = text(
+    f"{_POSTINGS} postings WHERE case_id = :case AND term = :term AND chunk_id NOT IN {hidden.CHUNKS}"
+)
+_POSTINGS_OF = text(f"{_POSTINGS} (SELECT) AS one {_EACH.format(term=':term')}")
 
 # Chunks that hold the phrase letter by letter, looked for only where its terms are: where the rarest is,
 # and there the others.

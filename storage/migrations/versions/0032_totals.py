@@ -202,6 +202,8 @@ def upgrade() -> None:
             f"CREATE TRIGGER {name} AFTER UPDATE OF {changed} ON {table} "
             f"FOR EACH ROW WHEN ({differs}) EXECUTE FUNCTION {name}()"
         )
+    op.drop_index("chunks_case", table_name="chunks")
+    op.create_index("chunks_case", "chunks", ["case_id", "id"], postgresql_include=["evidence_id", "ordinal"])
     op.execute(RECOUNT)
     op.execute("SELECT recount_totals()")
     op.execute("ANALYZE case_totals")
@@ -213,6 +215,8 @@ def _number(name: str) -> sa.Column[int]:
 
 
 def downgrade() -> None:
+    op.drop_index("chunks_case", table_name="chunks")
+    op.create_index("chunks_case", "chunks", ["case_id", "id"], postgresql_include=["evidence_id"])
     for table, event, _, _ in STATEMENTS:
         op.execute(f"DROP FUNCTION total_{table}_{event.lower()}() CASCADE")
     for table, _, _, _ in COLUMNS:
