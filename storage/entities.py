@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Table, delete, func, insert, or_, select
+from sqlalchemy import Table, delete, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,6 +19,12 @@ ENTITIES: Table = _tables["entities"]
 MENTIONS: Table = _tables["mentions"]
 CHUNKS: Table = _tables["chunks"]
 POIS: Table = _tables["pois"]
+
+# One statement: triggers look at it once.
+_ADD_MENTIONS = text(
+    'INSERT INTO mentions (chunk_id, start, entity_id, "end") SELECT * FROM unnest('
+    "CAST(:chunks AS bigint[]), CAST(:starts AS int[]), CAST(:entities AS bigint[]), CAST(:ends AS int[]))"
+)
 
 
 @dataclass(frozen=True)
@@ -94,12 +100,7 @@ class Entities:
         wanted = {(m.kind, m.key): (m.kind, m.key, m.name, m.poi) for m in reversed(mentions)}
         ids = await self._upsert(connection, case, list(wanted.values()))
         rows = {(m.chunk, m.start, ids[m.kind, m.key]): m.end for m in mentions}
-        if rows:
-            values = [
-                {"chunk_id": chunk, "start": start, "entity_id": entity, "end": end}
-                for (chunk, start, entity), end in rows.items()
-            ]
-            await connection.execute(insert(MENTIONS), values)
+        await add_mentions(connection, [(*place, end) for place, end in rows.items()])
         return ids
 
     async def _upsert(
@@ -130,6 +131,14 @@ class Entities:
             query.returning(ENTITIES.c.kind, ENTITIES.c.key, ENTITIES.c.id), values
         )
         return {(row[0], row[1]): row[2] for row in rows}
+
+
+async def add_mentions(connection: AsyncConnection, rows: Sequence[tuple[int, int, int, int]]) -> None:
+    """Add mentions: chunk, start, entity and end of each."""
+    if rows:
+        chunks, starts, entities, ends = map(list, zip(*rows, strict=True))
+        values = {"chunks": chunks, "starts": starts, "entities": entities, "ends": ends}
+        await connection.execute(_ADD_MENTIONS, values)
 
 
 async def forget_unnamed(connection: AsyncConnection, case: str, entities: set[int]) -> None:

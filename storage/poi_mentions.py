@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Table, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.entities import forget_unnamed
+from storage.entities import add_mentions, forget_unnamed
 from storage.locks import lock_mentions
 from storage.relations import hand_over_relations
 from storage.schema import Entity
@@ -132,11 +132,8 @@ class Stretch:
         )
         if not rows:
             return
-        values = [
-            {"chunk_id": chunk, "start": start, "entity_id": entity, "end": end}
-            for (chunk, start), end in sorted(rows.items())
-        ]
-        await self._connection.execute(insert(MENTIONS), values)
+        mentions = [(chunk, start, entity, end) for (chunk, start), end in sorted(rows.items())]
+        await add_mentions(self._connection, mentions)
         await self._give_way(entity)
 
     async def _places(self, whose: object) -> list[PersonPlace]:

@@ -33,8 +33,8 @@ _tables = Chunk.metadata.tables
 LENGTHS: Table = _tables["chunk_lengths"]
 POSTINGS: Table = _tables["postings"]
 
-PRUNED = 20_000
-"""Postings of a question's terms from which on it is worth not to read them all."""
+ALL_BELOW = 20_000
+"""Postings of a question's terms up to which all of them are read."""
 
 _STATS = f"""
     SELECT indexed::float AS n, (words / nullif(indexed, 0))::float AS mean FROM (
@@ -157,8 +157,9 @@ _FREQUENCIES = text(
 class Words:
     """Postings in PostgreSQL."""
 
-    def __init__(self, database: AsyncEngine) -> None:
+    def __init__(self, database: AsyncEngine, *, all_below: int = ALL_BELOW) -> None:
         self._database = database
+        self._all_below = all_below
 
     async def index(self, case: str, counts: Mapping[int, Mapping[str, int]]) -> None:
         """Replace the postings of the given chunks: chunk id → term → how often; all or nothing."""
@@ -203,7 +204,7 @@ class Words:
             values |= {"terms": [row.term for row in found], "idfs": [row.idf for row in found]}
             values |= {"mean": found[0].mean, "k1": k1, "b": b, "limit": limit}
             query = _SCORE_ALL
-            if sum(row.chunks for row in found) > PRUNED:
+            if sum(row.chunks for row in found) >= self._all_below:
                 read = _Postings(connection, case, k1, b, found)
                 values["chunks"] = (await top_chunks(read.asked, limit, read)).tolist()
                 query = _SCORE

@@ -62,6 +62,43 @@ async def test_scores_are_those_of_the_formula(engine: AsyncEngine) -> None:
     assert [i for i, _ in got] == sorted(expected, key=lambda i: (-expected[i], i))
 
 
+async def test_what_is_read_of_common_terms_changes_no_score(engine: AsyncEngine) -> None:
+    case = await new_case(engine)
+    chance = random.Random(8)
+    weights = [2.0**-i for i in range(12)]
+    bags = [chance.choices("abcdefghijkl", weights=weights, k=chance.randint(0, 9)) for _ in range(300)]
+    ids = await chunks_of(engine, case, bags)
+    every, pruned = Words(engine), Words(engine, all_below=0)
+    for count in (1, 2, 5, 8):
+        terms = chance.sample("abcdefghijklm", count)
+        expected = bm25(dict(zip(ids, bags, strict=True)), set(terms))
+        order = sorted(expected, key=lambda i: (-round(expected[i], 9), i))
+        for limit in (1, 7, 400):
+            found = await pruned.search(case, terms, limit)
+            assert found == await every.search(case, terms, limit)
+            assert [i for i, _ in found] == order[:limit]
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE evidence SET hidden_at = now()"))
+    assert await pruned.search(case, ["a", "b"], 9) == await every.search(case, ["a", "b"], 9) == []
+
+
+async def test_hidden_evidence_counts_in_no_frequency(engine: AsyncEngine) -> None:
+    case = await new_case(engine)
+    ids = await chunks_of(engine, case, [["a", "b"], ["b", "c", "c"], ["a"]])
+    alone = await Words(engine).search(case, ["a", "b"], 9)
+    store = EvidenceStore(engine)
+    row = await store.register(new_evidence(case, "sha-other"))
+    drafts = [ChunkDraft(i, 0, i, i + 1, "x", []) for i in range(5)]
+    await store.store_text(row.id, title="", text="", pages=[], meta={}, chunks=drafts)
+    more = {chunk.id: Counter(["a"] * 7) for chunk in await store.chunks(row.id)}
+    await Words(engine).index(case, more)
+    for words in (Words(engine), Words(engine, all_below=0)):
+        assert {i for i, _ in await words.search(case, ["a", "b"], 9)} == {*ids, *more}
+    await store.hide(row.id, "upload-0-a", hidden=True)
+    for words in (Words(engine), Words(engine, all_below=0)):
+        assert await words.search(case, ["a", "b"], 9) == alone
+
+
 async def test_equal_scores_are_ordered_by_id_and_the_limit_holds(engine: AsyncEngine) -> None:
     case = await new_case(engine)
     ids = await chunks_of(engine, case, [["same", "words"]] * 5)
