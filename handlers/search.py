@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from handlers.beside import store_beside
 from handlers.embedder import Embedder
 from handlers.embedding_cache import EmbeddingCache
+from handlers.focus import blended, focused
 from handlers.job import Job
 from handlers.models import MayEmbed, always
 from handlers.named import seeds_in
@@ -34,11 +35,15 @@ async def search_meaning(
     job: Job,
     *,
     vectors: Vectors,
+    words: Words,
     encoder: Embedder,
     cache: EmbeddingCache | None = None,
     may_embed: MayEmbed = always,
 ) -> LegFound:
     """Chunks whose vectors are near the question's, scored by cosine; `cache` spares repeats.
+
+    The question is searched for with the mean of its vector and of that of what it asks beside
+    the words that are everywhere in the case (`handlers.focus`).
 
     Raises:
         Permanent: The question may not go to where it would be embedded, or the store of the vectors
@@ -46,13 +51,15 @@ async def search_meaning(
         Temporary: That store does not answer.
     """
     await may_embed(effect.case)
+    chunks, frequencies = await words.frequencies(effect.case, terms(effect.question))
+    texts = list(dict.fromkeys([effect.question, focused(effect.question, frequencies, chunks)]))
     if cache is None:
-        encoded = await asyncio.to_thread(encoder.encode, [effect.question])
+        encoded = await asyncio.to_thread(encoder.encode, texts)
     else:
-        encoded = await cache.encode(effect.case, [effect.question])
+        encoded = await cache.encode(effect.case, texts)
     await job.check()
     with store_beside():
-        found = await vectors.nearest(effect.case, encoded[0], LIMIT)
+        found = await vectors.nearest(effect.case, blended(encoded), LIMIT)
     return _found(job, "by_meaning", found)
 
 

@@ -226,7 +226,12 @@ async def worker(setup: WorkerSetup) -> AsyncIterator[Handlers]:
                 tell_changed=entities_changed,
             ),
             SearchMeaning: partial(
-                search_meaning, vectors=vectors, encoder=encoder, cache=cache, may_embed=may_embed
+                search_meaning,
+                vectors=vectors,
+                words=words,
+                encoder=encoder,
+                cache=cache,
+                may_embed=may_embed,
             ),
             SearchWords: partial(search_words, words=words),
             SearchLinks: partial(search_links, graph=graph),

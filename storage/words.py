@@ -1,8 +1,10 @@
 """BM25 over the chunks of one case, with document frequencies of that case alone.
 
-Score of a chunk c for terms t: Σ idf(t) · f·(k1 + 1) / (f + k1·(1 − b + b·|c| / mean |c|)) with
-idf(t) = ln(1 + (N − n(t) + ½) / (n(t) + ½)), f the count of t in c, |c| its indexed terms, N the
-indexed chunks of the case and n(t) those that hold t.
+Score of a chunk c for terms t: Σ rarity(t) · f·(k1 + 1) / (f + k1·(1 − b + b·|c| / mean |c|)) with
+rarity(t) = ln(1 + (N − n(t) + ½) / (n(t) + ½))^1.5, f the count of t in c, |c| its indexed terms, N
+the indexed chunks of the case and n(t) those that hold t. The power stands between 1, as in BM25, and
+2, as in the cosine of tf–idf vectors, where question and chunk both weigh a term: a question in whole
+sentences asks by its rare words. Measured with `K1` and `B` by `tests/bench/bench_retrieval.py`.
 
 Source: Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4).
 """
@@ -21,10 +23,12 @@ from storage import hidden
 from storage.schema import Chunk
 from storage.top_chunks import Asked, Floats, Ids, top_chunks
 
-K1 = 1.2
+K1 = 2.0
 """How soon a repeated term stops counting."""
 B = 0.4
 """How much a long chunk is held against it."""
+SHARPNESS = 1.5
+"""Power of a term's idf."""
 
 _MAX_COUNT = 32_767
 """What the column of counts can hold."""
@@ -55,7 +59,8 @@ _TERMS = text(
         WHERE case_id = :case AND term = ANY(:terms) AND chunk_id NOT IN {hidden.CHUNKS}
         GROUP BY term
     )
-    SELECT term, chunks, most, least, mean, ln(1 + (n - chunks + 0.5) / (chunks + 0.5)) AS idf
+    SELECT term, chunks, most, least, mean,
+           ln(1 + (n - chunks + 0.5) / (chunks + 0.5)) ^ {SHARPNESS} AS rarity
     FROM frequency, stats
     """
 )
@@ -64,9 +69,9 @@ _SCORED = """
         SELECT CAST(:k1 AS float) AS k1, CAST(:b AS float) AS b, CAST(:mean AS float) AS mean
     )
     SELECT chunk_id,
-           sum(asked.idf * count * (k1 + 1) / (count + k1 * (1 - b + b * length / mean))
+           sum(asked.rarity * count * (k1 + 1) / (count + k1 * (1 - b + b * length / mean))
                ORDER BY asked.term) AS score
-    FROM setting CROSS JOIN unnest(CAST(:terms AS text[]), CAST(:idfs AS float[])) AS asked (term, idf)
+    FROM setting CROSS JOIN unnest(CAST(:terms AS text[]), CAST(:rarities AS float[])) AS asked (term, rarity)
     {postings}
     GROUP BY chunk_id
     ORDER BY score DESC, chunk_id
@@ -201,7 +206,7 @@ class Words:
             found = (await connection.execute(_TERMS, values)).all()
             if not found:
                 return []
-            values |= {"terms": [row.term for row in found], "idfs": [row.idf for row in found]}
+            values |= {"terms": [row.term for row in found], "rarities": [row.rarity for row in found]}
             values |= {"mean": found[0].mean, "k1": k1, "b": b, "limit": limit}
             query = _SCORE_ALL
             if sum(row.chunks for row in found) >= self._all_below:
@@ -223,7 +228,7 @@ class Words:
         async with self._database.connect() as connection:
             values["rarest"] = await connection.scalar(_RAREST, {"case": case, "terms": values["terms"]})
             rows = list(await connection.execute(_HOLDING, values))
-        rarity = math.log(1 + (rows[0].n - len(rows) + 0.5) / (len(rows) + 0.5)) if rows else 0.0
+        rarity = math.log(1 + (rows[0].n - len(rows) + 0.5) / (len(rows) + 0.5)) ** SHARPNESS if rows else 0.0
         return [
             (row.id, rarity * row.times * (k1 + 1) / (row.times + k1 * (1 - b + b * row.size)))
             for row in rows
@@ -254,7 +259,7 @@ class _Postings:
         self._connection = connection
         self._case = case
         self._k1, self._b, self._mean = k1, b, float(found[0].mean)
-        self._idf = {row.term: float(row.idf) for row in found}
+        self._rarity = {row.term: float(row.rarity) for row in found}
         self.asked = [
             Asked(row.term, row.chunks, float(self._score(row.term, np.array([row.most]), row.least)[0]))
             for row in found
@@ -274,4 +279,4 @@ class _Postings:
 
     def _score(self, term: str, counts: Floats, lengths: Floats | float) -> Floats:
         size = 1 - self._b + self._b * lengths / self._mean
-        return self._idf[term] * counts * (self._k1 + 1) / (counts + self._k1 * size)
+        return self._rarity[term] * counts * (self._k1 + 1) / (counts + self._k1 * size)

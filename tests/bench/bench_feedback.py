@@ -76,7 +76,11 @@ async def asked(
     graph, job, case = GraphPostgres(database), Alone(), question.case
     found = {
         "meaning": await search_meaning(
-            SearchMeaning(case, question.text), job, vectors=PgVectors(database), encoder=encoder
+            SearchMeaning(case, question.text),
+            job,
+            vectors=PgVectors(database),
+            words=Words(database),
+            encoder=encoder,
         ),
         "words": await search_words(SearchWords(case, question.text), job, words=Words(database)),
         "links": await search_links(SearchLinks(case, question.text), job, graph=graph),

@@ -57,12 +57,12 @@ class Alone:
 async def ask(database: AsyncEngine, question: Question, encoder: CachedEncoder) -> Rankings:
     """What each way of searching puts first."""
     graph, job, case = GraphPostgres(database), Alone(), question.case
-    vectors = PgVectors(database)
+    vectors, words = PgVectors(database), Words(database)
     by_leg = {
         "meaning": await search_meaning(
-            SearchMeaning(case, question.text), job, vectors=vectors, encoder=encoder
+            SearchMeaning(case, question.text), job, vectors=vectors, words=words, encoder=encoder
         ),
-        "words": await search_words(SearchWords(case, question.text), job, words=Words(database)),
+        "words": await search_words(SearchWords(case, question.text), job, words=words),
         "links": await search_links(SearchLinks(case, question.text), job, graph=graph),
     }
     legs = {leg: [(found.node, found.score) for found in result.found] for leg, result in by_leg.items()}

@@ -233,7 +233,11 @@ async def questions(
                         timed(
                             "meaning",
                             search_meaning(
-                                SearchMeaning(case, question), job, vectors=vectors, encoder=given
+                                SearchMeaning(case, question),
+                                job,
+                                vectors=vectors,
+                                words=words,
+                                encoder=given,
                             ),
                         ),
                         timed("words", search_words(SearchWords(case, question), job, words=words)),

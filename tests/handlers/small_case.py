@@ -153,7 +153,11 @@ class SmallCase:
         job = WatchedJob()
         found: dict[str, LegFound] = {
             "meaning": await search_meaning(
-                SearchMeaning(self.id, question), job, vectors=PgVectors(self.database), encoder=self.encoder
+                SearchMeaning(self.id, question),
+                job,
+                vectors=PgVectors(self.database),
+                words=self.words,
+                encoder=self.encoder,
             ),
             "words": await search_words(SearchWords(self.id, question), job, words=self.words),
             "links": await search_links(SearchLinks(self.id, question), job, graph=self.graph),

@@ -55,7 +55,9 @@ class Running:
     def __post_init__(self) -> None:
         case, store = self.case, self.engine.store
         self.handlers = {
-            SearchMeaning: partial(search_meaning, vectors=PgVectors(case.database), encoder=case.encoder),
+            SearchMeaning: partial(
+                search_meaning, vectors=PgVectors(case.database), words=case.words, encoder=case.encoder
+            ),
             SearchWords: partial(search_words, words=case.words),
             SearchLinks: partial(search_links, graph=case.graph),
             RankHits: partial(

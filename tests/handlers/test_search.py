@@ -21,7 +21,11 @@ async def by_links(case: SmallCase, question: str) -> LegFound:
 
 async def by_meaning(case: SmallCase, question: str) -> LegFound:
     return await search_meaning(
-        SearchMeaning(case.id, question), WatchedJob(), vectors=PgVectors(case.database), encoder=case.encoder
+        SearchMeaning(case.id, question),
+        WatchedJob(),
+        vectors=PgVectors(case.database),
+        words=case.words,
+        encoder=case.encoder,
     )
 
 

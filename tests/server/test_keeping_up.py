@@ -35,6 +35,7 @@ from storage.instance import instance_of
 from storage.marks import FollowerState, Marks
 from storage.qdrant_place import collection_of
 from storage.vectors import Vectors
+from storage.words import Words
 from tests.case_rows import QuietJob, new_case, store, unit
 from tests.handlers.leaving_case import Hashed
 from tests.qdrant_server import QdrantStand, qdrant_stand
@@ -174,15 +175,16 @@ async def test_a_question_says_that_it_is_away_and_nobody_takes_its_place(world:
         await until(lambda: has_all(world))
     effect = SearchMeaning(case=world.case, question="A text")
     job: Any = QuietJob()
-    found = await search_meaning(effect, job, vectors=world.vectors, encoder=Hashed())  # type: ignore[arg-type]
+    words = Words(world.engine)
+    found = await search_meaning(effect, job, vectors=world.vectors, words=words, encoder=Hashed())  # type: ignore[arg-type]
     assert found.found
     await world.qdrant.stop()
     with pytest.raises(Temporary, match=r"Qdrant at http://127.0.0.1:\d+ does not answer"):
-        await search_meaning(effect, job, vectors=world.vectors, encoder=Hashed())  # type: ignore[arg-type]
+        await search_meaning(effect, job, vectors=world.vectors, words=words, encoder=Hashed())  # type: ignore[arg-type]
     await world.qdrant.start()
     await world.qdrant.client.delete_collection(collection_of(await instance_of(world.engine)))
     with pytest.raises(Permanent, match="casewire rebuild vectors"):
-        await search_meaning(effect, job, vectors=world.vectors, encoder=Hashed())  # type: ignore[arg-type]
+        await search_meaning(effect, job, vectors=world.vectors, words=words, encoder=Hashed())  # type: ignore[arg-type]
 
 
 async def test_until_it_holds_everything_postgresql_is_searched(world: World) -> None:

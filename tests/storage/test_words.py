@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.database import create_engine
 from storage.evidence import ChunkDraft, EvidenceStore
-from storage.words import K1, B, Words
+from storage.words import K1, SHARPNESS, B, Words
 from tests.case_rows import new_case, new_evidence
 
 
@@ -43,7 +43,7 @@ def bm25(bags: dict[int, list[str]], query: set[str]) -> dict[int, float]:
             n = sum(term in other for other in bags.values())
             idf = math.log(1 + (len(bags) - n + 0.5) / (n + 0.5))
             f = bag.count(term)
-            score += idf * f * (K1 + 1) / (f + K1 * (1 - B + B * len(bag) / mean))
+            score += idf**SHARPNESS * f * (K1 + 1) / (f + K1 * (1 - B + B * len(bag) / mean))
         if score:
             scores[i] = score
     return scores
