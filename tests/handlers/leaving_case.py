@@ -322,18 +322,17 @@ class Leaving:
     async def _in_tables(self, words: Sequence[str]) -> set[str]:
         found = set()
         async with self.case.database.connect() as connection:
-            tables = await connection.execute(
-                text("SELECT table_name, column_name, data_type FROM information_schema.columns "
-                     "WHERE table_schema = 'public'")
+            listed = await connection.execute(
+                text("SELECT table_name, array_agg(column_name || ' ' || data_type) "
+                     "FROM information_schema.columns WHERE table_schema = 'public' GROUP BY 1")
             )  # fmt: skip
-            for table, column, kind in tables.all():
-                shown = f"encode(\"{column}\", 'escape')" if kind == "bytea" else f'"{column}"::text'
-                for word in words:
-                    if await connection.scalar(
-                        text(f'SELECT EXISTS (SELECT 1 FROM "{table}" WHERE strpos({shown}, :word) > 0)'),
-                        {"word": word},
-                    ):
-                        found.add(f"{table}.{column}")
+            for table, columns in listed.all():
+                kinds = dict(column.split(" ", 1) for column in columns)
+                wanted = ", ".join(f"bool_or({_holds(*each)})" for each in kinds.items())
+                row = (
+                    await connection.execute(text(f'SELECT {wanted} FROM "{table}"'), {"words": list(words)})
+                ).one()
+                found |= {f"{table}.{column}" for column, there in zip(kinds, row, strict=True) if there}
         return found
 
     async def _in_redis(self, words: Sequence[str]) -> set[str]:
@@ -361,6 +360,12 @@ class Leaving:
     def _in_files(self, words: Sequence[str]) -> set[str]:
         files = (path for path in self.blobs.root.rglob("*") if path.is_file())
         return {path.name for path in files if any(word.encode() in path.read_bytes() for word in words)}
+
+
+def _holds(column: str, kind: str) -> str:
+    """SQL: whether any of the words stands in a column, whatever its kind."""
+    shown = f"encode(\"{column}\", 'escape')" if kind == "bytea" else f'"{column}"::text'
+    return f"EXISTS (SELECT FROM unnest(CAST(:words AS text[])) word WHERE strpos({shown}, word) > 0)"
 
 
 async def leaving_case(
