@@ -6,8 +6,10 @@ Every method blocks. A client of botocore may be used from many threads.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +23,9 @@ from storage.s3_place import KeyMissing, Part, S3Place
 
 CONNECT_S, READ_S = 5.0, 60.0
 TRIES = 3
+
+_CREATING = threading.Lock()
+"""Sessions, unlike clients, may not be used from several threads at a time."""
 
 COPY_BYTES = 5 << 30
 """Most that a store copies in one request; what is larger is copied in parts."""
@@ -239,9 +244,18 @@ def _client(place: S3Place, endpoint: str) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    session = boto3.session.Session(
-        aws_access_key_id=place.access_key,
-        aws_secret_access_key=place.secret_key,
-        region_name=place.region,
-    )
-    return session.client("s3", endpoint_url=endpoint, config=config)
+    with _CREATING:
+        return _session().client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=place.access_key,
+            aws_secret_access_key=place.secret_key,
+            region_name=place.region,
+            config=config,
+        )
+
+
+@cache
+def _session() -> Any:
+    """One for all clients: each session reads megabytes of botocore's descriptions of S3 for itself."""
+    return boto3.session.Session()
