@@ -13,7 +13,7 @@ from functools import cache
 from html import escape
 from typing import Any, NamedTuple
 
-import pymupdf
+from handlers.parsing.mupdf import pymupdf
 
 PAGE = pymupdf.Rect(0, 0, 595, 842)
 """A4, in points."""

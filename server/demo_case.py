@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
 
-import pymupdf
+from handlers.parsing.mupdf import pymupdf
 
 TITLE = "Harlow Bridge refit"
 DESCRIPTION = "Were the repairs at the bridge accepted in good faith?"

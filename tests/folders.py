@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import pymupdf
+from handlers.parsing.mupdf import pymupdf
 
 _TEXT = (
     "the board approved payment of four thousand two hundred to contractor Hallam on its meeting in March "

@@ -6,9 +6,8 @@ that the page does not show. Text under a bad redaction is part of the text and 
 
 from __future__ import annotations
 
-import pymupdf
-
 from handlers.parsing import pdf_files, pdf_marks, pdf_redactions, pdf_scans
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.ocr import Missing, Recogniser, recogniser
 from handlers.parsing.parsed import Line, Outlet, Parsed, PasswordNeeded, Source, Unreadable
 from handlers.parsing.pdf_facts import Findings, facts

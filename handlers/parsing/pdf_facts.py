@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pymupdf
-
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import clean
 from handlers.parsing.pdf_files import is_portfolio
 from handlers.parsing.pdf_marks import iso_date

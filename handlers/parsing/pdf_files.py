@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-import pymupdf
-
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import Outlet, TooMuch, clean
 
 BLOCK_BYTES = 1 << 20

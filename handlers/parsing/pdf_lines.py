@@ -7,8 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-import pymupdf
-
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import clean
 
 FLAGS = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES & ~pymupdf.TEXT_PRESERVE_LIGATURES

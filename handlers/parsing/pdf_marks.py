@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-import pymupdf
-
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import clean
 from handlers.parsing.pdf_lines import Row
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import pymupdf
 from numpy.typing import NDArray
 
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import clean
 from handlers.parsing.pdf_lines import Box, Row
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 import numpy as np
-import pymupdf
 from numpy.typing import NDArray
 
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.ocr import Seen, resolution
 from handlers.parsing.pdf_lines import Box, Row
 

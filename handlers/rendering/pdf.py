@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pymupdf
 from PIL import Image
 
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import Outlet, Parsed, PasswordNeeded, Source, Unreadable
 from handlers.rendering.drawn import fitting, send, wanted
 

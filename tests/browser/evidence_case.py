@@ -11,9 +11,9 @@ from typing import Any
 
 import av
 import numpy as np
-import pymupdf
 from PIL import Image, ImageDraw
 
+from handlers.parsing.mupdf import pymupdf
 from storage.evidence import ChunkDraft, NewEvidence
 from tests.server.live import Live, Person
 

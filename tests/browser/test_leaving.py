@@ -6,10 +6,10 @@ import os
 import re
 from pathlib import Path
 
-import pymupdf
 import pytest
 from playwright.async_api import Page, expect
 
+from handlers.parsing.mupdf import pymupdf
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.test_main_job import new_case, register
 

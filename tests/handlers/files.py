@@ -8,7 +8,7 @@ import zipfile
 from email.message import EmailMessage
 from pathlib import Path
 
-import pymupdf
+from handlers.parsing.mupdf import pymupdf
 
 
 def pdf(path: Path, *pages: list[str], title: str = "", password: str = "", rotation: int = 0) -> Path:

@@ -8,11 +8,11 @@ import struct
 import zipfile
 from xml.sax.saxutils import escape
 
-import pymupdf
 from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
 from cryptography.hazmat.primitives.ciphers import Cipher
 
 from handlers.parsing.compound import pack
+from handlers.parsing.mupdf import pymupdf
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 _R = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import pymupdf
 from PIL import Image, ImageDraw, ImageFont
+
+from handlers.parsing.mupdf import pymupdf
 
 WORDS = (
     "The ferry left the northern harbour at nine in the evening.",

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pillow_heif
-import pymupdf
 import pytest
 import pytest_asyncio
 from PIL import Image
 
 from handlers.page_pictures import NoPicture, PagePictures
+from handlers.parsing.mupdf import pymupdf
 from handlers.rendering.drawn import MOST_PIXELS, fitting
 from handlers.rendering.renderers import RENDERERS
 from handlers.sandbox import Sandbox

@@ -1,14 +1,16 @@
 """What the readers make of files, with every place exact."""
 
+import subprocess
+import sys
 from email.message import EmailMessage
 from pathlib import Path
 
-import pymupdf
 import pytest
 
 from handlers.chunking import cut
 from handlers.parsing import mail, pdf, plain
 from handlers.parsing.html import text_of
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Unreadable, clean
 from tests.handlers import files
 from tests.handlers.outlet import read_with
@@ -236,3 +238,15 @@ def test_html_becomes_readable_text() -> None:
     message = EmailMessage()
     message.set_content("<style>p{}</style><p>kept", subtype="html")
     assert read_mail(b"From: a@example.org\n" + message.as_bytes()).text.endswith("kept")
+
+
+def test_reading_a_pdf_loads_no_model_for_layouts() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", "import sys, handlers.parsing.pdf, handlers.paper_pages; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = said.stdout.split()
+    assert "pymupdf" in loaded
+    assert not {"onnxruntime", "pymupdf4llm", "pymupdf.layout"} & set(loaded)

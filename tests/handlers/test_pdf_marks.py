@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import pymupdf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.parsing import pdf, pdf_files
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import Parsed
 from handlers.parsing.pdf_facts import pages_said
 from handlers.parsing.pdf_marks import iso_date

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pymupdf
 import pytest
 
 from handlers.parsing import pdf, pdf_redactions
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import Parsed
 from tests.handlers.outlet import read_with
 

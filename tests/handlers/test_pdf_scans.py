@@ -4,11 +4,11 @@ import io
 import re
 from pathlib import Path
 
-import pymupdf
 import pytest
 from PIL import Image
 
 from handlers.parsing import ocr, pdf, pdf_scans
+from handlers.parsing.mupdf import pymupdf
 from handlers.parsing.parsed import Parsed
 from handlers.parsing.pdf_lines import rows_of
 from handlers.parsing.pdf_scans import Look

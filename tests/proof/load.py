@@ -8,8 +8,7 @@ from collections import Counter
 from email.message import EmailMessage
 from uuid import uuid4
 
-import pymupdf
-
+from handlers.parsing.mupdf import pymupdf
 from tests.proof.ledger import Ledger
 from tests.proof.people import Person
 

@@ -7,13 +7,13 @@ import hashlib
 import re
 from typing import Any
 
-import pymupdf
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from handlers.custody_paper import write
 from handlers.paper_pages import LEFT, RIGHT, Cell, Line, Pages
+from handlers.parsing.mupdf import pymupdf
 from handlers.quoting_queries import led_through
 from server.custody import verify_all
 from server.custody_report import NoRecords, report_from_outside
