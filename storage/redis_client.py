@@ -15,6 +15,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import (
     AskError,
     ClusterDownError,
@@ -30,6 +31,9 @@ from storage.batches_redis import Batches, Part
 
 CONNECTIONS = 50
 """The most at once, to each server."""
+
+_NAMED = DriverInfo()
+"""What connections call themselves; each would read its version from the files of the package."""
 
 ELSEWHERE = (
     MovedError,
@@ -53,7 +57,8 @@ async def connect(url: str, **options: Any) -> Redis:
     Raises:
         redis.RedisError, OSError: Nothing answers there.
     """
-    pool = BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, **options)
+    options = {"max_connections": CONNECTIONS, "driver_info": _NAMED, **options}
+    pool = BlockingConnectionPool.from_url(url, **options)
     client = Redis.from_pool(pool)
     try:
         if not await found_cluster(client):
@@ -62,7 +67,7 @@ async def connect(url: str, **options: Any) -> Redis:
         await client.aclose()
         raise
     await client.aclose()
-    cluster = RedisCluster.from_url(url, max_connections=CONNECTIONS, **options)
+    cluster = RedisCluster.from_url(url, **options)
     try:
         await cluster.initialize()
     except RedisClusterException as error:
