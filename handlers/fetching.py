@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 import zlib
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from urllib.robotparser import RobotFileParser
 import httpcore
 
 from handlers.addresses import PublicNetwork
+from handlers.certificates import trusted
 from handlers.sources import Source, SourceRefused, place_of
 
 TIMEOUT_S = 20.0
@@ -88,7 +88,7 @@ class Fetcher:
         self._timeout_s = timeout_s
         self._robots: dict[str, asyncio.Task[RobotFileParser]] = {}
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=trusted(),
             max_connections=10,
             network_backend=PublicNetwork(
                 self._trusted,

@@ -8,7 +8,6 @@ refusal is final. The message is the server's own, in Ollama's form (`{"error": 
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import orjson
 
+from handlers.certificates import trusted
 from handlers.job import JobError, Permanent, Temporary
 from handlers.language_model import ContextExceeded, RepeatsItself
 
@@ -60,8 +60,8 @@ class ModelServer:
         self._options: dict[str, Any] = {
             "timeout": httpx.Timeout(silent_s, connect=CONNECT_S),
             "headers": {"Authorization": f"Bearer {key}"} if key else {},
-            # Read once, since a client of its own for each request would read all certificates again.
-            "verify": ssl.create_default_context(),
+            # A client of its own for each request would read all certificates again.
+            "verify": trusted(),
         }
 
     async def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:

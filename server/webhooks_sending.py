@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from types import TracebackType
 
 import httpcore
 
+from handlers.certificates import trusted
 from server import watching
 from server.webhooks_hosts import TargetRefused
 from server.webhooks_signing import headers
@@ -53,7 +53,7 @@ class Sender:
         self.targets = targets
         self.timeout_s = TIMEOUT_S
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=trusted(),
             max_connections=2 * AT_ONCE,
             keepalive_expiry=30.0,
             network_backend=CheckedNetwork(targets),

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import socket
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from handlers.certificates import trusted
 from server.app import create_app
 from server.errors import Close
 from server.parts import Parts
@@ -27,7 +27,7 @@ PASSWORD = "a long enough password"
 WITHIN_S = 10.0
 PATIENCE_S = 60.0
 """For an answer over HTTP: a report begins a process of its own, and the machine may be busy."""
-TRUSTED = ssl.create_default_context()
+TRUSTED = trusted()
 """Nothing here is encrypted, but every client would read all certificates again."""
 
 

@@ -23,7 +23,7 @@ from server.routes import ROUTES
 from server.services import Services
 from storage.same_as import Pair
 from tests.server.contents import HOOK_URL, dead_letter
-from tests.server.live import PASSWORD, PATIENCE_S
+from tests.server.live import PASSWORD, PATIENCE_S, TRUSTED
 from tests.server.visitors import KINDS, Kind, World, everybody_anew
 
 Change = Callable[[World], Awaitable[dict[str, Any]]]
@@ -251,7 +251,7 @@ async def _door(
     """A visitor's client; for a logout one with a login of its own, so that the others last."""
     at_door = world.visitors[visitor]
     if alone:
-        async with httpx.AsyncClient(base_url=world.live.url, timeout=PATIENCE_S) as http:
+        async with httpx.AsyncClient(base_url=world.live.url, verify=TRUSTED, timeout=PATIENCE_S) as http:
             yield http
     elif leaving and at_door.person is not None and at_door.kind.scopes is None:
         async with world.live.person(at_door.kind.person, login=False) as person:

@@ -15,7 +15,7 @@ import pytest_asyncio
 from server.errors import Close
 from server.services import Services
 from tests.bench.serving import Server
-from tests.server.live import Live, Person, Wire
+from tests.server.live import TRUSTED, Live, Person, Wire
 from tests.server.visitors import secret
 
 FELT_S = 1.5
@@ -45,7 +45,9 @@ async def elsewhere(live: Live, services: Services, tmp_path: Path) -> AsyncIter
 @asynccontextmanager
 async def moved(person: Person, live: Live) -> AsyncIterator[Person]:
     """The same browser at another server: the cookie counts there, too."""
-    async with httpx.AsyncClient(base_url=live.url, cookies=dict(person.http.cookies)) as http:
+    async with httpx.AsyncClient(
+        base_url=live.url, verify=TRUSTED, cookies=dict(person.http.cookies)
+    ) as http:
         yield Person(live, http, person.email, person.name, person.id, person.csrf)
 
 

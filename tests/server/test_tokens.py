@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from server.errors import Close
 from server.tokens import MOST_TOKENS, Limits
-from tests.server.live import Live, Person
+from tests.server.live import TRUSTED, Live, Person
 
 
 async def make(person: Person, *scopes: str, **more: Any) -> dict[str, Any]:
@@ -29,7 +29,7 @@ async def make(person: Person, *scopes: str, **more: Any) -> dict[str, Any]:
 async def program(live: Live, secret: str) -> AsyncIterator[httpx.AsyncClient]:
     """Something that knows a secret and no cookie."""
     headers = {"Authorization": f"Bearer {secret}"}
-    async with httpx.AsyncClient(base_url=live.url, headers=headers) as http:
+    async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED, headers=headers) as http:
         yield http
 
 

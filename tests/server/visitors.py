@@ -15,7 +15,7 @@ from server.services import Services
 from server.settings import Settings
 from tests.conftest import empty
 from tests.server.contents import Contents, fill, with_webhooks
-from tests.server.live import PATIENCE_S, Live, Person, Wire, running
+from tests.server.live import PATIENCE_S, TRUSTED, Live, Person, Wire, running
 
 
 @dataclass
@@ -116,7 +116,7 @@ async def _visitor(
     live: Live, kind: Kind, person: Person | None, cases: list[str] | None
 ) -> AsyncIterator[Visitor]:
     if person is None:
-        async with httpx.AsyncClient(base_url=live.url, timeout=PATIENCE_S) as http:
+        async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED, timeout=PATIENCE_S) as http:
             yield Visitor(kind, http, None)
     elif kind.scopes is None:
         person.http.headers["X-CSRF-Token"] = person.csrf
@@ -125,7 +125,7 @@ async def _visitor(
     else:
         bearer = {"Authorization": f"Bearer {await secret(person, kind.scopes, cases)}"}
         async with (
-            httpx.AsyncClient(base_url=live.url, headers=bearer, timeout=PATIENCE_S) as http,
+            httpx.AsyncClient(base_url=live.url, verify=TRUSTED, headers=bearer, timeout=PATIENCE_S) as http,
             person.socket(headers=bearer | {"Cookie": ""}) as wire,
         ):
             yield Visitor(kind, http, person, wire)
