@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import copy
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from server.routes_streams import MEDIA_TYPE
 from server.services import Services
 from server.settings import Settings
 from server.tus import MEDIA_TYPE as TUS_MEDIA_TYPE
+from tests.server.beside import beside
 from tests.server.contents import Contents, fill, with_webhooks
 from tests.server.live import Live, Person, running
 
@@ -47,6 +48,8 @@ API = ("/api/", "/streams/", "/healthz", "/metrics")
 
 ANSWERED_S = 60.0
 """Nothing here is about speed; hashing a password on a busy machine takes a while."""
+LONGEST_S = 1800.0
+"""For all requests of one operation, some thirty."""
 
 WITHOUT_MADE_UP_CREDENTIALS = SchemathesisConfig(
     projects=ProjectsConfig(
@@ -112,9 +115,9 @@ async def test_the_description_is_served_to_everybody(live: Live) -> None:
     assert document == description(ROUTES, live.url)
 
 
-# Hundreds of requests one after the other; a test that is ended leaves requests to a server that is gone.
+# Hundreds of requests one after the other, which only `beside` may end.
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 async def test_the_server_answers_as_described_whatever_is_asked(live: Live, mode: GenerationMode) -> None:
     async with live.person("ann") as ann, live.person("bob") as bob:
@@ -126,7 +129,8 @@ async def test_the_server_answers_as_described_whatever_is_asked(live: Live, mod
         for label in sorted(labels, key=ENDING_LOGINS.__contains__):
             if label in ENDING_LOGINS:
                 await ann.login()
-            failures += await asyncio.to_thread(_fuzz, document, label, mode, ann, contents)
+            fuzz = partial(_fuzz, document, label, mode, ann, contents)
+            failures += await beside(fuzz, within_s=LONGEST_S)
     assert not failures, "\n\n".join(failures)
 
 
@@ -159,8 +163,9 @@ def _fuzz(
     mode: GenerationMode,
     person: Person,
     contents: Contents,
+    look: Callable[[], None],
 ) -> list[str]:
-    """What is wrong with the answers to so many requests, of each kind of addresses."""
+    """What is wrong with the answers to so many requests, of each kind of addresses; see `beside`."""
     method, path = label.split(" ")
     api = schemathesis.openapi.from_dict(document, config=WITHOUT_MADE_UP_CREDENTIALS)
     operation = api[path][method]
@@ -184,6 +189,7 @@ def _fuzz(
         )
         @hypothesis.given(case=strategy)
         def ask(case: Any) -> None:
+            look()
             response = case.call(
                 base_url=person.live.url, headers=headers, cookies=cookies, timeout=ANSWERED_S
             )
