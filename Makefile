@@ -17,7 +17,7 @@ $(shell test -f web/dist/index.html || rm -f .make/web)
 # Where bytecode is not kept, each of the many processes that the tests start compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup web demo serve test slow-test lint types wire-types bench bench-gpu e2e services-test clean
+.PHONY: setup web demo serve test slow-test lint types python-types web-types web-test wire-types bench bench-gpu e2e services-test clean
 .DELETE_ON_ERROR:
 
 setup: .make/python .make/redis .make/node
@@ -30,8 +30,8 @@ demo: setup web
 serve: setup web
 	$(BIN)/casewire serve
 
-test: setup lint types web
-	$(NPM) --prefix web test
+test: setup
+	$(MAKE) --no-print-directory -j 2 lint python-types web-types web web-test
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not browser and not slow"
 
 # The longer runs of proofs that `make test` holds to a few kills and requests.
@@ -42,9 +42,16 @@ lint: .make/python
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .make/python .make/node
+types: python-types web-types
+
+python-types: .make/python
 	$(BIN)/mypy
+
+web-types: .make/node
 	$(NPM) --prefix web run check
+
+web-test: .make/node
+	$(NPM) --prefix web test
 
 # The browser's types of the wire, out of the server's models; a test finds stale ones.
 wire-types: .make/python
