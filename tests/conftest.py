@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -31,6 +32,20 @@ __all__ = ["pytest_addoption", "pytest_terminal_summary", "ran_against"]
 
 SLOW_S = 600
 """What a slow test may take on a busy machine, unless it says otherwise itself."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for garbage neither while all modules are imported nor later in what they have made.
+
+    Some 600,000 objects are looked through for half a second each time, and none of them ever goes.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
