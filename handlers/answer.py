@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from handlers.conversation import ReadTopic, conversation_of
 from handlers.embedder import Embedder
 from handlers.embedding_cache import EmbeddingCache
-from handlers.generated import WrittenCache, citation, generate
+from handlers.generated import UNFOUNDED, WrittenCache, citation, generate
 from handlers.history import summary_of
 from handlers.job import Job
 from handlers.models import MayEmbed, Models, Refused, always
@@ -83,7 +83,11 @@ async def compose_answer(
         chosen = await choose_sentences(
             effect.case, effect.question, passages, graph=graph, words=words, encoder=by_meaning, cache=cache
         )
-        answer = answer.model_copy(update={"claims": _closest(chosen)})
+        if answer.text == UNFOUNDED:
+            why = f"{model.name} wrote nothing that rests on the evidence; this answer is made of quotations"
+            answer = _of_quotations(chosen).model_copy(update={"dropped": [why, *answer.dropped]})
+        else:
+            answer = answer.model_copy(update={"claims": _closest(chosen)})
     if told:
         answer = answer.model_copy(update={"dropped": [*answer.dropped, *told]})
     return Composed(effect=job.id, answer=answer)
@@ -132,18 +136,22 @@ async def _quoted(
     chosen = await choose_sentences(
         effect.case, effect.question, passages, graph=graph, words=words, encoder=encoder, cache=cache
     )
-    if chosen.supported:
-        claims = [Claim(text=quotation(c), citations=_citations(c)) for c in chosen.candidates]
-        pieces = [claim.text for claim in claims]
-    else:
-        claims = _closest(chosen)
-        pieces = [NO_ANSWER]
-    text = ""
-    for piece in pieces:
+    answer, text = _of_quotations(chosen), ""
+    for piece in [claim.text for claim in answer.claims] if chosen.supported else [answer.text]:
         piece = f"\n{piece}" if text else piece
         await job.token(piece, len(text))
         text += piece
-    return Answer(mode="extractive", supported=chosen.supported, text=text, claims=claims)
+    return answer
+
+
+def _of_quotations(chosen: Chosen) -> Answer:
+    """The sentences chosen; where they do not answer, that and what comes closest."""
+    if not chosen.supported:
+        return Answer(mode="extractive", supported=False, text=NO_ANSWER, claims=_closest(chosen))
+    claims = [Claim(text=quotation(c), citations=_citations(c)) for c in chosen.candidates]
+    return Answer(
+        mode="extractive", supported=True, text="\n".join(claim.text for claim in claims), claims=claims
+    )
 
 
 def quotation(candidate: Candidate) -> str:

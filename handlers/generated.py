@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
+from handlers.faithful import invented_in
 from handlers.job import Job, Permanent
-from handlers.language_model import ContextExceeded, LanguageModel
-from handlers.prompt import NO_ANSWER, Prompt, PromptTooLong, Turn, compose
+from handlers.language_model import ContextExceeded, LanguageModel, Unfinished
+from handlers.prompt import NO_ANSWER, Prompt, PromptTooLong, Turn, compose, fenced
 from handlers.sentences import sentences
 from handlers.terms import terms
 from machines.query import Answer, Citation, Claim
@@ -31,8 +33,24 @@ SHARED = 2
 SHORTER = 0.7
 """Of the room that a prompt took whose tokens turned out to be more than its length told."""
 
+LONGEST = 8000
+"""Characters of an answer, which has four sentences; whoever writes more goes on for ever."""
+
+UNFOUNDED = "What the language model wrote does not rest on the evidence."
+"""In place of an answer of which nothing may be shown."""
+
+_WROTE_ON = "the language model wrote on and on and was stopped"
+_ENDED = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
 _NUMBERS = re.compile(r"\s*\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
 _AFTER_STOP = re.compile(rf"([.!?])((?:{_NUMBERS.pattern})+)")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a model wrote; `stopped` is why it did not come to its end, "" where it did."""
+
+    text: str
+    stopped: str = ""
 
 
 async def generate(
@@ -48,10 +66,13 @@ async def generate(
     case: str = "",
     kept: WrittenCache | None = None,
 ) -> Answer:
-    """Have the model answer from the passages, streaming what it writes; what cites nothing is left out.
+    """Have the model answer from the passages, streaming what it writes.
 
-    The same prompt gives the same text (temperature 0, a fixed seed), so that one that is `kept` of the
-    `case` is not written again. What the server finds too long is composed anew with less in it.
+    Each sentence must cite passages that it was given, and bring in no name or number that they do not
+    hold; what does not is left out and told. Where nothing is left the text is `UNFOUNDED`, or `NO_ANSWER`
+    if the model itself said so. The same prompt gives the same text (temperature 0, a fixed seed), so that
+    one that is `kept` of the `case` is not written again. What the server finds too long is composed anew
+    with less in it.
 
     Raises:
         Permanent: The question does not fit the model's context, or the server refuses.
@@ -70,57 +91,77 @@ async def generate(
             written = await _written(prompt, job, model, thread, case, kept)
         except ContextExceeded as error:  # before the first piece
             share, refused = share * SHORTER, f" ({error.reason})"
-    claims, unfounded = claims_in(written, prompt)
+    told = [question, title, summary, *(text for turn in turns for text in (turn.question, turn.answer))]
+    claims, left_out = claims_in(written.text, prompt, told, finished=not written.stopped)
+    nothing = NO_ANSWER if NO_ANSWER.rstrip(".") in written.text else UNFOUNDED
     return Answer(
         mode="generated",
         supported=bool(claims),
-        text=" ".join(claim.text for claim in claims) or NO_ANSWER,
+        text=" ".join(claim.text for claim in claims) or nothing,
         claims=claims,
         model=model.name,
-        dropped=[*prompt.dropped, *(f"a sentence that cites no passage: “{text}”" for text in unfounded)],
+        dropped=[*prompt.dropped, *left_out, *([written.stopped] if written.stopped else [])],
     )
 
 
 async def _written(
     prompt: Prompt, job: Job, model: LanguageModel, thread: str, case: str, kept: WrittenCache | None
-) -> str:
+) -> Written:
     key = sha256("\0".join([model.name, str(model.num_ctx), prompt.system, prompt.user]).encode()).hexdigest()
     if kept is not None:
         [before] = await kept.get(case, [key])
         if before is not None:
             text = before.decode()
             await job.token(text, 0)
-            return text
+            return Written(text)
     written = ""
-    async with aclosing(model.stream(prompt.system, prompt.user, thread=thread)) as pieces:
-        async for piece in pieces:
-            await job.token(piece, len(written))
-            written += piece
+    try:
+        async with aclosing(model.stream(prompt.system, prompt.user, thread=thread)) as pieces:
+            async for piece in pieces:
+                await job.token(piece, len(written))
+                written += piece
+                if len(written) > LONGEST:
+                    return Written(written, _WROTE_ON)
+    except Unfinished as error:
+        return Written(written, error.reason)
     if kept is not None:
         await kept.put(case, {key: written.encode()})
-    return written
+    return Written(written)
 
 
-def claims_in(written: str, prompt: Prompt) -> tuple[list[Claim], list[str]]:
-    """The sentences that cite passages of the prompt, and those that do not.
+def claims_in(
+    written: str, prompt: Prompt, told: Sequence[str] = (), *, finished: bool = True
+) -> tuple[list[Claim], list[str]]:
+    """The sentences that rest on passages of the prompt, each once; and what is left out, in words.
 
-    Numbers that the prompt does not have are no citations. The words for having no answer are
-    neither.
+    Numbers that the prompt does not have are no citations. The words for having no answer are neither.
+
+    Args:
+        told: What the sentences may take names and numbers from besides the passages that they cite.
+        finished: Whether the answer came to its end; else a last sentence without a stop is a piece of one.
     """
     moved = _AFTER_STOP.sub(lambda match: match[2].strip() + match[1], written)
-    claims, unfounded = [], []
-    for sentence in sentences(moved):
+    claims: dict[str, Claim] = {}
+    left_out: dict[str, None] = {}
+    parts = list(sentences(moved))
+    for sentence in parts:
         raw = moved[sentence.start : sentence.end]
         numbers = [int(n) for match in _NUMBERS.finditer(raw) for n in match[1].split(",")]
         text = " ".join(_NUMBERS.sub("", raw).split())
         if not terms(text) or text.rstrip(".") == NO_ANSWER.rstrip("."):
             continue
         cited = _cited(dict.fromkeys(numbers), prompt.numbered)
-        if cited:
-            claims.append(Claim(text=text, citations=[cite(text, passage) for passage in cited]))
-        else:
-            unfounded.append(text)
-    return claims, unfounded
+        if not finished and sentence is parts[-1] and not _ENDED.search(raw):
+            left_out[f"a sentence without its end: “{text}”"] = None
+        elif not cited:
+            left_out[f"a sentence that cites no passage: “{text}”"] = None
+        elif new := invented_in(
+            text, [*told, *(fenced(n, p) for n, p in prompt.numbered.items() if p in cited)]
+        ):
+            left_out[f"a sentence with “{new[0]}”, which what it cites does not have: “{text}”"] = None
+        elif text not in claims:
+            claims[text] = Claim(text=text, citations=[cite(text, passage) for passage in cited])
+    return list(claims.values()), list(left_out)
 
 
 def cite(claim: str, passage: Passage) -> Citation:

@@ -32,8 +32,16 @@ class ContextExceeded(Permanent):
     """The prompt has more tokens than the server lets the model read; a shorter one may be taken."""
 
 
-class RepeatsItself(Permanent):
-    """The model wrote the same again and again until its server stopped it, and would again."""
+class Unfinished(Permanent):
+    """The answer did not come to its end, and would not if it was asked for again; what came stands."""
+
+
+class RepeatsItself(Unfinished):
+    """The model wrote the same again and again until it was stopped."""
+
+
+class CutShort(Unfinished):
+    """The model's context was full, or it had written as much as it may."""
 
 
 class LanguageModel(Protocol):
@@ -58,7 +66,8 @@ class LanguageModel(Protocol):
         Raises:
             Temporary: The server does not answer, or broke off.
             ContextExceeded: The prompt is too long; nothing was cut silently where the server can be told.
-            RepeatsItself: The server stopped the model, as far as that can be known.
+            RepeatsItself: The model was stopped, by its server or here.
+            CutShort: There was no room for the rest of the answer, as far as the server tells.
             Permanent: The server refuses, such as for a model that it does not have.
         """
 
@@ -68,10 +77,10 @@ class LanguageModel(Protocol):
         """The whole answer, which the server was told to write by a JSON schema.
 
         Servers differ in what of a schema they enforce, and an answer of `most_tokens` tokens ends
-        anywhere: whoever asks validates it.
+        anywhere: whoever asks validates it. It comes in pieces, so that a slow server is not a silent one.
 
         Raises:
-            Temporary, Permanent: As `stream`.
+            Temporary, Permanent: As `stream`, but for `CutShort`.
         """
 
     async def warm(self, system: str, user: str, *, thread: str = "") -> None:

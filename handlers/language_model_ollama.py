@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from handlers.language_model import Told, Usage
-from handlers.model_server import REPEATED, ModelServer
+from handlers.language_model import CutShort, Told, Usage
+from handlers.model_server import REPEATED, ModelServer, cut_short, repeated
+from handlers.repeating import Repetition
 
 KEEP_ALIVE = "30m"
 """How long Ollama keeps the model, and with it the evaluated prompts, after the last request."""
@@ -46,28 +47,38 @@ class OllamaModel:
 
     async def stream(self, system: str, user: str, *, thread: str = "") -> AsyncGenerator[str, None]:
         """See `LanguageModel.stream`; temperature 0 and a fixed seed."""
-        last = deque[str](maxlen=REPEATED)
-        async with aclosing(
-            self._server.lines("/api/chat", self._request(system, user, stream=True))
-        ) as lines:
-            async for line in lines:
-                part = self._server.parsed(line)
-                if text := str(part.get("message", {}).get("content") or ""):
-                    last.append(text)
-                    yield text
-                if part.get("done"):
-                    self._tell(part)
-                    return
-        raise self._server.broke_off(last)
+        async with aclosing(self._pieces(self._request(system, user, stream=True))) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def complete(
         self, system: str, user: str, *, schema: Mapping[str, Any], most_tokens: int, thread: str = ""
     ) -> str:
         """See `LanguageModel.complete`."""
-        request = self._request(system, user, stream=False, num_predict=most_tokens)
-        answer = await self._server.ask("/api/chat", request | {"format": dict(schema)})
-        self._tell(answer)
-        return str(answer.get("message", {}).get("content") or "")
+        request = self._request(system, user, stream=True, num_predict=most_tokens)
+        written: list[str] = []
+        with suppress(CutShort):
+            async with aclosing(self._pieces(request | {"format": dict(schema)})) as pieces:
+                async for piece in pieces:
+                    written.append(piece)
+        return "".join(written)
+
+    async def _pieces(self, request: Mapping[str, Any]) -> AsyncGenerator[str, None]:
+        last, repetition = deque[str](maxlen=REPEATED), Repetition()
+        async with aclosing(self._server.lines("/api/chat", request)) as lines:
+            async for line in lines:
+                part = self._server.parsed(line)
+                if text := str(part.get("message", {}).get("content") or ""):
+                    last.append(text)
+                    yield text
+                    if repetition.heard(text):
+                        raise repeated()
+                if part.get("done"):
+                    self._tell(part)
+                    if part.get("done_reason") == "length":
+                        raise cut_short()
+                    return
+        raise self._server.broke_off(last)
 
     async def warm(self, system: str, user: str, *, thread: str = "") -> None:
         """See `LanguageModel.warm`."""

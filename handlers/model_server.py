@@ -17,7 +17,7 @@ import orjson
 
 from handlers.certificates import trusted
 from handlers.job import JobError, Permanent, Temporary
-from handlers.language_model import ContextExceeded, RepeatsItself
+from handlers.language_model import ContextExceeded, CutShort, RepeatsItself
 
 SILENT_S = 120.0
 """How long a server may be silent, while it loads the model for example."""
@@ -43,6 +43,22 @@ class Refusal(Permanent):
     def __init__(self, reason: str, param: str = "") -> None:
         super().__init__(reason)
         self.param = param
+
+
+def repeated() -> RepeatsItself:
+    """The error of a model that writes the same again and again."""
+    return RepeatsItself(
+        "the language model wrote the same again and again and was stopped: ask in other words, "
+        "or set CASEWIRE_LANGUAGE_MODEL to another model"
+    )
+
+
+def cut_short() -> CutShort:
+    """The error of an answer that the server ended for want of room."""
+    return CutShort(
+        "the language model had no room for the rest of its answer: give it a larger context by its server's "
+        "settings and CASEWIRE_NUM_CTX, or ask for less"
+    )
 
 
 class ModelServer:
@@ -81,6 +97,22 @@ class ModelServer:
             answer = client.post(self.address + path, json=dict(body))
         return self._read(answer.status_code, answer.content)
 
+    async def facts(self, url: str) -> dict[str, Any] | None:
+        """The JSON object at another address of the server; {}: there is none; None: it cannot tell now."""
+        options = self._options | {"timeout": CONNECT_S}
+        try:
+            async with httpx.AsyncClient(**options) as client:
+                answer = await client.get(url)
+        except httpx.HTTPError:
+            return None  # the request itself is about to tell what is wrong
+        if answer.status_code >= 500 or answer.status_code in _PASSING:
+            return None
+        try:
+            value = orjson.loads(answer.content) if answer.status_code == 200 else None
+        except orjson.JSONDecodeError:
+            value = None
+        return value if isinstance(value, dict) else {}
+
     async def lines(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[str, None]:
         """The lines of an answer as they come, empty ones left out.
 
@@ -117,10 +149,7 @@ class ModelServer:
     def broke_off(self, last: Collection[str] = ()) -> JobError:
         """The error of an answer that ended before its end, given its `last` pieces, `REPEATED` at most."""
         if len(last) == REPEATED and len({piece.strip() for piece in last}) == 1:
-            return RepeatsItself(
-                "the language model wrote the same again and again and was stopped: ask in other words, "
-                "or set CASEWIRE_LANGUAGE_MODEL to another model"
-            )
+            return repeated()
         return Temporary(f"{self.what} at {self.address} broke off in the middle of its answer")
 
     def _read(self, status: int, content: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from handlers.extraction import SYSTEM, Reading, reading_key, reading_of, reading_schema, request_for
 from handlers.job import Job, JobError, Permanent, Temporary
-from handlers.language_model import LanguageModel
+from handlers.language_model import LanguageModel, Unfinished
 from storage.evidence import ChunkRow
 from storage.extractions import Extractions
 
@@ -99,15 +99,17 @@ async def read_passage(passage: str, model: LanguageModel) -> Reading:
     """
     refused = ""
     for _ in range(2):
-        written = await model.complete(
-            SYSTEM,
-            request_for(passage, refused),
-            schema=reading_schema(),
-            most_tokens=MOST_TOKENS,
-            thread=THREAD,
-        )
         try:
+            written = await model.complete(
+                SYSTEM,
+                request_for(passage, refused),
+                schema=reading_schema(),
+                most_tokens=MOST_TOKENS,
+                thread=THREAD,
+            )
             return reading_of(written)
+        except Unfinished:
+            refused = "it said the same again and again"
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])

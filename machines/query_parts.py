@@ -104,7 +104,7 @@ class Answer(_Part):
     claims: list[Claim] = []
     model: str = ""
     dropped: list[str] = []
-    """What did not fit the model's context, in words."""
+    """What was left out, of the evidence or of what the model wrote, and why; in words."""
 
 
 class Understood(_Part):
@@ -172,12 +172,14 @@ def hits_without(
 
 
 def answer_without(answer: Answer, gone: Collection[int]) -> Answer:
-    """The answer without the claims that rest on evidence that is gone; their citations say so."""
+    """The answer without the claims that rest on evidence that is gone; their citations say so.
+
+    What was left out of it may be a sentence about that evidence, or its title, and is told no more.
+    """
     if not any(citation.evidence in gone for claim in answer.claims for citation in claim.citations):
-        return answer
+        return answer.model_copy(update={"dropped": []})
     claims = [_claim_without(claim, gone) for claim in answer.claims]
     kept = "\n".join(claim.text for claim in claims if claim.text)
-    # Whatever did not fit is told by its title.
     return answer.model_copy(update={"text": kept, "claims": claims, "dropped": []})
 
 

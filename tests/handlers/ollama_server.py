@@ -14,12 +14,13 @@ from typing import Any
 class OllamaServer:
     """Answers every chat with `pieces`, one line each; `status` other than 200 refuses.
 
-    With `breaks_off` the connection ends before the last line.
+    With `breaks_off` the connection ends before the last line, which tells `done_reason`.
     """
 
     pieces: Sequence[str] = ()
     status: int = 200
     breaks_off: bool = False
+    done_reason: str = "stop"
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
 
@@ -36,7 +37,8 @@ class OllamaServer:
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
             )
             lines = [{"message": {"role": "assistant", "content": p}, "done": False} for p in self.pieces]
-            lines.append({"message": {"role": "assistant", "content": ""}, "done": True})
+            last = {"role": "assistant", "content": ""}
+            lines.append({"message": last, "done": True, "done_reason": self.done_reason})
             for line in lines[: -1 if self.breaks_off else None]:
                 data = json.dumps({"model": self.requests[-1]["model"], **line}).encode() + b"\n"
                 writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")

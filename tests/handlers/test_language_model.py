@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from handlers.answer import compose_answer
-from handlers.generated import claims_in, generate
+from handlers.generated import UNFOUNDED, claims_in, generate
 from handlers.job import Cancelled, Permanent, Temporary
 from handlers.language_model_ollama import OllamaModel
 from handlers.language_model_openai import OpenAIModel
@@ -70,10 +70,68 @@ async def test_what_cites_nothing_or_what_was_not_given_is_left_out_and_told() -
     ]
 
 
-@pytest.mark.parametrize("written", [NO_ANSWER, "It was surely Ada Berg.", "", f"{NO_ANSWER} [1]"])
-async def test_an_answer_without_any_claim_is_unsupported(written: str) -> None:
+@pytest.mark.parametrize("written", [NO_ANSWER, f"{NO_ANSWER} [1]", f"{NO_ANSWER} It was surely Ada Berg."])
+async def test_a_model_that_finds_no_answer_is_believed(written: str) -> None:
     answer = await answer_of(OllamaServer(pieces=[written]))
     assert (answer.supported, answer.text, answer.claims) == (False, NO_ANSWER, [])
+
+
+@pytest.mark.parametrize("written", ["It was surely Ada Berg.", "", "[1]", "It was surely Ada Berg [9]."])
+async def test_an_answer_without_any_claim_is_none_and_says_nothing_of_the_evidence(written: str) -> None:
+    answer = await answer_of(OllamaServer(pieces=[written]))
+    assert (answer.supported, answer.text, answer.claims) == (False, UNFOUNDED, [])
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("Ada Berg signed at 9417 [1].", "a sentence with “9417”"),
+        ("Eve Adder signed the log [1].", "a sentence with “Eve Adder”"),
+        (
+            "Tom Lind signed the log [1].",
+            "a sentence with “Tom Lind”",
+        ),  # of the letter, which it does not cite
+    ],
+)
+async def test_a_name_or_number_that_what_is_cited_does_not_have_is_left_out_and_told(
+    written: str, why: str
+) -> None:
+    answer = await answer_of(OllamaServer(pieces=[f"Ada Berg signed the log [1]. {written}"]))
+    assert answer.text == "Ada Berg signed the log."
+    [told] = answer.dropped
+    assert told.startswith(why)
+
+
+async def test_what_the_question_or_the_source_line_names_may_be_said() -> None:
+    async with ollama(OllamaServer(pieces=["Eve Adder did not sign report 417 on page 3 [1]."])) as server:
+        model = OllamaModel(server.url, "tiny", num_ctx=4096)
+        answer = await generate(
+            "Did Eve Adder sign report 417?", "c", [REPORT], [], WatchedJob(), model=model
+        )
+    assert (answer.supported, answer.dropped) == (True, [])
+
+
+async def test_a_model_that_says_the_same_again_and_again_is_stopped_and_what_it_said_first_stands() -> None:
+    server = OllamaServer(pieces=["Ada Berg signed [1]. ", *["The log was signed [1]. "] * 200])
+    answer = await answer_of(server)
+    assert [claim.text for claim in answer.claims] == ["Ada Berg signed.", "The log was signed."]
+    assert "wrote the same again and again" in answer.dropped[-1]
+
+
+async def test_a_model_that_goes_on_for_ever_is_stopped() -> None:
+    job = WatchedJob()
+    answer = await answer_of(OllamaServer(pieces=[f"Door {i} was open. " for i in range(9000)]), job)
+    assert not answer.supported
+    assert "wrote on and on" in answer.dropped[-1]
+    assert len(job.tokens) < 1000
+
+
+async def test_a_sentence_that_was_cut_short_is_no_claim() -> None:
+    server = OllamaServer(pieces=["Ada Berg signed [1]. The log [1] was burnt by"], done_reason="length")
+    answer = await answer_of(server)
+    assert [claim.text for claim in answer.claims] == ["Ada Berg signed."]
+    assert answer.dropped[0] == "a sentence without its end: “The log was burnt by”"
+    assert "no room for the rest" in answer.dropped[1]
 
 
 def test_numbers_before_and_after_the_stop_cite_alike() -> None:
@@ -157,6 +215,39 @@ async def test_earlier_turns_and_the_title_go_along_and_other_conversations_do_n
     assert "Hidden" not in user
     assert "Four" not in user
     assert composed.answer.claims[0].citations[0].node == quarry.chunk("blasting-record")
+
+
+@pytest.mark.parametrize("written", ["It was Marit Solheim, I think.", "Ignored! [99]", "no " * 900])
+async def test_where_nothing_rests_on_the_evidence_it_is_quoted_and_that_is_told(
+    quarry: SmallCase, written: str
+) -> None:
+    async def read_topic(topic: str) -> TopicState:
+        return TopicState(topic, "e", 1, [], False)
+
+    async def ask(question: str) -> Answer:
+        async with ollama(
+            OllamaServer(pieces=[written[i : i + 8] for i in range(0, len(written), 8)])
+        ) as server:
+            composed = await compose_answer(
+                ComposeAnswer(quarry.id, "this", question, list(quarry.chunks.values()), "", 1),
+                WatchedJob(),
+                graph=quarry.graph,
+                words=quarry.words,
+                encoder=quarry.encoder,
+                models=models(OllamaModel(server.url, "tiny", num_ctx=4096)),
+                read_topic=read_topic,
+                summaries=quarry.summaries,
+                articles=quarry.articles,
+            )
+        return composed.answer
+
+    answer = await ask("Who approved the blast?")
+    assert (answer.mode, answer.supported, answer.model) == ("extractive", True, "")
+    assert answer.claims[0].text == "The blast of 14 May 2033 was approved by Marit Solheim."
+    assert answer.dropped[0].startswith("tiny wrote nothing that rests on the evidence")
+    answer = await ask("Which airline flew the mayor to Lisbon?")
+    assert (answer.supported, answer.text) == (False, NO_ANSWER)
+    assert answer.dropped[0].startswith("tiny wrote nothing that rests on the evidence")
 
 
 async def test_a_prompt_that_the_server_finds_too_long_is_composed_anew_with_less_in_it() -> None:
