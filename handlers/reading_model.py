@@ -74,7 +74,7 @@ async def read_passages(
             continue
         try:
             reading = await read_passage(chunk.text, model)
-        except _Unreadable as error:
+        except Unreadable as error:
             read.unread, read.reason, silent = read.unread + 1, str(error), 0
         except (Temporary, Permanent) as error:
             read.unread, read.reason, silent = read.unread + 1, error.reason, silent + 1
@@ -86,7 +86,7 @@ async def read_passages(
     return read
 
 
-class _Unreadable(JobError):
+class Unreadable(JobError):
     """The model answered twice, and neither answer keeps to the schema."""
 
 
@@ -114,4 +114,4 @@ async def read_passage(passage: str, model: LanguageModel) -> Reading:
             first = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])
             refused = f"{where}: {first['msg']}" if where else str(first["msg"])
-    raise _Unreadable(f"it did not answer in the form it was asked for: {refused[:200]}")
+    raise Unreadable(f"it did not answer in the form it was asked for: {refused[:200]}")

@@ -1,14 +1,16 @@
 """What a model server must evaluate of each prompt of a conversation: our order against order of arrival.
 
-`python -m tests.bench.bench_prompts [turns] [ollama]`. Both conversations hold the same sections: rules,
-case, the turns before, passages and question. Ours puts what stays the same in front; the other one joins
-them as they came to be known: question, passages, turns, case, rules. With `ollama` a real one is started,
-with a small model; else the server is the one that TEST_OPENAI_URL and TEST_OPENAI_MODEL, or
-TEST_OLLAMA_HOST and TEST_OLLAMA_MODEL, name. Its own counts are printed: prompt less cached, as it answers
-or, where it does not (Ollama before 0.33), as its log in TEST_OLLAMA_LOG tells; without either the seconds
-alone. Each order has a thread of its own after a prompt that has nothing in common with it, and is asked
-twice, in turns. Without a server: bytes and MiniLM tokens behind the common prefix of each prompt and the
-one before, which is what a cache of one prompt cannot spare.
+`python -m tests.bench.bench_prompts [turns] [ollama | llamacpp | llamacpp-made]`. Both conversations hold
+the same sections: rules, case, the turns before, passages and question. Ours puts what stays the same in
+front; the other one joins them as they came to be known: question, passages, turns, case, rules. With a
+name a real server is started, `llamacpp` with SmolLM2, the others with a small model that is made; else the
+server is the one that TEST_OPENAI_URL and TEST_OPENAI_MODEL, or TEST_OLLAMA_HOST and TEST_OLLAMA_MODEL,
+name. Its own counts are printed: prompt less cached, as it answers or, where it does not (Ollama before
+0.33), as its log in TEST_OLLAMA_LOG tells; without either the seconds alone. Each order has a thread of its
+own after a prompt that has nothing in common with it, and is asked twice, in turns; the real model once. A
+server with slots is asked once more with another conversation of the case in between, pinned and not.
+Without a server: bytes and MiniLM tokens behind the common prefix of each prompt and the one before, which
+is what a cache of one prompt cannot spare.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, product
 from pathlib import Path
 from statistics import median
 
@@ -31,7 +35,10 @@ from handlers.language_model_openai import OpenAIModel
 from handlers.minilm import MiniLM
 from handlers.prompt import Turn, compose
 from storage.graph import Passage
-from tests.services import ollama_server
+from tests.bench.prompt_slots import Unpinned, in_turns, threads
+from tests.services import llama_server, ollama_server
+from tests.services.launching import Started
+from tests.services.make_gguf import make_writer
 
 TURNS = 20
 NUM_CTX = 8192
@@ -69,13 +76,13 @@ def answer(i: int) -> str:
     )
 
 
-def conversation(turns: int) -> list[Asked]:
-    """The prompts of a conversation about changing passages, twelve a question."""
+def conversation(turns: int, num_ctx: int = NUM_CTX, *, since: int = 0) -> list[Asked]:
+    """The prompts of a conversation about changing passages, as many a question as fit, twelve at most."""
     asked, before = [], list[Turn]()
-    for i in range(turns):
+    for i in range(since, since + turns):
         question = f"Where was {NAMES[i % len(NAMES)]} on day {i * 11}, and what was signed for?"
         passages = [passage(i * 9 + k) for k in range(12)]
-        ours = compose(question, "Harbour", passages, before, num_ctx=NUM_CTX)
+        ours = compose(question, "Harbour", passages, before, num_ctx=num_ctx)
         parts = ours.user.split("\n\n<passage number=1>")
         earlier = parts[0] if before else ""
         rest = ("<passage number=1>" + parts[1]) if before else ours.user
@@ -147,10 +154,10 @@ async def evaluated(
     return found
 
 
-async def main(turns: int) -> None:
-    asked = conversation(turns)
+async def main(turns: int, num_ctx: int = NUM_CTX, times: int = 2) -> None:
+    asked = conversation(turns, num_ctx)
     count = MiniLM("cpu")
-    print(f"{turns} turns, twelve passages a question, num_ctx {NUM_CTX}\n")
+    print(f"{turns} turns, twelve passages a question at most, num_ctx {num_ctx}\n")
     print("| order | bytes behind the common prefix, median | MiniLM tokens of them | share of the prompt |")
     print("|---|---|---|---|")
     for name in ("ours", "arrived"):
@@ -163,14 +170,22 @@ async def main(turns: int) -> None:
         print("\nNo server is named, so nothing was evaluated.")
         return
     writer, usages = found
-    log = Log(Path(os.environ["TEST_OLLAMA_LOG"])) if os.environ.get("TEST_OLLAMA_LOG") else None
     print(f"\n{writer.name} at {writer.host}\n")
+    await compare_orders(asked, writer, usages, times)
+    if isinstance(writer, OpenAIModel) and (slots := (await writer._slots_of_server()).count) > 1:
+        await compare_pins(asked, conversation(turns, num_ctx, since=turns), writer, usages, slots)
+
+
+async def compare_orders(
+    asked: Sequence[Asked], writer: LanguageModel, usages: list[Usage], times: int
+) -> None:
+    log = Log(Path(os.environ["TEST_OLLAMA_LOG"])) if os.environ.get("TEST_OLLAMA_LOG") else None
     print("| order | prompt tokens, all turns | evaluated | median a turn from the second | seconds |")
     print("|---|---|---|---|---|")
     evaluations: dict[str, list[int]] = {"ours": [], "arrived": []}
     each: dict[str, list[int]] = {}
     seconds: dict[str, list[float]] = {"ours": [], "arrived": []}
-    for name in ("ours", "arrived", "ours", "arrived"):
+    for name in ("ours", "arrived") * times:
         prompts = [getattr(one, name) for one in asked]
         rows = await evaluated(prompts, writer, usages, f"{name} {time.time()}", log)
         prompt, took = sum(row[0] for row in rows), sum(row[2] for row in rows)
@@ -188,23 +203,87 @@ async def main(turns: int) -> None:
             print(f"| {turn} | {ours:,} | {arrived:,} |")
         ratio = sum(evaluations["arrived"]) / sum(evaluations["ours"])
         print(f"\nIn order of arrival the server evaluates {ratio:.2f} times as many tokens,", end=" ")
-    print(f"and takes {sum(seconds['arrived']) / sum(seconds['ours']):.2f} times as long.")
+    print(f"and takes {sum(seconds['arrived']) / sum(seconds['ours']):.2f} times as long.", flush=True)
 
 
-def started(turns: int) -> None:
-    """Measure with a server of our own."""
+async def compare_pins(
+    asked: Sequence[Asked], others: Sequence[Asked], writer: OpenAIModel, usages: list[Usage], slots: int
+) -> None:
+    print(f"\nAnother conversation of the case asks after each turn; {slots} slots.\n")
+    print("| order | slots | prompt tokens, all turns | evaluated |\n|---|---|---|---|")
+    free = Unpinned(
+        writer._server.address,
+        os.environ.get("TEST_OPENAI_KEY", ""),
+        writer.name,
+        num_ctx=writer.num_ctx,
+        told=usages.append,
+    )
+    sums: dict[tuple[str, str], int] = {}
+    for order, (how, model) in product(
+        ("ours", "arrived"), (("pinned", writer), ("chosen by the server", free))
+    ):
+        prompts, rivals = ([getattr(one, order) for one in talk] for talk in (asked, others))
+        names = threads(slots, f"{order} {how} {time.time()}")
+        for name in names:  # nothing is left in the slots of what was asked before
+            await model.warm(f"Nothing in common, {name}.", "Hello.", thread=name)
+        whole, news = await in_turns(prompts, rivals, model, usages, names)
+        sums[order, how] = news
+        print(f"| {order} | {how} | {whole:,} | {news:,} |", flush=True)
+    free_share = sums["ours", "chosen by the server"] / sums["ours", "pinned"]
+    order_share = sums["arrived", "pinned"] / sums["ours", "pinned"]
+    print(
+        f"\nWithout the pin {free_share:.2f} times as many tokens are evaluated; "
+        f"pinned, but in order of arrival, {order_share:.2f} times."
+    )
+
+
+@contextmanager
+def llamacpp(made: bool) -> Iterator[Started]:
+    """A llama.cpp server of our own, under the names that `model` reads."""
+    with tempfile.TemporaryDirectory(prefix="casewire-prompts-", dir="/tmp") as folder:
+        _, file = llama_server.prepared()
+        name = llama_server.MODEL
+        if made:
+            file, name = Path(folder) / "writer.gguf", llama_server.WRITER
+            make_writer(file)
+        with llama_server.one(Path(folder), file, name) as server:
+            told = {f"TEST_OPENAI_{each.upper()}": value for each, value in server.variables.items()}
+            yield Started(told | {"TEST_OPENAI_KEY": llama_server.KEY}, server.version, server.pid)
+
+
+@contextmanager
+def ollama() -> Iterator[Started]:
+    """An Ollama of our own, with the model that is made."""
     with (
         tempfile.TemporaryDirectory(prefix="casewire-prompts-", dir="/tmp") as folder,
         ollama_server.served(Path(folder)) as server,
     ):
-        os.environ.update({name: server.variables[name] for name in _OLLAMA})
-        print(server.version)
-        asyncio.run(main(turns))
+        yield Started({name: server.variables[name] for name in _OLLAMA}, server.version, server.pid)
 
 
 _OLLAMA = ("TEST_OLLAMA_HOST", "TEST_OLLAMA_MODEL", "TEST_OLLAMA_LOG")
+REAL_CTX = 2048
+"""A real model takes minutes for a prompt of `NUM_CTX` on a processor."""
+
+
+def measured(words: Sequence[str]) -> None:
+    """Measure as the command line says."""
+    turns = next((int(word) for word in words if word.isdigit()), TURNS)
+    servers: dict[str, tuple[Callable[[], AbstractContextManager[Started]], int, int]] = {
+        "ollama": (ollama, NUM_CTX, 2),
+        "llamacpp": (partial(llamacpp, made=False), REAL_CTX, 1),
+        "llamacpp-made": (partial(llamacpp, made=True), NUM_CTX // 2, 2),
+    }
+    chosen = next((servers[word] for word in words if word in servers), None)
+    if chosen is None:
+        asyncio.run(main(turns))
+        return
+    serving, num_ctx, times = chosen
+    with serving() as server:
+        os.environ.update(server.variables)
+        print(server.version)
+        asyncio.run(main(turns, num_ctx, times))
+
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
-    measured = started if "ollama" in sys.argv[1:] else lambda turns: asyncio.run(main(turns))
-    measured(*numbers or [TURNS])
+    measured(sys.argv[1:])

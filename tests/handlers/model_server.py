@@ -38,6 +38,9 @@ class ModelServerApp:
         pause_s: Before each piece.
         refused_field: A field that it does not know (OpenAI's interface).
         slots: Of llama.cpp's `/props`; 0: it is another server.
+        slot_ctx: Tokens of each of them.
+        loading: So many requests of chats are refused while the model is loaded, and `/props` with them.
+        cuts_short: An answer ends for want of room.
         dimensions: Of its vectors.
         pieces_known: The vocabulary of its embedding model.
         context: Tokens that a prompt may have, whatever is asked for; 0: any number.
@@ -52,6 +55,9 @@ class ModelServerApp:
     pause_s: float = 0.0
     refused_field: str = ""
     slots: int = 0
+    slot_ctx: int = 65536
+    loading: int = 0
+    cuts_short: bool = False
     dimensions: int = 24
     pieces_known: tuple[str, ...] = ("[CLS]", "▁Gate", "▁gate")
     context: int = 0
@@ -87,7 +93,7 @@ class ModelServerApp:
         last = {
             "model": body["model"],
             "done": True,
-            "done_reason": "stop",
+            "done_reason": "length" if self.cuts_short else "stop",
             "prompt_eval_count": prompt,
             "eval_count": len(pieces),
             **({"prompt_eval_cached_count": cached} if self.tells_cached else {}),
@@ -115,10 +121,13 @@ class ModelServerApp:
 
     async def completions(self, request: Request) -> Response:
         body = await self._note(request)
-        if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
+        if not self._has_key(request):
             return _refused(401, "Incorrect API key provided", "invalid_request_error")
         if self.status != 200:
             return _refused(self.status, "The server is overloaded", "server_error")
+        if self.loading:
+            self.loading -= 1
+            return _refused(503, "Loading model", "unavailable_error")
         if body["model"] not in self.models:
             return _refused(404, f"model '{body['model']}' not found", "not_found_error")
         if self.refused_field in body:
@@ -163,7 +172,8 @@ class ModelServerApp:
             if self.fails_midway:
                 yield b'data: {"error": {"message": "the model crashed", "type": "server_error"}}\n\n'
             elif not self.breaks_off:
-                yield event([{"index": 0, "delta": {}, "finish_reason": "stop"}])
+                reason = "length" if self.cuts_short else "stop"
+                yield event([{"index": 0, "delta": {}, "finish_reason": reason}])
                 if (body.get("stream_options") or {}).get("include_usage"):
                     yield event([], usage=usage)
                 yield b"data: [DONE]\n\n"
@@ -193,12 +203,27 @@ class ModelServerApp:
         return JSONResponse({"models": [{"name": f"{name}:latest", "model": name} for name in self.models]})
 
     async def list_models(self, request: Request) -> Response:
+        if not self._has_key(request):
+            return _refused(401, "Invalid API Key", "authentication_error")
+        if self.slots:  # llama.cpp's server has one model, under any number of names
+            aliases = list(self.models[1:])
+            return JSONResponse({"object": "list", "data": [{"id": self.models[0], "aliases": aliases}]})
         return JSONResponse(
             {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
         )
 
     async def props(self, request: Request) -> Response:
-        return JSONResponse({"total_slots": self.slots}) if self.slots else Response(status_code=404)
+        if not self.slots:
+            return Response(status_code=404)
+        if not self._has_key(request):
+            return _refused(401, "Invalid API Key", "authentication_error")
+        if self.loading:
+            return _refused(503, "Loading model", "unavailable_error")
+        settings = {"n_ctx": self.slot_ctx, "params": {}}
+        return JSONResponse({"total_slots": self.slots, "default_generation_settings": settings})
+
+    def _has_key(self, request: Request) -> bool:
+        return not self.key or request.headers.get("authorization") == f"Bearer {self.key}"
 
     async def _note(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = await request.json()

@@ -1,8 +1,8 @@
 """What every language model promises, whichever server is behind it.
 
 Each adapter is asked over the wire: against a server of this process that speaks the documented
-interface, and against a real one where TEST_OLLAMA_HOST with TEST_OLLAMA_MODEL, or TEST_OPENAI_URL with
-TEST_OPENAI_MODEL (and TEST_OPENAI_KEY), name one. `make services-test` starts one that is both.
+interface, and against real ones where TEST_OLLAMA_HOST with TEST_OLLAMA_MODEL, or TEST_OPENAI_URL,
+TEST_LLAMA_URL or TEST_LLAMA_WRITER_URL with …_MODEL (and …_KEY) name them. `make services-test` starts them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from handlers.extraction import reading_of, reading_schema
 from handlers.job import Permanent, Temporary
-from handlers.language_model import ContextExceeded, LanguageModel, RepeatsItself, Usage
+from handlers.language_model import ContextExceeded, CutShort, LanguageModel, RepeatsItself, Usage
 from handlers.language_model_ollama import OllamaModel
 from handlers.language_model_openai import OpenAIModel
 from tests.contracts import RanAgainst
@@ -49,32 +49,39 @@ def path_of(kind: str) -> str:
     return "" if kind == "ollama" else "/v1"
 
 
-REAL = {"real ollama": "TEST_OLLAMA_HOST", "real openai": "TEST_OPENAI_URL"}
+REAL = {
+    "real ollama": "TEST_OLLAMA_HOST",
+    "real openai": "TEST_OPENAI_URL",
+    "llama.cpp": "TEST_LLAMA_URL",
+    "llama.cpp, a model of ours": "TEST_LLAMA_WRITER_URL",
+}
 
 
 @pytest_asyncio.fixture(params=["ollama", "openai", *REAL], loop_scope="session")
 async def model(request: pytest.FixtureRequest, ran_against: RanAgainst) -> AsyncIterator[LanguageModel]:
     """Each adapter with a server behind it."""
     USAGES.clear()
-    kind = request.param
-    adapter = {"ollama": "OllamaModel", "openai": "OpenAIModel"}[kind.removeprefix("real ")]
-    if kind in REAL:
-        url = os.environ.get(REAL[kind])
+    kind = "ollama" if request.param.endswith("ollama") else "openai"
+    adapter = {"ollama": "OllamaModel", "openai": "OpenAIModel"}[kind]
+    if request.param in REAL:
+        variable = REAL[request.param]
+        url = os.environ.get(variable)
         if not url:
-            pytest.skip(f"{REAL[kind]} names no server")
-        prefix = REAL[kind].rpartition("_")[0]
+            pytest.skip(f"{variable} names no server")
+        prefix = variable.rpartition("_")[0]
         name = os.environ[f"{prefix}_MODEL"]
-        ran_against(adapter, await asyncio.to_thread(version_of, kind, url))
-        yield model_of(kind.removeprefix("real "), url, name, os.environ.get(f"{prefix}_KEY", ""))
+        ran_against(adapter, await asyncio.to_thread(version_of, prefix, url))
+        yield model_of(kind, url, name, os.environ.get(f"{prefix}_KEY", ""))
         return
     ran_against(adapter, "one of the test process")
     async with serving(ModelServerApp()) as server:
         yield model_of(kind, server.url + path_of(kind))
 
 
-def version_of(kind: str, url: str) -> str:
-    if kind == "real openai":
-        return f"{os.environ.get('TEST_OPENAI_VERSION', 'unnamed')}, /v1"
+def version_of(prefix: str, url: str) -> str:
+    if prefix != "TEST_OLLAMA":
+        model = os.environ[f"{prefix}_MODEL"]
+        return f"{os.environ.get(f'{prefix}_VERSION', 'unnamed')}, {model}, /v1"
     return f"Ollama {httpx.get(f'{url}/api/version').json()['version']}"
 
 
@@ -299,6 +306,85 @@ async def test_a_field_that_is_needed_is_not_left_out() -> None:
         model = model_of("openai", f"{server.url}/v1")
         with pytest.raises(Permanent, match="Unknown parameter: 'response_format'"):
             await model.complete("a", "b", schema=Named.model_json_schema(), most_tokens=9)
+
+
+async def test_slots_are_found_with_a_key_and_once_a_server_has_loaded_its_model() -> None:
+    async with serving(ModelServerApp(slots=4, key="secret", loading=1)) as server:
+        model = model_of("openai", f"{server.url}/v1", key="secret")
+        with pytest.raises(Temporary, match="503: Loading model"):
+            await written(model, thread="a")
+        await written(model, thread="a")
+    assert "id_slot" in server.requests[-1]
+
+
+async def test_a_server_that_writes_under_any_name_is_asked_for_its_models() -> None:
+    async with serving(ModelServerApp(slots=2, models=("small", "tiny"))) as server:
+        for name in ("small", "tiny"):
+            assert await written(model_of("openai", f"{server.url}/v1", name))
+        asked = len(server.requests)
+        with pytest.raises(Permanent, match="has no model gemma3, but small: set CASEWIRE_LANGUAGE_MODEL"):
+            await written(model_of("openai", f"{server.url}/v1", "gemma3"))
+    assert len(server.requests) == asked
+
+
+async def test_a_slot_that_has_less_room_than_was_thought_is_taken_as_it_is() -> None:
+    async with serving(ModelServerApp(slots=4, slot_ctx=1024)) as server:
+        model = model_of("openai", f"{server.url}/v1")
+        await written(model)
+        assert model.num_ctx == 1024
+    async with serving(ModelServerApp(slots=4, slot_ctx=8192)) as server:
+        model = model_of("openai", f"{server.url}/v1")
+        await written(model)
+        assert model.num_ctx == 4096
+
+
+async def test_an_answer_without_room_for_its_rest_is_told_after_what_came(
+    broken: tuple[ModelServerApp, LanguageModel],
+) -> None:
+    server, model = broken
+    server.cuts_short = True
+    came: list[str] = []
+
+    async def take_all() -> None:
+        async with aclosing(model.stream("s", "u")) as pieces:
+            async for piece in pieces:
+                came.append(piece)
+
+    with pytest.raises(CutShort, match="no room for the rest"):
+        await take_all()
+    assert came == list(server.pieces)
+    text = await model.complete("a", "b", schema=Named.model_json_schema(), most_tokens=9)
+    assert text == json.dumps({"people": [], "sure": False})  # whoever asks by a schema looks for himself
+
+
+async def test_a_model_that_repeats_whole_sentences_is_stopped_though_its_server_lets_it_go_on(
+    broken: tuple[ModelServerApp, LanguageModel],
+) -> None:
+    server, model = broken
+    server.pieces = ("Ada signed. ", *["The gate ", "was open ", "at nine. "] * 400)
+    came: list[str] = []
+
+    async def take_all() -> None:
+        async with aclosing(model.stream("s", "u")) as pieces:
+            async for piece in pieces:
+                came.append(piece)
+
+    with pytest.raises(RepeatsItself, match="again and again"):
+        await take_all()
+    assert 12 < len(came) < 100
+    server.instances = [json.dumps({"people": ["Ada"] * 500, "sure": True})]
+    with pytest.raises(RepeatsItself, match="again and again"):
+        await model.complete("a", "b", schema=Named.model_json_schema(), most_tokens=4000)
+
+
+async def test_an_answer_by_a_schema_comes_in_pieces_so_that_a_slow_server_is_not_silent(
+    broken: tuple[ModelServerApp, LanguageModel],
+) -> None:
+    server, model = broken
+    server.instances = [json.dumps({"people": [f"Person {i}" for i in range(20)], "sure": True})]
+    text = await model.complete("a", "b", schema=Named.model_json_schema(), most_tokens=400)
+    assert len(Named.model_validate_json(text).people) == 20
+    assert server.requests[-1]["stream"] is True
 
 
 async def test_a_thread_keeps_its_slot_where_there_are_slots_and_they_are_never_named_elsewhere() -> None:

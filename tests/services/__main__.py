@@ -1,9 +1,9 @@
 """`python -m tests.services`: start real servers, run the suites against them, tell which ran, stop them.
 
-A server that the environment names (`TEST_NEO4J_URI`, `TEST_S3_ENDPOINT`, `TEST_OLLAMA_HOST`, and for what
-is not started here `TEST_QDRANT_URL`, `TEST_REDIS_URL`, `TEST_DATABASE_URL`) is used as it is, and what it
-holds is deleted. `SERVICES=neo4j,minio` leaves out the others. The status is 0 where all ran and passed, 1
-where a suite failed, 3 where none failed and a server was not to be had.
+A server that the environment names (`TEST_NEO4J_URI`, `TEST_S3_ENDPOINT`, `TEST_OLLAMA_HOST`,
+`TEST_LLAMA_URL`, and for what is not started here `TEST_QDRANT_URL`, `TEST_REDIS_URL`, `TEST_DATABASE_URL`)
+is used as it is, and what it holds is deleted. `SERVICES=neo4j,minio` leaves out the others. The status is 0
+where all ran and passed, 1 where a suite failed, 3 where none failed and a server was not to be had.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from tests.services import minio_server, neo4j_server, ollama_server
+from tests.services import llama_server, minio_server, neo4j_server, ollama_server
 from tests.services.launching import BUILT, ROOT, NotToBeHad, Started
 
 MARKS = "not browser and not slow"
@@ -55,8 +55,18 @@ SERVICES: Mapping[str, Service] = {
     ),
     "ollama": Service(
         "TEST_OLLAMA_HOST",
-        ("tests/services/test_*.py", "tests/handlers/test_*_contract.py"),
+        (
+            "tests/services/test_launching.py",
+            "tests/services/test_models.py",
+            "tests/services/test_written.py",
+            "tests/handlers/test_*_contract.py",
+        ),
         ollama_server.served,
+    ),
+    "llamacpp": Service(
+        "TEST_LLAMA_URL",
+        ("tests/services/test_llama_server.py", "tests/handlers/test_language_model_contract.py"),
+        llama_server.served,
     ),
     "qdrant": Service("TEST_QDRANT_URL", ("tests/storage/test_vectors.py",)),
     "redis": Service("TEST_REDIS_URL", ("tests/storage", "tests/server")),
