@@ -176,6 +176,8 @@ def answer_without(answer: Answer, gone: Collection[int]) -> Answer:
 
     What was left out of it may be a sentence about that evidence, or its title, and is told no more.
     """
+    if not gone:
+        return answer
     if not any(citation.evidence in gone for claim in answer.claims for citation in claim.citations):
         return answer.model_copy(update={"dropped": []})
     claims = [_claim_without(claim, gone) for claim in answer.claims]

@@ -125,14 +125,18 @@ async def test_a_schema_makes_the_answer_json(model: LanguageModel) -> None:
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
-        # A model of random weights may fill all its tokens with one string.
+        # A small model, or one of random weights, may fill all its tokens with one string.
         assert USAGES[-1].written >= 250, text
     else:
         Named.model_validate(value)
 
 
 async def test_what_production_asks_for_by_a_schema_is_answered_by_it(model: LanguageModel) -> None:
-    text = await model.complete("Read.", "Ada met Tom.", schema=reading_schema(), most_tokens=1024)
+    try:
+        text = await model.complete("Read.", "Ada met Tom.", schema=reading_schema(), most_tokens=1024)
+    except RepeatsItself:  # as a real, small model may
+        assert not USAGES
+        return
     if USAGES[-1].written < 1000:  # else it was cut
         reading_of(text)
 

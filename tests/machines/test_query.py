@@ -190,6 +190,19 @@ def test_evidence_that_is_gone_leaves_a_mark_and_nothing_else() -> None:
     assert "Ledger" not in str(context)
 
 
+def test_what_was_left_out_of_an_answer_is_told_until_evidence_goes_that_it_may_be_about() -> None:
+    left_out = ["a sentence with “950”, which what it cites does not have: “Ann was paid 950.”"]
+    answer = {"mode": "generated", "supported": False, "text": "None.", "claims": [], "dropped": left_out}
+    walk = asked()
+    for leg, effect in LEGS.items():
+        walk.send("leg_found", effect=walk.effect(effect), stage=f"by_{leg}", found=[])
+    walk.send("ranked", effect=walk.effect("RankHits"), hits=[hit(1)], order=[], as_of=0, nodes=1, edges=0)
+    walk.send("composed", effect=walk.effect("ComposeAnswer"), answer=answer)
+    assert walk.context["answer"]["dropped"] == left_out
+    walk.send("redacted", evidence=1)
+    assert walk.context["answer"]["dropped"] == []
+
+
 def test_what_comes_after_evidence_is_gone_holds_nothing_of_it_either() -> None:
     walk = asked().send("redacted", evidence=1)
     for leg, effect in LEGS.items():
