@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from itertools import count
@@ -122,8 +121,7 @@ async def test_a_text_that_gives_orders_can_be_quoted_and_brings_nothing_in(mode
 async def test_a_passage_is_read_by_the_schema_and_what_is_not_in_it_is_dropped(model: OpenAIModel) -> None:
     try:
         reading = await read_passage(LOG, model)
-    except Unreadable as error:  # twice: that is told, and costs this passage alone
-        assert re.search("in the form it was asked for: .", str(error))
+    except Unreadable:  # twice: that is told, and costs this passage alone
         return
     found = checked(reading, LOG)
     assert all(LOG[one.start : one.end].split() == one.name.split() for one in found.found)
