@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from handlers.awaited import while_awaited
 from handlers.conversation import ReadTopic, conversation_of
 from handlers.embedder import Embedder
 from handlers.embedding_cache import EmbeddingCache
@@ -67,6 +68,7 @@ async def compose_answer(
         return Composed(effect=job.id, answer=quoted)
     talk = await conversation_of(effect.case, effect.query, effect.conversation, read_topic=read_topic)
     older = talk.said[: first_shown(talk.turns, num_ctx=model.num_ctx)]
+    summary = await while_awaited(job, summary_of(effect.case, older, model=model, summaries=summaries))
     answer = await generate(
         effect.question,
         talk.title,
@@ -74,7 +76,7 @@ async def compose_answer(
         talk.turns,
         job,
         model=model,
-        summary=await summary_of(effect.case, older, model=model, summaries=summaries),
+        summary=summary,
         thread=effect.conversation,
         case=effect.case,
         kept=written,

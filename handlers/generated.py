@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
+from handlers.awaited import while_awaited
 from handlers.faithful import invented_in
 from handlers.job import Job, Permanent
 from handlers.language_model import ContextExceeded, LanguageModel, Unfinished
@@ -117,7 +118,8 @@ async def _written(
     written = ""
     try:
         async with aclosing(model.stream(prompt.system, prompt.user, thread=thread)) as pieces:
-            async for piece in pieces:
+            # A long prompt is evaluated for minutes on a slow machine, before anything comes.
+            while piece := await while_awaited(job, _next_of(pieces)):
                 await job.token(piece, len(written))
                 written += piece
                 if len(written) > LONGEST:
@@ -127,6 +129,11 @@ async def _written(
     if kept is not None:
         await kept.put(case, {key: written.encode()})
     return Written(written)
+
+
+async def _next_of(pieces: AsyncGenerator[str, None]) -> str:
+    """The next piece; "" after the last one, as none is empty."""
+    return await anext(pieces, "")
 
 
 def claims_in(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from handlers.awaited import while_awaited
 from handlers.extraction import SYSTEM, Reading, reading_key, reading_of, reading_schema, request_for
 from handlers.job import Job, JobError, Permanent, Temporary
 from handlers.language_model import LanguageModel, Unfinished
@@ -73,7 +74,7 @@ async def read_passages(
             read.reason = read.reason if silent >= GIVE_UP else "the time for one file was over"
             continue
         try:
-            reading = await read_passage(chunk.text, model)
+            reading = await while_awaited(job, read_passage(chunk.text, model))
         except Unreadable as error:
             read.unread, read.reason, silent = read.unread + 1, str(error), 0
         except (Temporary, Permanent) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from handlers.awaited import while_awaited
 from handlers.conversation import ReadTopic, conversation_of
 from handlers.follow_up import needs_resolving, understand
 from handlers.job import Job, Permanent, Temporary
@@ -34,7 +35,8 @@ async def resolve_question(
     model = (await models.of_case(effect.case)).model
     if model is not None and said:
         try:
-            return Resolved(effect=job.id, understood=await rewrite(effect.question, said, model=model))
+            understood = await while_awaited(job, rewrite(effect.question, said, model=model))
+            return Resolved(effect=job.id, understood=understood)
         except NotKept as error:
             note = str(error)
         except (Temporary, Permanent) as error:
