@@ -40,6 +40,10 @@ LONGEST = 8000
 UNFOUNDED = "What the language model wrote does not rest on the evidence."
 """In place of an answer of which nothing may be shown."""
 
+_DECLINED = NO_ANSWER.rstrip(".")
+"""However a small model goes on from there: “… this question”."""
+_SHOWN = 200
+"""Characters of a sentence that is told to be left out."""
 _WROTE_ON = "the language model wrote on and on and was stopped"
 _ENDED = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
 _NUMBERS = re.compile(r"\s*\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
@@ -71,9 +75,9 @@ async def generate(
 
     Each sentence must cite passages that it was given, and bring in no name or number that they do not
     hold; what does not is left out and told. Where nothing is left the text is `UNFOUNDED`, or `NO_ANSWER`
-    if the model itself said so. The same prompt gives the same text (temperature 0, a fixed seed), so that
-    one that is `kept` of the `case` is not written again. What the server finds too long is composed anew
-    with less in it.
+    if the model itself said so and came to its end. The same prompt gives the same text (temperature 0, a
+    fixed seed), so that one that is `kept` of the `case` is not written again. What the server finds too
+    long is composed anew with less in it.
 
     Raises:
         Permanent: The question does not fit the model's context, or the server refuses.
@@ -94,7 +98,8 @@ async def generate(
             share, refused = share * SHORTER, f" ({error.reason})"
     told = [question, title, summary, *(text for turn in turns for text in (turn.question, turn.answer))]
     claims, left_out = claims_in(written.text, prompt, told, finished=not written.stopped)
-    nothing = NO_ANSWER if NO_ANSWER.rstrip(".") in written.text else UNFOUNDED
+    declined = _DECLINED in written.text and not written.stopped
+    nothing = NO_ANSWER if declined else UNFOUNDED
     return Answer(
         mode="generated",
         supported=bool(claims),
@@ -155,17 +160,18 @@ def claims_in(
         raw = moved[sentence.start : sentence.end]
         numbers = [int(n) for match in _NUMBERS.finditer(raw) for n in match[1].split(",")]
         text = " ".join(_NUMBERS.sub("", raw).split())
-        if not terms(text) or text.rstrip(".") == NO_ANSWER.rstrip("."):
+        if not terms(text) or (text.startswith(_DECLINED) and finished):
             continue
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         cited = _cited(dict.fromkeys(numbers), prompt.numbered)
         if not finished and sentence is parts[-1] and not _ENDED.search(raw):
-            left_out[f"a sentence without its end: “{text}”"] = None
+            left_out[f"a sentence without its end: “{shown}”"] = None
         elif not cited:
-            left_out[f"a sentence that cites no passage: “{text}”"] = None
+            left_out[f"a sentence that cites no passage: “{shown}”"] = None
         elif new := invented_in(
             text, [*told, *(fenced(n, p) for n, p in prompt.numbered.items() if p in cited)]
         ):
-            left_out[f"a sentence with “{new[0]}”, which what it cites does not have: “{text}”"] = None
+            left_out[f"a sentence with “{new[0]}”, which what it cites does not have: “{shown}”"] = None
         elif text not in claims:
             claims[text] = Claim(text=text, citations=[cite(text, passage) for passage in cited])
     return list(claims.values()), list(left_out)

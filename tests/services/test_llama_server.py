@@ -172,9 +172,11 @@ async def test_a_prompt_that_is_too_long_is_refused_and_one_with_too_many_tokens
     with pytest.raises(ContextExceeded, match="context size"):
         await model.warm("a", "gate " * 9000)
     # A figure is a token, so there are three times as many as the length tells.
-    figures = [Passage(i, i, f"list {i}", 0, 0, 9000, "0123456789" * 900) for i in (1, 2, 3)]
-    answer = await generate("Which?", "Harbour", figures, [], WatchedJob(), model=model)
-    assert "a passage of “list 3”" in answer.dropped
+    figures = "0123456789" * 1600
+    passages = [PASSAGES[0], Passage(3, 30, "list", 0, 0, len(figures), figures)]
+    answer = await generate(QUESTIONS[0], "Harbour", passages, [], WatchedJob(), model=model)
+    assert "a passage of “list”" in answer.dropped
+    assert_kept(answer, QUESTIONS[0])
 
 
 async def test_a_name_that_the_server_does_not_have_is_refused_though_it_would_write(
