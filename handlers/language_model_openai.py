@@ -128,24 +128,32 @@ class OpenAIModel:
 
     async def _pieces(self, request: Mapping[str, Any]) -> AsyncGenerator[str, None]:
         ended, last, repetition = "", deque[str](maxlen=REPEATED), Repetition()
-        async with aclosing(self._server.lines("/chat/completions", request)) as lines:
-            async for line in lines:
-                if not line.startswith("data:"):
-                    continue
-                data = line.removeprefix("data:").strip()
-                if data == _DONE:
-                    ended = ended or "stop"
-                    break
-                part = self._server.parsed(data)
-                if part.get("usage"):
-                    self._tell(part)
-                if text := str(_message(part, "delta").get("content") or ""):
-                    last.append(text)
-                    yield text
-                    if repetition.heard(text):
-                        raise repeated()
-                for choice in part.get("choices") or ():
-                    ended = str(choice.get("finish_reason") or ended)
+        written, progress, told = 0, dict[str, Any](), False
+        try:
+            async with aclosing(self._server.lines("/chat/completions", request)) as lines:
+                async for line in lines:
+                    if not line.startswith("data:"):
+                        continue
+                    data = line.removeprefix("data:").strip()
+                    if data == _DONE:
+                        ended = ended or "stop"
+                        break
+                    part = self._server.parsed(data)
+                    progress = part.get("prompt_progress") or progress
+                    if part.get("usage"):
+                        self._tell(part)
+                        told = True
+                    if text := str(_message(part, "delta").get("content") or ""):
+                        written += 1
+                        last.append(text)
+                        yield text
+                        if repetition.heard(text):
+                            raise repeated()
+                    for choice in part.get("choices") or ():
+                        ended = str(choice.get("finish_reason") or ended)
+        finally:
+            if written and not told:  # whoever leaves before the end hears no sums, but it was worked
+                self._told(Usage(int(progress.get("total") or 0), progress.get("cache"), written))
         if not ended:
             raise self._server.broke_off(last)
         if ended == "length":
@@ -160,10 +168,11 @@ class OpenAIModel:
                 "set CASEWIRE_LANGUAGE_MODEL to that"
             )
         self.num_ctx = min(self.num_ctx, slots.num_ctx or self.num_ctx)
-        pinned = (
-            {"id_slot": crc32(thread.encode()) % slots.count, "cache_prompt": True} if slots.count else {}
-        )
-        return {"model": self.name, "messages": messages, "temperature": 0, "seed": 0, **pinned}
+        request = {"model": self.name, "messages": messages, "temperature": 0, "seed": 0}
+        if slots.count:
+            request |= {"id_slot": crc32(thread.encode()) % slots.count, "cache_prompt": True}
+            request |= {"return_progress": True}  # of a long prompt, before anything is written
+        return request
 
     async def _slots_of_server(self) -> Slots:
         """Those of a llama.cpp server; none of any other, which would refuse to be told of slots."""

@@ -246,7 +246,8 @@ def llamacpp(made: bool) -> Iterator[Started]:
         if made:
             file, name = Path(folder) / "writer.gguf", llama_server.WRITER
             make_writer(file)
-        with llama_server.one(Path(folder), file, name) as server:
+        # It would keep prompts that were pushed out of their slots in memory, and know them the second time.
+        with llama_server.one(Path(folder), file, name, "--cache-ram", "0") as server:
             told = {f"TEST_OPENAI_{each.upper()}": value for each, value in server.variables.items()}
             yield Started(told | {"TEST_OPENAI_KEY": llama_server.KEY}, server.version, server.pid)
 

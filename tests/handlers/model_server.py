@@ -166,6 +166,8 @@ class ModelServerApp:
             yield event(
                 [{"index": 0, "delta": {"role": "assistant", "content": None}, "finish_reason": None}]
             )
+            if body.get("return_progress"):
+                yield event([], prompt_progress={"total": prompt, "cache": cached, "processed": prompt})
             for piece in pieces:
                 await asyncio.sleep(self.pause_s)
                 yield event([{"index": 0, "delta": {"content": piece}, "finish_reason": None}])

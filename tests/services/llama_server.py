@@ -128,7 +128,8 @@ def one(folder: Path, model: Path, name: str, *more: str, slots: int = SLOTS) ->
     command = [str(program), "--host", "127.0.0.1", "--port", str(port), "--model", str(model)]
     # One thread: on a machine that has other work, several wait for one another many times a token.
     command += ["--alias", name, "--threads", "1", "--threads-batch", "1", "--no-webui", "--offline"]
-    command += ["--parallel", str(slots), "--ctx-size", str(slots * NUM_CTX), "--no-kv-unified", *more]
+    command += ["--parallel", str(slots), "--ctx-size", str(slots * NUM_CTX), "--no-kv-unified"]
+    command += ["--batch-size", "512", *more]  # only between two of them a request can be left
     with running(command, folder, more={"LLAMA_API_KEY": KEY}) as server:
         server.wait_until(lambda: _answers(f"{url}/health"), "llama.cpp's server")
         yield Started({"url": f"{url}/v1", "model": name, "version": VERSION}, VERSION, server.process.pid)
