@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage import graph_cypher as cypher
 from storage import neighbourhood
+from storage.assembling import Columns
 from storage.graph import Limits, Name, NamedAt, Neighbourhood, Passage
 from storage.graph_postgres import GraphPostgres
-from storage.neighbourhood import Query, Read, Rows
+from storage.neighbourhood import Query, Read, Rows, as_columns
 from storage.neo4j_place import ANSWER_S, Neo4jPlace
 
 FOLLOWER = "graph"
@@ -76,7 +77,12 @@ class GraphNeo4j:
         """See `Graph.whole`."""
         if not await self._is_filled():
             return await self._canonical.whole(case)
-        return await neighbourhood.whole(self._both(case))
+        read = self._both(case)
+
+        async def columns(query: Query) -> Columns:
+            return as_columns(query, await read(query))
+
+        return await neighbourhood.whole(read, columns)
 
     async def version(self, case: str) -> str:
         """See `Graph.version`; it moves when PostgreSQL's does, and again once Neo4j has followed."""

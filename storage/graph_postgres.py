@@ -6,14 +6,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import numpy as np
 from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage import graph_queries as sql
 from storage import neighbourhood
+from storage.assembling import Columns
 from storage.graph import Limits, Name, NamedAt, Neighbourhood, Passage
-from storage.neighbourhood import Query, Read, Rows
+from storage.neighbourhood import Query, Read, Rows, as_columns
 from storage.same_as import Joined
+
+READ_AT_ONCE = 20_000
+"""Rows of a whole case that are in memory at a time; arrays take them up."""
 
 
 class GraphPostgres:
@@ -63,8 +68,17 @@ class GraphPostgres:
 
     async def whole(self, case: str) -> Neighbourhood:
         """See `Graph.whole`."""
-        async with self.reading(case) as read:
-            return await neighbourhood.whole(read)
+        async with self.reading(case) as read, self._database.connect() as connection:
+
+            async def columns(query: Query) -> Columns:
+                parts = []
+                async with connection.stream(sql.QUERIES[query], {"case": case}) as rows:
+                    async for some in rows.partitions(READ_AT_ONCE):
+                        parts.append(as_columns(query, some))
+                parts.append(as_columns(query, []))
+                return tuple(np.concatenate(one) for one in zip(*parts, strict=True))
+
+            return await neighbourhood.whole(read, columns)
 
     async def version(self, case: str) -> str:
         """See `Graph.version`."""

@@ -7,21 +7,17 @@ here alone, so that equal data gives equal arrays in every store.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
-from storage.graph import EdgeKind, Limits, Name, Neighbourhood, NodeKind, rarity
+from storage.assembling import Columns, Parts, assemble, common_of
+from storage.graph import Limits, Name, Neighbourhood, rarity
 from storage.same_as import Joined
 
 Rows = Sequence[Any]
-
-COMMON_NAME = 0.05
-"""Share of a case's passages beyond which a mere name joins nothing."""
 
 
 class Query(Enum):
@@ -75,25 +71,36 @@ class Query(Enum):
     """`(entity, entity, how often the evidence says so)` by ids."""
 
 
+_KINDS: dict[Query, tuple[type, ...]] = {
+    Query.CHUNKS: (np.int64, np.int64, np.int64),
+    Query.CASE_CHUNKS: (np.int64, np.int64, np.int64),
+    Query.CASE_EVIDENCE: (np.int64,),
+    Query.JOINED: (np.int64, np.int64, np.float64),
+    Query.CASE_MENTIONS: (np.int64, np.int64, np.float64),
+    Query.ALIKE_WITHIN: (np.int64, np.int64, np.float64),
+    Query.CASE_ALIKE: (np.int64, np.int64, np.float64),
+}
+"""What the values of a query's rows become in arrays."""
+
+
+def as_columns(query: Query, rows: Rows) -> Columns:
+    """The rows that a query was answered with, as arrays."""
+    return tuple(
+        np.fromiter((row[i] for row in rows), dtype=kind, count=len(rows))
+        for i, kind in enumerate(_KINDS[query])
+    )
+
+
 class Read(Protocol):
     """Answers a query about one case."""
 
     async def __call__(self, query: Query, **values: Any) -> Rows: ...
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What a neighbourhood is made of: rows as the queries give them."""
+class ReadColumns(Protocol):
+    """Answers a query about one case with an array for each value of its rows, of numbers alone."""
 
-    chunks: Rows
-    entities: Rows
-    mentions: Rows
-    related: Rows
-    same: Rows
-    alike: Rows
-    evidence: list[int]
-    common: Mapping[int, int]
-    size: int
+    async def __call__(self, query: Query) -> Columns: ...
 
 
 async def names(read: Read, limit: int) -> list[Name]:
@@ -145,39 +152,36 @@ async def around(read: Read, chunks: Sequence[int], entities: Sequence[int], lim
     joined = await read(Query.JOINED, chunks=within, entities=_joining(inner, mentioned, reached, given))
     kept = _kept_entities(inner, joined, given, limits.entities)
     chunk_rows = await read(Query.CHUNKS, chunks=within)
-    parts = _Parts(
-        chunks=chunk_rows,
+    parts = Parts(
+        chunks=as_columns(Query.CHUNKS, chunk_rows),
         entities=await read(Query.ENTITIES, entities=kept),
-        mentions=joined,
+        mentions=as_columns(Query.JOINED, joined),
         related=await read(Query.RELATED, entities=kept),
         same=await read(Query.SAME),
-        alike=await read(Query.ALIKE_WITHIN, chunks=within),
-        evidence=sorted({row[1] for row in chunk_rows}),
-        common=common,
+        alike=as_columns(Query.ALIKE_WITHIN, await read(Query.ALIKE_WITHIN, chunks=within)),
+        evidence=np.array(sorted({row[1] for row in chunk_rows}), dtype=np.int64),
+        common=common_of(common),
         size=chunks_of_case,
     )
-    return _assemble(parts, limits.edges)
+    return assemble(parts, limits.edges)
 
 
-async def whole(read: Read) -> Neighbourhood:
-    """See `Graph.whole`."""
-    chunks = await read(Query.CASE_CHUNKS)
-    mentions = await read(Query.CASE_MENTIONS)
-    common: dict[int, int] = defaultdict(int)
-    for row in mentions:
-        common[row[1]] += 1
-    parts = _Parts(
+async def whole(read: Read, columns: ReadColumns) -> Neighbourhood:
+    """See `Graph.whole`. What there is most of is read into arrays, some 20 bytes a row."""
+    chunks, mentions = await columns(Query.CASE_CHUNKS), await columns(Query.CASE_MENTIONS)
+    entities, counts = np.unique(mentions[1], return_counts=True)
+    parts = Parts(
         chunks=chunks,
         entities=await read(Query.CASE_ENTITIES),
         mentions=mentions,
         related=await read(Query.CASE_RELATED),
         same=await read(Query.SAME),
-        alike=await read(Query.CASE_ALIKE),
-        evidence=[row[0] for row in await read(Query.CASE_EVIDENCE)],
-        common=common,
-        size=len(chunks),
+        alike=await columns(Query.CASE_ALIKE),
+        evidence=(await columns(Query.CASE_EVIDENCE))[0],
+        common=(entities, counts),
+        size=len(chunks[0]),
     )
-    return _assemble(parts, None)
+    return assemble(parts, None)
 
 
 def _leading(inner: Sequence[int], common: Mapping[int, int], limits: Limits) -> list[int]:
@@ -230,66 +234,3 @@ def _kept_entities(inner: Sequence[int], joined: Rows, given: set[int], limit: i
         times[row[1]] += 1
     kept = [entity for entity in inner if entity in given or times[entity] > 1]
     return sorted(kept[:limit])
-
-
-def _too_common(parts: _Parts) -> set[int]:
-    """Mere names that join nothing: those of which capital letters are all that is known, and which so
-    many passages hold that to share one says little."""
-    most = max(2.0, COMMON_NAME * parts.size)
-    return {
-        entity
-        for entity, accepted, _, kind in parts.entities
-        if kind == "name" and not accepted and parts.common.get(entity, 0) > most
-    }
-
-
-def _edges(parts: _Parts) -> Iterable[tuple[EdgeKind, int, int, float]]:
-    """Every edge, those that matter most first: what a limit cuts off stands at the end."""
-    ordered = sorted(parts.chunks, key=lambda row: (row[1], row[2]))
-    for before, after in pairwise(ordered):
-        if before[1] == after[1] and after[2] == before[2] + 1:
-            yield EdgeKind.NEXT, min(before[0], after[0]), max(before[0], after[0]), 1.0
-    for entity, _, poi, _ in parts.entities:
-        if poi is not None:
-            yield EdgeKind.IS, entity, poi, 1.0
-    known = {row[0] for row in parts.entities}
-    joining = known - _too_common(parts)
-    for entity, other in parts.same:
-        if entity in known and other in known:
-            yield EdgeKind.IS, entity, other, 1.0
-    for subject, object_, times in parts.related:
-        if subject in known and object_ in known:
-            yield EdgeKind.RELATION, subject, object_, float(times)
-    for chunk, evidence, _ in parts.chunks:
-        yield EdgeKind.PART, chunk, evidence, 1.0
-    rarest = sorted(parts.mentions, key=lambda row: (parts.common.get(row[1], 0), row[1], row[0]))
-    for chunk, entity, times in rarest:
-        if entity in joining:
-            yield EdgeKind.MENTION, chunk, entity, float(times)
-    for source, target, weight in sorted(parts.alike, key=lambda row: (-row[2], row[0], row[1])):
-        yield EdgeKind.SIMILAR, source, target, weight
-
-
-def _assemble(parts: _Parts, limit: int | None) -> Neighbourhood:
-    kinds: dict[int, NodeKind] = {row[0]: NodeKind.CHUNK for row in parts.chunks}
-    kinds |= dict.fromkeys(parts.evidence, NodeKind.EVIDENCE)
-    kinds |= {row[0]: NodeKind.ENTITY for row in parts.entities}
-    kinds |= {row[2]: NodeKind.POI for row in parts.entities if row[2] is not None}
-    nodes = sorted(kinds)
-    place = {node: i for i, node in enumerate(nodes)}
-    accepted = {row[0] for row in parts.entities if row[1]}
-    # An edge may be read before its end goes out of sight, or from a store that is behind.
-    edges = [edge for edge in _edges(parts) if edge[1] in kinds and edge[2] in kinds][:limit]
-    return Neighbourhood(
-        nodes=np.array(nodes, dtype=np.int64),
-        kinds=np.array([kinds[node] for node in nodes], dtype=np.uint8),
-        common=np.array(
-            [parts.common.get(n, 0) if kinds[n] is NodeKind.ENTITY else 0 for n in nodes], np.int32
-        ),
-        accepted=np.array([node in accepted for node in nodes], dtype=np.bool_),
-        sources=np.array([place[edge[1]] for edge in edges], dtype=np.int32),
-        targets=np.array([place[edge[2]] for edge in edges], dtype=np.int32),
-        edge_kinds=np.array([edge[0] for edge in edges], dtype=np.uint8),
-        weights=np.array([edge[3] for edge in edges], dtype=np.float64),
-        chunks=parts.size,
-    )
