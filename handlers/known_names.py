@@ -20,7 +20,7 @@ from storage.graph import Graph, Name
 MOST_BYTES = 128 << 20
 """Of all names that a process keeps; the case that was asked about longest ago goes first."""
 
-NAME_BYTES = 900
+NAME_BYTES = 480
 """What a name takes with all by which it is found, beside its letters: measured for 50,000 names."""
 
 FUZZY_LETTERS = 5
