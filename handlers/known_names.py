@@ -1,7 +1,7 @@
 """The names of cases, ready to be found in questions, kept in this process while they stay the same.
 
-A large case has some 50,000 names, and a question looks at them in three of its stages. Whether what is
-kept is still right is asked of the database each time, by a number that changes with the names.
+A large case has some 50,000 names, and a question looks at them in three or four of its stages. Whether what
+is kept is still right is asked of the database each time, by a number that changes with the names.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class NameIndex:
     """Names by what is looked for in a question.
 
     Attributes:
+        names: All of them, as they were given.
         by_form: Folded words of a name with a space between → the names written so.
         by_last: Folded last word of the name of a person → those people.
         by_length: Letters of a form that may be misspelt → the forms of so many letters.
@@ -49,7 +50,7 @@ class NameIndex:
         self.by_form: dict[str, list[Name]] = defaultdict(list)
         self.by_last: dict[str, list[Name]] = defaultdict(list)
         self.by_length: dict[int, list[str]] = defaultdict(list)
-        self._count, self._letters = len(names), sum(len(name.text) for name in names)
+        self.names = names
         for name in names:
             parts = [fold(word) for word in words_of(name.text)]
             if parts and not (len(parts) == 1 and (parts[0] in STOP_WORDS or len(parts[0]) < 2)):
@@ -63,7 +64,7 @@ class NameIndex:
     @cached_property
     def size_bytes(self) -> int:
         """About what it takes."""
-        return NAME_BYTES * self._count + 3 * self._letters
+        return NAME_BYTES * len(self.names) + 3 * sum(len(name.text) for name in self.names)
 
 
 @dataclass(frozen=True)

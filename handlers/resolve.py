@@ -8,6 +8,7 @@ from handlers.awaited import while_awaited
 from handlers.conversation import ReadTopic, conversation_of
 from handlers.follow_up import needs_resolving, understand
 from handlers.job import Job, Permanent, Temporary
+from handlers.known_names import KNOWN
 from handlers.models import Models
 from handlers.rewriting import NotKept, rewrite
 from handlers.said import Finder
@@ -42,7 +43,8 @@ async def resolve_question(
         except (Temporary, Permanent) as error:
             note = error.reason
         await job.check()
-    finder = await asyncio.to_thread(Finder, await graph.names(effect.case))
+    known = await KNOWN.of(effect.case, graph)
+    finder = await asyncio.to_thread(Finder, known.names)
     understood = await asyncio.to_thread(understand, effect.question, said, finder)
     if understood is not None and note:
         understood = understood.model_copy(update={"note": note})

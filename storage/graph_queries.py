@@ -148,10 +148,12 @@ JOINED = text(
 
 ALIKE_WITHIN = text(
     """
-    SELECT source, target, weight
-    FROM similarities
-    WHERE source = ANY(:chunks) AND target = ANY(:chunks)
-    ORDER BY source, target
+    SELECT edge.source, edge.target, edge.weight
+    FROM unnest(CAST(:chunks AS bigint[])) AS own (id) CROSS JOIN LATERAL (
+        SELECT source, target, weight FROM similarities WHERE source = own.id OFFSET 0
+    ) AS edge
+    WHERE edge.target = ANY(:chunks)
+    ORDER BY edge.source, edge.target
     """
 )
 

@@ -209,8 +209,9 @@ def _nearest(
 ) -> list[int]:
     """The seeds and the best of the chunks one or two hops away."""
     pull: dict[int, float] = defaultdict(float)
+    rare = {entity: rarity(common[entity], size) for entity in {row[1] for row in reached}}
     for chunk, entity, _ in reached:
-        pull[chunk] += rarity(common[entity], size)
+        pull[chunk] += rare[entity]
     for (chunk,) in beside:
         pull[chunk] += 1.0
     given = set(seeds)
