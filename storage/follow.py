@@ -1,7 +1,7 @@
 """What keeps another store equal to PostgreSQL, and what it is told of the changes there.
 
 A transaction that changes something which a follower copies leaves *marks* in that very transaction
-(triggers do, see `storage/migrations/versions/0023_followers.py`): "this may be different now". A
+(triggers do, see `storage/migrations/versions/0023_followers.py` and 0031): "this may be different now". A
 follower never gets the change itself. It reads how the marked things are now and makes the other store
 hold the same, so marks may come in any order, twice, or long after.
 
@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
-Kind = Literal["case", "evidence", "chunks", "vector", "mention", "similar", "entity", "poi"]
+Kind = Literal[
+    "case", "evidence", "chunks", "vector", "mention", "similar", "entity", "poi", "relation", "same"
+]  # fmt: skip
 """What a mark is about, and what its `node` is the id of:
 
 case      the row of a case came, went, was hidden or renamed; `node` is 0. When it is gone all of the case
@@ -28,6 +30,9 @@ mention   what the chunks of `node`, evidence, mention
 similar   the similarity edges whose `source` is `node`, a chunk
 entity    the row of `node`, an entity; its mentions went with it
 poi       the row of `node`, a person of interest
+relation  what the chunks of `node`, evidence, say that entities do to each other; of chunks that went the
+          mark of the chunks alone tells
+same      which entities people found to be the same as `node`, the lesser id of each pair
 """
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

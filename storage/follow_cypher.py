@@ -83,6 +83,31 @@ MERGE (a)-[r:SIMILAR]->(b)
 SET r.cosine = edge[2]
 """
 
+# A relation's chunk is no end of it, so what a chunk tells is found by an index.
+DROP_RELATIONS = """
+UNWIND $chunks AS chunk
+MATCH ()-[r:RELATION {chunk: chunk}]->()
+DELETE r
+"""
+PUT_RELATIONS = """
+UNWIND $told AS told
+MATCH (s:Entity {id: told[1]}) MATCH (o:Entity {id: told[3]})
+MERGE (s)-[r:RELATION {chunk: told[0], predicate: told[2]}]->(o)
+SET r.count = told[4]
+"""
+
+DROP_SAME = """
+UNWIND $rows AS row
+MATCH (e:Entity {id: row.id})-[r:SAME_AS]->(o:Entity) WHERE NOT o.id IN row.to
+DELETE r
+"""
+PUT_SAME = """
+UNWIND $rows AS row
+UNWIND row.to AS other
+MATCH (e:Entity {id: row.id}) MATCH (o:Entity {id: other})
+MERGE (e)-[:SAME_AS]->(o)
+"""
+
 PUT_CASES = "UNWIND $cases AS case MERGE (:Case {id: case})"
 TOUCH = "UNWIND $cases AS case MATCH (k:Case {id: case}) SET k.version = $version"
 
@@ -92,9 +117,10 @@ THERE = {
 }
 OF_EVIDENCE = "MATCH (c:Chunk) WHERE c.evidence IN $evidence RETURN c.id"
 DELETE = {
-    label: f"MATCH (n:{label}) WHERE n.id IN $ids DETACH DELETE n"
+    label: [f"MATCH (n:{label}) WHERE n.id IN $ids DETACH DELETE n"]
     for label in ("Chunk", "Entity", "Evidence", "Poi")
 }
+DELETE["Chunk"].append(DROP_RELATIONS.replace("$chunks", "$ids"))
 ERASE = [
     f"MATCH (n:{label} {{case: $case}}) CALL (n) {{ DETACH DELETE n }} IN TRANSACTIONS OF 2000 ROWS"
     for label in ("Chunk", "Entity", "Poi", "Evidence")

@@ -56,6 +56,28 @@ _SIMILAR = text(
     FROM similarities WHERE source = ANY(:ids) GROUP BY source
     """
 )
+_RELATIONS = text(
+    """
+    SELECT c.id, c.case_id AS case, coalesce(
+        jsonb_agg(jsonb_build_array(r.subject, r.predicate, r.object, r.times))
+        FILTER (WHERE r.times > 0), '[]') AS told
+    FROM (
+        SELECT id, case_id FROM chunks
+        WHERE evidence_id = ANY(:ids) AND id > :after ORDER BY id LIMIT :limit
+    ) AS c
+    LEFT JOIN LATERAL (
+        SELECT subject, predicate, object, count(*)::int AS times
+        FROM relations WHERE chunk_id = c.id GROUP BY subject, predicate, object
+    ) AS r ON true
+    GROUP BY c.id, c.case_id ORDER BY c.id
+    """
+)
+_SAME = text(
+    """
+    SELECT entity AS id, min(case_id) AS case, array_agg(other) AS to
+    FROM same_as WHERE entity = ANY(:ids) AND other IS NOT NULL AND verdict = 'same' GROUP BY entity
+    """
+)
 
 
 class Neo4jFollower:
@@ -66,7 +88,9 @@ class Neo4jFollower:
     """
 
     name = FOLLOWER
-    kinds: frozenset[Kind] = frozenset({"case", "evidence", "chunks", "mention", "similar", "entity", "poi"})
+    kinds: frozenset[Kind] = frozenset(
+        {"case", "evidence", "chunks", "mention", "similar", "entity", "poi", "relation", "same"}
+    )
 
     def __init__(self, place: Neo4jPlace, database: AsyncEngine) -> None:
         self._place = place
@@ -87,6 +111,8 @@ class Neo4jFollower:
         await self._apply_chunks(nodes["chunks"], case_of)
         await self._apply_mentions(nodes["mention"])
         await self._apply_similar(nodes["similar"], case_of)
+        await self._apply_relations(nodes["relation"])
+        await self._apply_same(nodes["same"], case_of)
 
     async def check(self) -> str:
         """See `Follower.check`."""
@@ -171,6 +197,27 @@ class Neo4jFollower:
             statements = await self._missing_chunks(joined)
             await self._put([*statements, *_edges(rows, cypher.DROP_SIMILAR, cypher.PUT_SIMILAR)], rows)
 
+    async def _apply_relations(self, evidence: set[int]) -> None:
+        for ids in _batches(evidence):
+            async for rows in self._pages(_RELATIONS, ids):
+                told = [[row["id"], *one] for row in rows for one in row["told"]]
+                statements = await self._missing_chunks(_ids(rows))
+                statements += await self._missing_entities({one[place] for one in told for place in (1, 3)})
+                statements += [
+                    (cypher.DROP_RELATIONS, {"chunks": sorted(_ids(rows))}),
+                    (cypher.PUT_RELATIONS, {"told": told}),
+                ]
+                await self._put(statements, rows)
+
+    async def _apply_same(self, entities: set[int], case_of: dict[int, str]) -> None:
+        for ids in _batches(entities):
+            rows = await self._rows(_SAME, ids=ids)
+            rows += [{"id": one, "case": case_of[one], "to": []} for one in set(ids) - _ids(rows)]
+            joined = {to for row in rows for to in row["to"]} | {row["id"] for row in rows if row["to"]}
+            statements = await self._missing_entities(joined)
+            statements += [(cypher.DROP_SAME, {"rows": rows}), (cypher.PUT_SAME, {"rows": rows})]
+            await self._put(statements, rows)
+
     async def _chunks(self, rows: list[Row]) -> list[Statement]:
         """What puts chunks there, with the evidence that they are part of."""
         missing = await self._missing("Evidence", {row["evidence"] for row in rows})
@@ -210,7 +257,7 @@ class Neo4jFollower:
 
     async def _delete_of(self, label: str, ids: Sequence[int], cases: set[str]) -> None:
         for some in _batches(ids):
-            await self._write([(cypher.DELETE[label], {"ids": some})], cases)
+            await self._write([(statement, {"ids": some}) for statement in cypher.DELETE[label]], cases)
 
     async def _write(self, statements: Sequence[Statement], cases: Collection[str]) -> None:
         """In one transaction, in which the cases get another version, too."""

@@ -23,8 +23,9 @@ _SQL: Mapping[str, TextClause] = {
     ),
     "Poi": text("SELECT id, case_id, name, aliases FROM pois WHERE id > :after ORDER BY id LIMIT :limit"),
     "Entity": text(
-        "SELECT id, case_id, kind, name, status, CASE WHEN poi_id IS NULL THEN '{}' ELSE ARRAY[poi_id] END "
-        "FROM entities WHERE id > :after ORDER BY id LIMIT :limit"
+        "SELECT id, case_id, kind, name, status, CASE WHEN poi_id IS NULL THEN '{}' ELSE ARRAY[poi_id] END, "
+        "ARRAY(SELECT other FROM same_as WHERE entity = entities.id AND other IS NOT NULL "
+        "AND verdict = 'same' ORDER BY other) FROM entities WHERE id > :after ORDER BY id LIMIT :limit"
     ),
     "Chunk": text(
         """
@@ -34,7 +35,10 @@ _SQL: Mapping[str, TextClause] = {
                ARRAY(SELECT concat(m.entity_id, ' ', count(*)) FROM mentions m
                      WHERE m.chunk_id = c.id GROUP BY m.entity_id ORDER BY m.entity_id),
                ARRAY(SELECT s.target FROM similarities s WHERE s.source = c.id ORDER BY s.target),
-               ARRAY(SELECT s.weight FROM similarities s WHERE s.source = c.id ORDER BY s.target)
+               ARRAY(SELECT s.weight FROM similarities s WHERE s.source = c.id ORDER BY s.target),
+               ARRAY(SELECT concat_ws(' ', r.subject, r.object, count(*), r.predicate) COLLATE "C" AS told
+                     FROM relations r WHERE r.chunk_id = c.id
+                     GROUP BY r.subject, r.object, r.predicate ORDER BY told)
         FROM chunks c JOIN evidence v ON v.id = c.evidence_id
         WHERE c.id > :after ORDER BY c.id LIMIT :limit
         """
@@ -44,14 +48,21 @@ _SQL: Mapping[str, TextClause] = {
 _CYPHER: Mapping[str, str] = {
     "Evidence": "RETURN n.id, n.case, n.title, n.hidden",
     "Poi": "RETURN n.id, n.case, n.name, n.aliases",
-    "Entity": "RETURN n.id, n.case, n.kind, n.name, n.status, COLLECT { MATCH (n)-[:IS]->(p) RETURN p.id }",
+    "Entity": """
+        RETURN n.id, n.case, n.kind, n.name, n.status, COLLECT { MATCH (n)-[:IS]->(p) RETURN p.id },
+            COLLECT { MATCH (n)-[:SAME_AS]->(o) RETURN o.id ORDER BY o.id }
+    """,
     "Chunk": """
         RETURN n.id, n.case, n.evidence, n.ordinal, n.hidden,
             COLLECT { MATCH (n)-[:PART]->(v) RETURN v.id },
             COLLECT { MATCH (n)-[:NEXT]->(c) RETURN c.id },
             COLLECT { MATCH (n)-[r:MENTION]->(e) RETURN e.id + ' ' + r.count ORDER BY e.id },
             COLLECT { MATCH (n)-[r:SIMILAR]->(c) RETURN c.id ORDER BY c.id },
-            COLLECT { MATCH (n)-[r:SIMILAR]->(c) RETURN r.cosine ORDER BY c.id }
+            COLLECT { MATCH (n)-[r:SIMILAR]->(c) RETURN r.cosine ORDER BY c.id },
+            COLLECT {
+                MATCH (s)-[r:RELATION {chunk: n.id}]->(o)
+                WITH s.id + ' ' + o.id + ' ' + r.count + ' ' + r.predicate AS told RETURN told ORDER BY told
+            }
     """,
 }
 

@@ -68,6 +68,31 @@ MATCH (a)-[s:SIMILAR]->(b:Chunk) WHERE NOT b.hidden
 RETURN a.id, collect(b.id), collect(s.cosine)
 """
 
+_LESSER_FIRST = """
+WITH CASE WHEN s.id < o.id THEN s.id ELSE o.id END AS one,
+     CASE WHEN s.id < o.id THEN o.id ELSE s.id END AS other, sum(r.count) AS times
+RETURN one, collect(other), collect(times)
+"""
+
+RELATED = f"""
+MATCH (s:Entity) WHERE s.id IN $entities AND s.case = $case
+MATCH (s)-[r:RELATION]->(o:Entity) WHERE o.id IN $entities
+MATCH (c:Chunk {{id: r.chunk}}) WHERE NOT c.hidden
+{_LESSER_FIRST}
+"""
+
+CASE_RELATED = f"""
+MATCH (s:Entity {{case: $case}})-[r:RELATION]->(o:Entity)
+MATCH (c:Chunk {{id: r.chunk}}) WHERE NOT c.hidden
+{_LESSER_FIRST}
+"""
+
+SAME = """
+MATCH (e:Entity {case: $case})-[:SAME_AS]->(o:Entity)
+WHERE e.status <> 'rejected' AND o.status <> 'rejected'
+RETURN e.id, collect(o.id)
+"""
+
 VERSION = "MATCH (n:Case {id: $case}) RETURN n.version"
 
 QUERIES = {
@@ -80,11 +105,14 @@ QUERIES = {
     Query.ALIKE_WITHIN: ALIKE_WITHIN,
     Query.CASE_MENTIONS: CASE_MENTIONS,
     Query.CASE_ALIKE: CASE_ALIKE,
+    Query.RELATED: RELATED,
+    Query.CASE_RELATED: CASE_RELATED,
+    Query.SAME: SAME,
 }
 """What is asked of Neo4j; the nodes themselves are PostgreSQL's."""
 
 BY_ENTITY = frozenset({Query.MENTIONS, Query.CASE_MENTIONS})
 """Queries whose records are entities, while their rows begin with the chunk."""
 
-OF_CASE = frozenset({Query.CASE_MENTIONS, Query.CASE_ALIKE})
+OF_CASE = frozenset({Query.CASE_MENTIONS, Query.CASE_ALIKE, Query.CASE_RELATED})
 """Queries about all of a case, which may take long."""

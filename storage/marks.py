@@ -84,6 +84,8 @@ _ALL: Mapping[Kind, tuple[str, str, str]] = {
     "entity": ("entities", "case_id", "id"),
     "poi": ("pois", "case_id", "id"),
     "similar": ("similarities", "case_id", "source"),
+    "relation": ("evidence", "case_id", "id"),
+    "same": ("same_as", "case_id", "entity"),
 }
 """Table, case and node of all marks of a kind. Vectors come with the chunks of their evidence."""
 

@@ -6,7 +6,8 @@
     (p:Poi {id, case, name, aliases})
 
     (c)-[:PART]->(v)   (c)-[:NEXT]->(the chunk after it)   (c)-[:SIMILAR {cosine}]->(one with a larger id)
-    (c)-[:MENTION {count}]->(e)   (e)-[:IS]->(p)
+    (c)-[:MENTION {count}]->(e)   (e)-[:IS]->(p)   (e)-[:SAME_AS]->(one with a larger id)
+    (e)-[:RELATION {chunk, predicate, count}]->(another), which the chunk of that id says
 
 Ids are PostgreSQL's. `(:Case {id, version})` has a version that differs after every change of the case's
 graph, and `(:Casewire {instance, form})` says whose database it is, so that nobody else's is emptied.
@@ -37,7 +38,7 @@ from storage.follow import StoreAway, StoreUnfit
 
 OLDEST = (5, 23)
 """The first release with subqueries in the form that is used here."""
-FORM = 1
+FORM = 2
 """Of nodes and edges; a database of another form is filled anew."""
 
 ANSWER_S = 20
@@ -58,6 +59,7 @@ _FORM = (
         for label in ("Chunk", "Entity", "Evidence", "Poi")
     ),
     "CREATE INDEX casewire_chunk_evidence IF NOT EXISTS FOR (n:Chunk) ON (n.evidence)",
+    "CREATE INDEX casewire_relation_chunk IF NOT EXISTS FOR ()-[r:RELATION]-() ON (r.chunk)",
 )
 _INDEXES_BUILT = "CALL db.awaitIndexes(30)"
 _VERSION = (

@@ -18,6 +18,8 @@ from storage.graph import EdgeKind, Graph, Limits, Neighbourhood, NodeKind
 from storage.graph_neo4j import GraphNeo4j
 from storage.graph_postgres import GraphPostgres
 from storage.pois import Pois
+from storage.relations import RelationDraft
+from storage.same_as import Pair, SameNames
 from storage.schema import SQLModel
 from storage.similarities import Similarities
 from storage.vectors import Near
@@ -64,9 +66,14 @@ async def graph_now(
 
 
 async def add(
-    engine: AsyncEngine, case: str, name: str, mentioned: Sequence[Sequence[str]], poi: int = 0
+    engine: AsyncEngine,
+    case: str,
+    name: str,
+    mentioned: Sequence[Sequence[str]],
+    poi: int = 0,
+    told: Sequence[tuple[str, str, str]] = (),
 ) -> list[int]:
-    """Evidence whose chunks mention the given names; returns the chunks."""
+    """Evidence whose chunks mention the given names, and whose first tells of them; returns the chunks."""
     store = EvidenceStore(engine)
     row = await store.register(new_evidence(case, f"{case}-{name}", filename=name))
     drafts = [ChunkDraft(i, 1, 10 * i, 10 * i + 9, f"chunk {i} ..", []) for i in range(len(mentioned))]
@@ -77,7 +84,12 @@ async def add(
         for i, (chunk, names) in enumerate(zip(chunks, mentioned, strict=True))
         for j, who in enumerate(names)
     ]
-    await Entities(engine).replace(case, row.id, mentions, pois=await Pois(engine).of_case(case))
+    relations = [
+        RelationDraft(chunks[0], ("person", a.lower()), what, ("person", b.lower()), 0, 5, "rule")
+        for a, what, b in told
+    ]
+    pois = await Pois(engine).of_case(case)
+    await Entities(engine).replace(case, row.id, mentions, pois=pois, relations=relations)
     return chunks
 
 
@@ -95,6 +107,12 @@ def edges(found: Neighbourhood) -> set[tuple[int, int, EdgeKind]]:
     nodes = found.nodes
     rows = zip(found.sources, found.targets, found.edge_kinds, strict=True)
     return {(int(nodes[a]), int(nodes[b]), EdgeKind(int(kind))) for a, b, kind in rows}
+
+
+def weights(found: Neighbourhood, kind: EdgeKind) -> dict[tuple[int, int], float]:
+    nodes = found.nodes.tolist()
+    rows = zip(found.sources, found.targets, found.edge_kinds, found.weights, strict=True)
+    return {(nodes[a], nodes[b]): float(weight) for a, b, each, weight in rows if each == kind}
 
 
 async def test_a_rejected_entity_is_no_part_of_the_graph(engine: AsyncEngine, graph_now: Now) -> None:
@@ -211,6 +229,41 @@ async def test_a_person_of_interest_joins_entities_and_lends_them_every_name(
         entity: "Ann Lee",
         chunks[1]: "a, page 1",
     }
+
+
+async def test_what_evidence_says_of_two_entities_joins_them_as_long_as_it_is_in_sight(
+    engine: AsyncEngine, graph_now: Now
+) -> None:
+    case = await new_case(engine)
+    told = {"a": [("Ann", "paid", "Bo"), ("Bo", "thanked", "Ann")], "b": [("Bo", "wrote to", "Cy")]}
+    chunks = [(await add(engine, case, name, [["Ann", "Bo", "Cy"]], told=told[name]))[0] for name in told]
+    names, graph = await ids(engine, case), await graph_now()
+    expected = {(names["Ann"], names["Bo"]): 2.0, (names["Bo"], names["Cy"]): 1.0}
+    for found in (await graph.around(case, chunks, [], Limits()), await graph.whole(case)):
+        assert weights(found, EdgeKind.RELATION) == expected
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE evidence SET hidden_at = now() WHERE title = 'a'"))
+    graph = await graph_now()
+    assert list(weights(await graph.whole(case), EdgeKind.RELATION)) == [(names["Bo"], names["Cy"])]
+
+
+async def test_a_verdict_that_two_names_are_the_same_is_an_edge_and_any_other_is_none(
+    engine: AsyncEngine, graph_now: Now
+) -> None:
+    case = await new_case(engine)
+    chunks = await add(engine, case, "a", [["Ann", "Bo", "Cy"], ["Ann", "Bo", "Cy"]])
+    names = await ids(engine, case)
+    verdicts = SameNames(engine)
+    same = await verdicts.judge(case, Pair.of(names["Ann"], other=names["Bo"]), "same", [], "u")
+    await verdicts.judge(case, Pair.of(names["Bo"], other=names["Cy"]), "different", [], "u")
+    graph = await graph_now()
+    for found in (await graph.around(case, chunks, [], Limits()), await graph.whole(case)):
+        assert list(weights(found, EdgeKind.IS)) == [(names["Ann"], names["Bo"])]
+    await judge(engine, "Bo", "rejected")
+    assert not weights(await (await graph_now()).whole(case), EdgeKind.IS)
+    await judge(engine, "Bo", "suggested")
+    await verdicts.take_back(case, same.id)
+    assert not weights(await (await graph_now()).whole(case), EdgeKind.IS)
 
 
 async def test_mentions_are_counted_by_chunk_and_the_fullest_are_kept(

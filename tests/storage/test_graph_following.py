@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import pytest_asyncio
 from sqlalchemy import delete, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.database import create_engine
@@ -23,6 +25,7 @@ from storage.graph_postgres import GraphPostgres
 from storage.marks import Marks
 from storage.neo4j_place import Neo4jPlace
 from storage.pois import Pois
+from storage.relations import RelationDraft
 from storage.schema import SQLModel
 from storage.similarities import Similarities
 from storage.vectors import Near
@@ -93,17 +96,52 @@ class RandomCase:
                 poi = pois[who].id if who < len(pois) else 0
                 kind = "poi" if poi else "person"
                 drafts.append(MentionDraft(kind, f"{who}", PEOPLE[who], chunk, start, start + 1, poi))
-        await Entities(self.engine).replace(self.case, evidence, drafts, pois=pois)
+        await Entities(self.engine).replace(
+            self.case, evidence, drafts, pois=pois, relations=self.relations(drafts)
+        )
+
+    def relations(self, mentions: Sequence[MentionDraft]) -> list[RelationDraft]:
+        """What some of the neighbouring names have to do with each other, some of it told twice."""
+        told = []
+        for a, b in pairwise(mentions):
+            if a.chunk == b.chunk and self.random.random() < 0.6:
+                predicate = self.random.choice(["paid", "schrieb an", "director “of”"])
+                ends = ((a.kind, a.key), predicate, (b.kind, b.key))
+                told += [
+                    RelationDraft(a.chunk, *ends, start, b.end, "rule")
+                    for start in range(self.random.randint(1, 2))
+                ]
+        return told
+
+    async def judge_same(self) -> None:
+        """Two names are found to be the same or different, or that is taken back."""
+        entities = await self._ids("entities")
+        table = TABLES["same_as"]
+        async with self.engine.begin() as connection:
+            if len(entities) < 2 or self.random.random() < 0.3:
+                await connection.execute(delete(table).where(table.c.case_id == self.case))
+                return
+            one, other = sorted(self.random.sample(entities, 2))
+            verdict = self.random.choice(["same", "same", "different"])
+            values = {"case_id": self.case, "entity": one, "other": other, "user_id": "u", "reasons": []}
+            put = insert(table).values(values | {"verdict": verdict})
+            await connection.execute(
+                put.on_conflict_do_update(index_elements=["entity", "other"], set_={"verdict": verdict})
+            )
 
     async def change(self) -> None:
         """Something of the case, chosen at random."""
         evidence = await self._ids("evidence")
-        what = self.random.choice(["add", "judge", "hide", "mention", "forget", "poi", "dissimilar"])
+        what = self.random.choice(
+            ["add", "judge", "hide", "mention", "forget", "poi", "dissimilar", "same", "same"]
+        )
         if what == "add" or not evidence:
             await self.add()
         elif what == "mention":
             one = self.random.choice(evidence)
             await self.mention(one, [chunk.id for chunk in await EvidenceStore(self.engine).chunks(one)])
+        elif what == "same":
+            await self.judge_same()
         elif what == "poi":
             await Pois(self.engine).add(self.case, f"Poi {self.files}", ["The Owl", "Owl"], "")
         else:
