@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
+from handlers.detective_between import LOCAL, between
 from handlers.detective_drafts import Draft, from_json
 from handlers.detective_ends import end_of, ways
-from handlers.detective_keys import WORDS
+from handlers.detective_explained import explained
 from handlers.detective_near import alike_names, near_evidence
-from handlers.detective_paths import around_evidence, between, named_elsewhere, shared_across
+from handlers.detective_paths import around_evidence, named_elsewhere, shared_across
 from handlers.detective_rank import ordered, standings
-from handlers.detective_sources import mark_at
 from handlers.detective_web import Web, weave
-from handlers.detective_words import sentence
 from handlers.job import Job, Permanent
 from machines.detective import (
     DropFindings,
@@ -34,8 +33,9 @@ from machines.detective import (
     Traversed,
     Weighed,
 )
-from storage.detective import CaseFacts, DetectiveFacts, End, PassageText
-from storage.findings import FindingRow, Findings, PathEdge, PathNode, Source
+from storage.detective import CaseFacts, DetectiveFacts
+from storage.findings import FindingRow, Findings
+from storage.graph import rarity
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +45,8 @@ T = TypeVar("T")
 ENDS = 150
 """Persons of interest between whom paths are looked for, the most named; pairs grow with the square."""
 
-SUBSTITUTES = 12
-"""Where nobody has entered a person of interest, so many of the most named people are."""
-
-SOURCES = 6
+SUBSTITUTES = 60
+"""Where nobody has entered a person of interest, so many people are of whom running text says most."""
 
 
 class OwnCases(Protocol):
@@ -148,7 +146,7 @@ async def explain_findings(effect: ExplainFindings, job: Job, *, stores: Stores)
         nodes = await stores.facts.described(sorted({*(step.node for step in draft.steps), *draft.also}))
         nodes = {node: end for node, end in nodes.items() if end.case in titles}
         if all(step.node in nodes for step in draft.steps):
-            row = await _explained(draft, nodes, titles, stores.facts)
+            row = await explained(draft, nodes, titles, stores.facts)
             if row is not None:
                 rows.append(row)
     await job.check()
@@ -238,7 +236,10 @@ def _ends(web: Web) -> list[int]:
     persons = [i for i in everyone if web.is_person_of_interest(i) and web.common[i]]
     if not persons:
         people = [i for i in everyone if web.members[web.identities[i][0]].kind == "person"]
-        return sorted(people, key=lambda i: (-web.common[i], i))[:SUBSTITUTES]
+        # As a word of a text: often enough to matter, and not everywhere.
+        says = {i: int(web.spoken_of[i]) * rarity(int(web.common[i]), web.texts) for i in people}
+        says = {i: weight * (1.0 if web.breadth[i] > 1 else LOCAL) for i, weight in says.items()}
+        return sorted(people, key=lambda i: (-says[i], i))[:SUBSTITUTES]
     return sorted(persons, key=lambda i: (-web.common[i], i))[:ENDS]
 
 
@@ -246,80 +247,3 @@ def _members_of(web: Web, about: Sequence[int]) -> set[int]:
     """The nodes of everything that is the same as what a search is about."""
     ends = [end for node in about if (end := end_of(web, node)) is not None]
     return {web.members[m].node for end in ends if end.identity >= 0 for m in web.identities[end.identity]}
-
-
-async def _explained(
-    draft: Draft, nodes: dict[int, End], titles: dict[str, str], facts: DetectiveFacts
-) -> FindingRow | None:
-    """The finding with sources; None where its places are gone."""
-    sources = await _sources(draft, nodes, facts)
-    if not sources and any(step.what == "evidence" for step in draft.steps):
-        return None
-    also = [node for node in draft.also if node in nodes]
-    path = [nodes[step.node] for step in draft.steps]
-    edges = [
-        PathEdge(edge.partition(":")[0], _edge_words(draft, edge, start), edge not in ("alike", "near"))
-        for edge, start in zip(draft.edges, path, strict=False)
-    ]
-    marked = [entity for step in draft.steps for _, entity in step.marks if entity and entity in nodes]
-    return FindingRow(
-        fingerprint=draft.fingerprint,
-        kind=draft.kind,
-        explicit=draft.explicit,
-        score=round(draft.score, 6),
-        confidence=round(draft.confidence, 4),
-        cases=sorted({nodes[node].case for node in [*(s.node for s in draft.steps), *also]}),
-        evidence=sorted({s.node for s in draft.steps if s.what == "evidence"}),
-        nodes=sorted({*(step.node for step in draft.steps), *also, *marked}),
-        sentence=sentence(draft, nodes, titles),
-        path=[PathNode(end.node, end.what, end.kind, end.name, end.case) for end in path],
-        edges=edges,
-        sources=sources,
-    )
-
-
-def _edge_words(draft: Draft, edge: str, start: End) -> str:
-    if edge.startswith("same:"):
-        return WORDS[edge.removeprefix("same:")]
-    if edge == "named":
-        return "names" if start.what == "evidence" else "named in"
-    share = f"{100 * draft.cosine:.0f} %"
-    return f"spelt alike, {share}" if edge == "alike" else f"says similar things, {share}"
-
-
-async def _sources(draft: Draft, nodes: dict[int, End], facts: DetectiveFacts) -> list[Source]:
-    """The places that a path leads through, in its order."""
-    marks: list[tuple[str, int, int]] = []
-    if draft.kind == "near":
-        a, b = ((step.node, step.marks[0][0]) for step in draft.steps)
-        nearest = await facts.nearest(a, b)
-        if nearest is None:
-            return []
-        marks = [(nodes[a[0]].case, nearest[0], 0), (nodes[b[0]].case, nearest[1], 0)]
-    else:
-        marks = [
-            (nodes[step.node].case, chunk, entity)
-            for step in draft.steps
-            if step.what == "evidence"
-            for chunk, entity in step.marks
-        ]
-    passages: dict[int, PassageText] = {}
-    places: dict[tuple[int, int], tuple[int, int]] = {}
-    by_case: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for case, chunk, entity in marks:
-        by_case[case].append((chunk, entity))
-    for case, here in by_case.items():
-        chunks = sorted({chunk for chunk, _ in here})
-        passages |= await facts.passages(case, chunks)
-        places |= await facts.places(case, chunks, sorted({entity for _, entity in here if entity}))
-    sources: list[Source] = []
-    told: dict[int, list[tuple[int, int]]] = {}
-    for _, chunk, entity in marks:
-        told.setdefault(chunk, [])
-        if (place := places.get((chunk, entity))) is not None:
-            told[chunk].append(place)
-    case_of = {chunk: case for case, chunk, _ in marks}
-    for chunk, spots in told.items():
-        if chunk in passages and len(sources) < SOURCES:
-            sources.append(mark_at(passages[chunk], case_of[chunk], sorted(set(spots))))
-    return sources

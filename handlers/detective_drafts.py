@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from handlers.detective_keys import SURE
+from handlers.detective_told import BY_MODEL, BY_RULE
 from handlers.detective_web import Web
 
-Kind = Literal["named", "shared", "together", "connected", "joins", "linked", "alike", "near"]
+Kind = Literal["related", "named", "shared", "together", "connected", "joins", "linked", "alike", "near"]
 
-EXPLICIT: tuple[Kind, ...] = ("named", "shared", "together", "connected", "joins", "linked")
+EXPLICIT: tuple[Kind, ...] = ("related", "named", "shared", "together", "connected", "joins", "linked")
 """Kinds whose every step stands in evidence or was entered by a person; the others are likenesses."""
 
 
@@ -33,7 +34,8 @@ class Draft:
 
     Attributes:
         steps: The path.
-        edges: Why each step is joined to the next: `named` (stands in), `same:<why>`, `alike`, `near`.
+        edges: Why each step is joined to the next: `named` (stands in), `same:<why>`, `does:<relation>`,
+            `done:<relation>` (the next one does it), `alike`, `near`.
         strength: In (0, 1]: how much the path says by itself.
         confidence: In [0, 1]: how sure it is that it joins the same things.
         fingerprint: The same for the same finding in a later search.
@@ -110,14 +112,26 @@ class Path:
         return self
 
     def into(self, mention: int) -> Path:
-        """Go on through a mention of the identity where the path is, to where it stands."""
+        """Go on through a mention of the identity where the path is, to where it stands.
+
+        A relation is no place to be: `out` leads straight to its other end.
+        """
         web = self.web
         self.member(int(web.through[mention]))
+        if web.told_by(int(web.units[mention])) is not None:
+            return self
         self._go(self.evidence(mention), "named")
         return self
 
     def out(self, mention: int) -> Path:
         """Leave the unit where the path is through a mention in it."""
+        web, unit = self.web, int(self.web.units[mention])
+        if (told := web.told_by(unit)) is not None:
+            does = int(web.named[mention]) != int(web.doers[unit - web.texts])
+            one = web.members[int(web.through[mention])]
+            self.confidence *= BY_RULE if told.source == "rule" else BY_MODEL
+            self._go(Step(one.what, one.node), f"{'does' if does else 'done'}:{told.id}")
+            return self
         here, there = self.steps[-1], self.evidence(mention)
         self.steps[-1] = replace(here, marks=tuple(dict.fromkeys([*here.marks, *there.marks])))
         return self.member(int(self.web.through[mention]))

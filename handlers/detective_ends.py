@@ -8,7 +8,8 @@ import numpy as np
 
 from handlers.detective_drafts import Draft, Path, fingerprint
 from handlers.detective_paths import KIND_WORTH
-from handlers.detective_web import Floats, Ints, Web
+from handlers.detective_units import Floats, Ints
+from handlers.detective_web import Web
 
 HOPS = 4
 WAYS = 10
@@ -70,11 +71,12 @@ def _shortest(web: Web, costs: Floats, open_: Ints, a: End, b: End) -> tuple[lis
     mentions = np.flatnonzero(open_)
     unit, name, price = web.units[mentions], web.named[mentions], costs[mentions]
     at_name, at_unit = np.full(names, np.inf), np.full(units, np.inf)
-    is_target_unit = web.unit_file == b.file
+    is_text = np.arange(units) < web.texts
+    is_target_unit = (web.unit_file == b.file) & is_text
     if a.identity >= 0:
         at_name[a.identity] = 0.0
     else:
-        at_unit[web.unit_file == a.file] = 0.0
+        at_unit[(web.unit_file == a.file) & is_text] = 0.0
     to_unit = a.identity >= 0
     parents: list[tuple[bool, Ints]] = []
     best: tuple[float, int, int] | None = None

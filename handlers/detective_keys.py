@@ -17,6 +17,7 @@ BRIDGES = frozenset({"person", "organisation", "email", "phone", "citation"})
 
 SURE = {
     "is": 1.0,
+    "judged": 1.0,
     "email": 0.95,
     "phone": 0.95,
     "citation": 0.95,
@@ -24,12 +25,14 @@ SURE = {
     "address of the name": 0.8,
     "organisation": 0.75,
     "short name": 0.75,
+    "surname": 0.75,
     "common name": 0.5,
 }
 """How sure it is that two names are one thing, by what they share. People share names; mailboxes hardly."""
 
 WORDS = {
     "is": "is",
+    "judged": "same, as somebody found",
     "email": "same e-mail address",
     "phone": "same phone number",
     "citation": "same citation",
@@ -37,6 +40,7 @@ WORDS = {
     "address of the name": "name that the e-mail address is made of",
     "organisation": "same name",
     "short name": "short form of the name",
+    "surname": "surname that one person of the case has",
     "common name": "same name, a common one",
 }
 
@@ -86,9 +90,9 @@ _GENERIC = frozenset(
     foundation fund general global government group health high holding holdings house human inc industry
     information institute international internet judicial justice labor law legal limited llc llp local
     ltd management market member ministry national new news north northern of office organization
-    parliament partners police power president press program project public regional relations
-    representatives research resources school section securities security senate service services social
-    society south southern special staff state states supreme system team the trade treasury trust u.s
+    parliament partners police power president press program project public regional regulatory
+    relations representatives research resources school section securities security senate service services
+    social society south southern special staff state states supreme system team the trade treasury trust u.s
     unit united university us utilities west western world
     """.split()  # noqa: SIM905
 )
@@ -117,7 +121,7 @@ def is_noise(kind: str, key: str, *, accepted: bool) -> bool:
         local = key.partition("@")[0].lower()
         return local in _ROLES or local.startswith(("noreply", "no-reply", "bounce", "owner-", "list-"))
     if kind == "person":
-        return len(words) < 2
+        return len(key.split()) < 2
     if kind == "organisation":
         return len(words) < 2 or _GENERIC.issuperset(words)
     return False
@@ -159,6 +163,14 @@ def short_names(name: str) -> list[str]:
     words = key_of(name).split()
     shorts = SHORT.get(words[0], "").split() if len(words) > 1 else []
     return [" ".join([short, *words[1:]]) for short in shorts]
+
+
+def only_bearers(case: CaseFacts) -> dict[str, str]:
+    """Surname, as a title stands before it → the key of the one person of the case who has it."""
+    bearers: dict[str, set[str]] = defaultdict(set)
+    for _, key in _full_names(case):
+        bearers[key.split()[-1]].add(key)
+    return {surname: min(keys) for surname, keys in bearers.items() if len(keys) == 1}
 
 
 def name_addresses(cases: Sequence[CaseFacts]) -> dict[str, str]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 
 from handlers.detective_drafts import Draft, Step, fingerprint
-from handlers.detective_web import Ints, Web, subject_of
+from handlers.detective_units import Ints, subject_of
+from handlers.detective_web import Web
 from handlers.found import level
 from handlers.poi_names import key_of
 from storage.detective import SECTION, Sections
@@ -190,7 +191,7 @@ def _have_common_ground(web: Web, a: int, b: int) -> bool:
 
 
 def _names_in(web: Web, file: int) -> dict[int, float]:
-    units = np.flatnonzero(web.unit_file == file)
+    units = np.flatnonzero(web.unit_file[: web.texts] == file)
     if not len(units):
         return {}
     # The units of a file follow each other, and so do their mentions.

@@ -9,7 +9,8 @@ import numpy as np
 
 from gpu import csr_from_edges, pagerank
 from handlers.detective_drafts import Draft
-from handlers.detective_web import Floats, Web
+from handlers.detective_units import Floats
+from handlers.detective_web import Web
 
 LIKENESS = 0.1
 """Weight of a likeness beside a link of the same strength."""
@@ -23,10 +24,10 @@ ACCEPTED = 1.0
 LEAST = 1e-3
 """Reset weight of everything else, so that a case without persons of interest has an order as well."""
 
-STANDING = 0.5
-"""Share of the score that standing can take away from what stands in the middle of nothing."""
+STANDING = 0.3
+"""Share of the score that standing can take away from what is far from all that matters."""
 
-REPEATED = 0.75
+REPEATED = 0.6
 """Worth of a finding for each better one that names the same."""
 
 SAID = 0.5
@@ -42,9 +43,10 @@ def standings(
     about: Iterable[int],
     accepted: Mapping[int, int],
 ) -> tuple[dict[int, float], int]:
-    """How much each node matters, by node id: 0 to 1, the greatest of its sort 1.
+    """How much each node matters, by node id: its place among those of its sort, in (0, 1], the first 1.
 
-    The walk begins at persons of interest, at what the search is about and at what accepted findings name.
+    The walk begins at persons of interest, at what the search is about and at what accepted findings name,
+    and is compared with one that begins everywhere: what everything mentions matters no more for that.
     """
     names, files = len(web.identities), len(web.files)
     count = names + files
@@ -69,14 +71,17 @@ def standings(
     ]:
         if (place := _place(web, node)) >= 0:
             reset[place] += extra
-    scores: Floats = pagerank(links, reset).scores
+    scores: Floats = pagerank(links, reset).scores / np.maximum(
+        pagerank(links, np.full(count, 1.0 / count)).scores, 1e-12
+    )
     standing: dict[int, float] = {}
     for sort, nodes in (
         (scores[:names], [(i, web.members[m].node) for i, group in enumerate(web.identities) for m in group]),
         (scores[names:], [(i, file.node) for i, file in enumerate(web.files)]),
     ):
-        most = float(sort.max()) if len(sort) else 1.0
-        standing |= {node: float(sort[i]) / most for i, node in nodes}
+        rounded = np.round(sort / max(float(sort.max(initial=0.0)), 1e-12), 6)
+        places = np.searchsorted(np.sort(rounded), rounded, side="right") / max(len(rounded), 1)
+        standing |= {node: float(places[i]) for i, node in nodes}
     return standing, int(links.links)
 
 

@@ -6,35 +6,27 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.detective_keys import SURE, Key, is_noise, keys_of_entity, keys_of_person, name_addresses
+from handlers.detective_keys import (
+    SURE,
+    Key,
+    is_noise,
+    keys_of_entity,
+    keys_of_person,
+    name_addresses,
+    only_bearers,
+)
+from handlers.detective_mentions import Mentions, mentions_of
+from handlers.detective_told import ToldUnits, told_units
+from handlers.detective_units import Floats, Ints, cut_units, families, rare_in, roots
 from storage.detective import CaseFacts, File
-from storage.graph import rarity
+from storage.detective_told import Told
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-SHORT = 3
-"""Passages of evidence that is one unit; of longer evidence each passage is one, since what stands a
-hundred pages apart is not joined by it."""
-
-_NAMES = ("name", "address of the name", "short name", "common name")
-
-PROSE = 0.35
-"""Share of words in lower case from which a unit counts in full: running text has more than that."""
-
-LISTS = 0.15
-"""Below this share a unit is a list or a table: whoever stands side by side in it is not thereby joined."""
-
-CROWDED = 5.0
-"""Names in a unit from which each counts for less: a list of people says little of any two."""
-
-CROWD = 12
-"""Names from which a unit is a list, however many words stand between them."""
+_NAMES = ("name", "address of the name", "short name", "common name", "surname")
 
 
 @dataclass(frozen=True)
@@ -48,21 +40,25 @@ class Member:
     case: int
     keys: frozenset[Key]
     poi: int = 0
+    by_word: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Web:
     """Identities and units of several cases, joined by mentions.
 
-    A unit is a short piece of evidence, or a passage of a long one. Arrays of mentions, each unit and
-    identity joined once, are ordered by unit and identity.
+    A unit is a short piece of evidence, or a passage of a long one; or a relation, which names its two ends.
+    Arrays of mentions, each unit and identity joined once, are ordered by unit and identity, those by
+    relations behind those in texts.
 
     Attributes:
         identity_of: Shape (members,): the identity of each.
         identities: The members of each identity, persons of interest first.
         files: All evidence; `file_case` tells the place of each one's case.
         unit_file: Shape (units,): place in `files`.
-        is_list: Shape (units,): whether it is a list or a table.
+        is_list: Shape (units,): whether it names a crowd.
+        told: The relation that each of the last units is.
+        doers: Shape (told,): the identity that does it.
         prose_of: Evidence and ordinal of a passage → how many words it has, and how many in lower case.
         units: Shape (mentions,): place of the unit.
         named: Shape (mentions,): identity.
@@ -70,6 +66,8 @@ class Web:
         passages: Shape (mentions,): id of the passage where it is.
         weights: Shape (mentions,): rarity of the identity in that case times `says`, in (0, 1].
         says: Shape (mentions,): how much the unit says of one of the names in it, in (0, 1].
+        plain: Shape (mentions,): whether running text names it there, neither quoted nor copied.
+        spot_of: Shape (spots,): the mention of each place where it does, rising; `spot_at` the character.
         family: Shape (files,): equal for evidence that is known to belong together.
     """
 
@@ -81,6 +79,8 @@ class Web:
     file_case: list[int]
     unit_file: Ints
     is_list: NDArray[np.bool_]
+    told: list[Told]
+    doers: Ints
     prose_of: dict[tuple[int, int], tuple[int, int]]
     units: Ints
     named: Ints
@@ -88,7 +88,20 @@ class Web:
     passages: Ints
     weights: Floats
     says: Floats
+    plain: NDArray[np.bool_]
+    spot_of: Ints
+    spot_at: Ints
     family: Ints
+
+    @property
+    def texts(self) -> int:
+        """Units that are no relations; they come first."""
+        return len(self.unit_file) - len(self.told)
+
+    @property
+    def text_mentions(self) -> int:
+        """Mentions in them; they come first."""
+        return len(self.units) - 2 * len(self.told)
 
     @cached_property
     def member_at(self) -> dict[int, int]:
@@ -112,14 +125,41 @@ class Web:
         return order, np.searchsorted(self.named[order], np.arange(len(self.identities) + 1))
 
     @cached_property
-    def common(self) -> Ints:
-        """Shape (identities,): in how many units each is mentioned."""
-        return np.bincount(self.named, minlength=len(self.identities))
+    def spot_starts(self) -> Ints:
+        """Where the spots of each mention begin; shape (mentions + 1,)."""
+        return np.searchsorted(self.spot_of, np.arange(len(self.units) + 1))
 
-    def mentions_of(self, identity: int) -> Ints:
-        """Places of its mentions, by unit."""
+    @cached_property
+    def common(self) -> Ints:
+        """Shape (identities,): in how many texts each is mentioned."""
+        return np.bincount(self.named[: self.text_mentions], minlength=len(self.identities))
+
+    @cached_property
+    def spoken_of(self) -> Ints:
+        """Shape (identities,): in how many texts running text names each for the first time."""
+        plain = self.plain[: self.text_mentions]
+        return np.bincount(self.named[: self.text_mentions][plain], minlength=len(self.identities))
+
+    @cached_property
+    def breadth(self) -> Ints:
+        """Shape (identities,): in how many files each is mentioned, families counted once."""
+        texts = slice(self.text_mentions)
+        pairs = np.stack([self.named[texts], self.family[self.unit_file[self.units[texts]]]], axis=1)
+        return np.bincount(np.unique(pairs, axis=0)[:, 0], minlength=len(self.identities))
+
+    def links_of(self, identity: int) -> Ints:
+        """Places of its mentions in texts and by relations, by unit."""
         order, starts = self.by_identity
         return order[starts[identity] : starts[identity + 1]]
+
+    def mentions_of(self, identity: int) -> Ints:
+        """Places of its mentions in texts, by unit."""
+        links = self.links_of(identity)
+        return links[links < self.text_mentions]
+
+    def told_by(self, unit: int) -> Told | None:
+        """The relation that a unit is; None for a text."""
+        return self.told[unit - self.texts] if unit >= self.texts else None
 
     def mentions_in(self, unit: int) -> slice:
         """Where the mentions of a unit are."""
@@ -155,6 +195,8 @@ class Web:
         one, other = self.members[a], self.members[b]
         if one.poi == other.node or other.poi == one.node:
             return "is"
+        if any({one.node, other.node} == set(pair) for case in self.cases for pair in case.same):
+            return "judged"
         shared = [key.why for key in one.keys & other.keys]
         # A name and what is made of it are keys of two sorts with one value.
         values = {key.value: key.why for key in one.keys if key.why in _NAMES}
@@ -175,34 +217,18 @@ def weave(cases: Sequence[CaseFacts]) -> Web:
     """
     made = name_addresses(cases)
     members = [member for place, case in enumerate(cases) for member in _members(case, place, made)]
-    identity_of, identities = _joined(members)
+    identity_of, identities = _joined(members, [pair for case in cases for pair in case.same])
     files = [file for case in cases for file in case.files]
     file_case = [place for place, case in enumerate(cases) for _ in case.files]
     at = {file.node: place for place, file in enumerate(files)}
-    unit_of, unit_file, share = _units(cases, at)
+    unit_of, files_of_units, share = cut_units(cases, at)
+    unit_file = np.array(files_of_units, dtype=np.int64)
     member_at = {m.node: place for place, m in enumerate(members) if m.what == "entity"}
-    rows = [case.mentions for case in cases if len(case.mentions)]
-    table = np.concatenate(rows) if rows else np.zeros((0, 3), dtype=np.int64)
-    kept = [
-        (unit_of[chunk], int(identity_of[member_at[entity]]), chunk, member_at[entity])
-        for chunk, entity, _ in table.tolist()
-        if entity in member_at and chunk in unit_of
-    ]
-    joined: dict[tuple[int, int], tuple[int, int]] = {}
-    for unit, identity, chunk, member in kept:
-        here = joined.get((unit, identity))
-        if here is None or (chunk, member) < here:
-            joined[unit, identity] = (chunk, member)
-    ordered = sorted(joined)
-    units = np.array([unit for unit, _ in ordered], dtype=np.int64)
-    named = np.array([identity for _, identity in ordered], dtype=np.int64)
-    first = np.array([joined[key] for key in ordered], dtype=np.int64).reshape(-1, 2)
-    crowd = np.bincount(units, minlength=len(unit_file))
-    is_list = (share < LISTS) | (crowd > CROWD)
-    says = np.minimum(1.0, CROWDED / np.maximum(crowd, 1)) * np.minimum(1.0, share / PROSE)
-    says = np.maximum(says, 1e-3)[units]
-    case_of_unit = np.array([file_case[file] for file in unit_file], dtype=np.int64)
-    weights = says * _rare(units, named, case_of_unit, len(cases))
+    mentions = mentions_of(cases, unit_of, member_at, identity_of, unit_file, share)
+    told = told_units(cases, unit_of, member_at, identity_of, unit_file)
+    case_of = np.array(file_case, dtype=np.int64)
+    by_word = np.array([member.by_word for member in members], dtype=np.int64)[mentions.through]
+    rare = rare_in(mentions.units, mentions.named, case_of[unit_file], len(cases), by_word)
     return Web(
         cases=list(cases),
         members=members,
@@ -210,21 +236,45 @@ def weave(cases: Sequence[CaseFacts]) -> Web:
         identities=identities,
         files=files,
         file_case=file_case,
-        unit_file=np.array(unit_file, dtype=np.int64),
-        is_list=is_list,
         prose_of={
             (evidence, ordinal): (words, prose)
             for each in cases
             for _, evidence, ordinal, words, prose in each.chunks.tolist()
         },
-        units=units,
-        named=named,
-        through=first[:, 1],
-        passages=first[:, 0],
-        weights=weights,
-        says=says,
-        family=_families(cases, files, at),
+        family=families(cases, files, at),
+        **_together(mentions, told, unit_file, case_of, rare),
     )
+
+
+def _together(
+    mentions: Mentions, told: ToldUnits, unit_file: Ints, case_of: Ints, rare: Floats
+) -> dict[str, Any]:
+    """The arrays of a web: those of texts, and behind them those of relations."""
+    rarity_of = dict(
+        zip(
+            zip(mentions.named.tolist(), case_of[unit_file[mentions.units]].tolist(), strict=True),
+            rare.tolist(),
+            strict=True,
+        )
+    )
+    of_told = zip(told.named.tolist(), case_of[np.repeat(told.unit_file, 2)].tolist(), strict=True)
+    texts, pairs = len(unit_file), np.arange(len(told.named))
+    says = np.concatenate([mentions.says, told.says])
+    return {
+        "unit_file": np.concatenate([unit_file, told.unit_file]),
+        "is_list": np.concatenate([mentions.is_list, np.zeros(len(told.told), dtype=bool)]),
+        "told": told.told,
+        "doers": told.doers,
+        "units": np.concatenate([mentions.units, texts + pairs // 2]),
+        "named": np.concatenate([mentions.named, told.named]),
+        "through": np.concatenate([mentions.through, told.through]),
+        "passages": np.concatenate([mentions.passages, told.passages]),
+        "says": says,
+        "weights": says * np.concatenate([rare, [rarity_of.get(key, 1.0) for key in of_told]]),
+        "plain": np.concatenate([mentions.plain, np.ones(len(pairs), dtype=bool)]),
+        "spot_of": np.concatenate([mentions.spot_of, len(mentions.units) + pairs]),
+        "spot_at": np.concatenate([mentions.spot_at, told.at]),
+    }
 
 
 def _lasting(member: Member, cases: Sequence[CaseFacts]) -> str:
@@ -236,114 +286,51 @@ def _lasting(member: Member, cases: Sequence[CaseFacts]) -> str:
 
 def _members(case: CaseFacts, place: int, made: dict[str, str]) -> list[Member]:
     persons = {one.node: frozenset(keys_of_person(one)) for one in case.persons}
+    bearers = only_bearers(case)
     found = [Member("poi", one.node, "poi", one.name, place, persons[one.node]) for one in case.persons]
     for one in case.named:
-        if one.kind != "poi" and not one.poi and is_noise(one.kind, one.key, accepted=one.accepted):
-            continue
         keys = set(keys_of_entity(one)) | set(persons.get(one.poi, ()))
+        if one.kind == "person" and (full := bearers.get(one.key)):
+            keys.add(Key("surname", full))
+        elif one.kind != "poi" and not one.poi and is_noise(one.kind, one.key, accepted=one.accepted):
+            continue
         if one.kind == "email" and (name := made.get(one.key.partition("@")[0])):
             keys.add(Key("address of the name", name))
-        found.append(Member("entity", one.node, one.kind, one.name, place, frozenset(keys), one.poi))
+        own = (one.node, one.kind, one.name, place, frozenset(keys), one.poi, one.by_word)
+        found.append(Member("entity", *own))
     return found
 
 
-def _joined(members: Sequence[Member]) -> tuple[Ints, list[list[int]]]:
-    """Members that share a key, or are a person of interest, are one identity."""
+def _called(member: Member) -> int:
+    """Which of several names something is called by: that with the least number."""
+    if member.what == "poi":
+        return 0
+    if member.kind == "poi":
+        return 1
+    if any(key.why == "surname" for key in member.keys):
+        return 4
+    return 2 if member.kind == "person" else 3
+
+
+def _joined(members: Sequence[Member], same: Sequence[tuple[int, int]]) -> tuple[Ints, list[list[int]]]:
+    """Members that share a key, are a person of interest or were found to be the same are one identity."""
+    said: dict[int, list[object]] = defaultdict(list)
+    for pair in same:
+        for node in pair:
+            said[node].append(("same", pair))
     ties: list[list[object]] = []
     for member in members:
         own: list[object] = [("poi", member.node if member.what == "poi" else member.poi)]
         # An address made of a name belongs to whoever has the name.
         own += [("name", key.value) if key.why in _NAMES else key for key in sorted(member.keys)]
-        ties.append([tie for tie in own if tie != ("poi", 0)])
+        ties.append([tie for tie in own if tie != ("poi", 0)] + said[member.node])
     groups: dict[int, list[int]] = defaultdict(list)
     for place, root in enumerate(roots(ties).tolist()):
         groups[root].append(place)
     identities = [
-        sorted(group, key=lambda m: (members[m].what != "poi", m)) for _, group in sorted(groups.items())
+        sorted(group, key=lambda m: (_called(members[m]), m)) for _, group in sorted(groups.items())
     ]
     identity_of = np.zeros(len(members), dtype=np.int64)
     for identity, group in enumerate(identities):
         identity_of[group] = identity
     return identity_of, identities
-
-
-def _units(cases: Sequence[CaseFacts], at: dict[int, int]) -> tuple[dict[int, int], list[int], Floats]:
-    """Chunk → unit; the file of each unit, and the share of its words that are in lower case."""
-    unit_of: dict[int, int] = {}
-    unit_file: list[int] = []
-    shares: list[float] = []
-    for case in cases:
-        chunks: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        for chunk, evidence, _, words, prose in case.chunks.tolist():
-            chunks[evidence].append((chunk, words, prose))
-        for evidence, own in chunks.items():
-            for group in [own] if len(own) <= SHORT else [[chunk] for chunk in own]:
-                unit_of |= dict.fromkeys((chunk for chunk, _, _ in group), len(unit_file))
-                unit_file.append(at[evidence])
-                shares.append(sum(p for _, _, p in group) / max(1, sum(w for _, w, _ in group)))
-    return unit_of, unit_file, np.array(shares, dtype=np.float64)
-
-
-def _rare(units: Ints, named: Ints, case_of_unit: Ints, cases: int) -> Floats:
-    """The rarity of each mention's identity in its case, in units of the rarest possible there."""
-    rare = np.zeros(len(units))
-    for case in range(cases):
-        here = case_of_unit[units] == case
-        size = int((case_of_unit == case).sum())
-        own, back, counts = np.unique(named[here], return_inverse=True, return_counts=True)
-        if len(own):
-            shares = np.array([rarity(int(n), size) for n in counts]) / rarity(1, size)
-            rare[here] = np.minimum(1.0, shares[back])
-    return rare
-
-
-def _families(cases: Sequence[CaseFacts], files: Sequence[File], at: dict[int, int]) -> Ints:
-    """Evidence that is known to belong together: copies, what came in one file, a conversation, a subject."""
-    ties: list[list[object]] = [[("sha256", file.sha256)] for file in files]
-    for place, file in enumerate(files):
-        ties[place] += [("thread", one) for one in sorted(file.thread)]
-        ties[place] += [("file", file.node), ("file", file.parent or file.node)]
-        if len(subject := subject_of(file.subject or file.title)) > 3:
-            ties[place].append(("subject", subject))
-    for case in cases:
-        for a, b in case.copies:
-            if a in at and b in at:
-                ties[at[a]].append(("copies", a, b))
-                ties[at[b]].append(("copies", a, b))
-    return roots(ties)
-
-
-def roots(ties: Sequence[Sequence[object]]) -> Ints:
-    """The first of those with which each shares a tie, directly or by way of others.
-
-    >>> roots([["a"], ["b"], ["a", "c"], ["c"]]).tolist()
-    [0, 1, 0, 0]
-    """
-    root = list(range(len(ties)))
-
-    def find(one: int) -> int:
-        while root[one] != one:
-            root[one] = root[root[one]]
-            one = root[one]
-        return one
-
-    first: dict[object, int] = {}
-    for place, own in enumerate(ties):
-        for tie in own:
-            a, b = find(place), find(first.setdefault(tie, place))
-            root[max(a, b)] = min(a, b)
-    return np.array([find(one) for one in range(len(ties))], dtype=np.int64)
-
-
-def subject_of(title: str) -> str:
-    """A subject without the marks of answers and forwards.
-
-    >>> subject_of("RE: FW: The gate"), subject_of("The gate")
-    ('the gate', 'the gate')
-    """
-    words = title.strip().casefold()
-    while True:
-        head, colon, rest = words.partition(":")
-        if not colon or head.strip() not in ("re", "fw", "fwd", "aw", "wg", "sv", "antw"):
-            return " ".join(words.split())
-        words = rest.strip()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from handlers.detective_drafts import Draft
 from handlers.detective_keys import WORDS
 from storage.detective import End
+from storage.detective_told import ToldAt
 
 KINDS = {
     "person": "",
@@ -21,12 +22,15 @@ LONGEST = 70
 """Characters of a title in a sentence."""
 
 
-def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -> str:
+def sentence(
+    draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str], told: Mapping[int, ToldAt]
+) -> str:
     """What a finding says.
 
     Args:
-        nodes: Every node of the path and of `also`, by id.
+        nodes: Every node of the path and of `also`, and the evidence of every relation, by id.
         cases: Titles by id.
+        told: The relations along the path, by id.
     """
     path = [nodes[step.node] for step in draft.steps]
     several = len({node.case for node in path}) > 1
@@ -34,6 +38,13 @@ def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -
     names = [node for node in path if node.what != "evidence"]
     files = [node for node in path if node.what == "evidence"]
     match draft.kind:
+        case "related":
+            (one,) = told.values()
+            more = _and(draft.count - 1, "more statement") if draft.count > 1 else ""
+            return (
+                f"{_upper(say.name(path[0]))} {one.predicate} {say.name(path[-1])}, in "
+                f"{say.file(nodes[one.evidence])}{more}.{_read_by([one])}{_reasons(draft)}"
+            )
         case "named":
             where = f"in {say.file(files[-1])}" + (
                 _and(draft.count - 1, "more file") if draft.count > 1 else ""
@@ -58,14 +69,15 @@ def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -
                 return f"{_upper(ends)} are both named in {say.file(files[0])}.{_reasons(draft)}"
             return f"{_upper(ends)} are named side by side in {say.file(files[0])}{only}"
         case "connected":
-            return _connected(draft, path, say)
+            return _connected(draft, path, say, told)
         case "joins":
             others = [nodes[node].name for node in draft.also if node in nodes]
             more = f"; also with {_listed(others)}" if others else ""
+            ends = f"{say.name(path[0])} and {say.name(path[-1])}"
+            hops = _hops(draft, path, say, told)
             return (
-                f"{_upper(say.name(_bridge(path)))} appears with {say.name(path[0])} in {say.file(files[0])} "
-                f"and with {say.name(path[-1])} in {say.file(files[-1])}{more}. No running text names "
-                f"{say.name(path[0])} and {say.name(path[-1])} side by side.{_reasons(draft)}"
+                f"{_upper(say.name(_bridge(draft, path)))} joins {ends}: {hops}{more}. No running text names "
+                f"{ends} side by side.{_read_by(told.values())}{_reasons(draft)}"
             )
         case "linked":
             others = [nodes[node].name for node in draft.also if node in nodes]
@@ -87,10 +99,26 @@ def sentence(draft: Draft, nodes: Mapping[int, End], cases: Mapping[str, str]) -
             )
 
 
-def _connected(draft: Draft, path: Sequence[End], say: _Words) -> str:
+def _connected(draft: Draft, path: Sequence[End], say: _Words, told: Mapping[int, ToldAt]) -> str:
     """From name to name, each with the evidence between."""
+    ends = " and ".join(say.name(node) for node in (path[0], path[-1]))
+    bridge = _bridge(draft, path)
+    through = f" through {say.name(bridge)}" if bridge not in (path[0], path[-1]) else ""
+    hops = _hops(draft, path, say, told)
+    return f"{_upper(ends)} are connected{through}: {hops}.{_read_by(told.values())}{_reasons(draft)}"
+
+
+def _hops(draft: Draft, path: Sequence[End], say: _Words, told: Mapping[int, ToldAt]) -> str:
+    """What each piece of evidence along the path says of the names before and behind it."""
     parts: list[str] = []
     for at, node in enumerate(path):
+        if at and draft.edges[at - 1].startswith(("does:", "done:")):
+            sort, _, relation = draft.edges[at - 1].partition(":")
+            one = told[int(relation)]
+            doer, other = (path[at - 1], node) if sort == "does" else (node, path[at - 1])
+            parts.append(
+                f"{say.file(say.of(one.evidence))} tells: {say.name(doer)} {one.predicate} {say.name(other)}"
+            )
         if node.what != "evidence":
             continue
         before = path[at - 1] if at else None
@@ -99,12 +127,7 @@ def _connected(draft: Draft, path: Sequence[End], say: _Words) -> str:
             parts.append(f"{say.file(node)} names {say.name(before)} with {say.name(after)}")
         elif before is not None or after is not None:
             parts.append(f"{say.file(node)} names {say.name(before or after)}")  # type: ignore[arg-type]
-    ends = " and ".join(
-        say.file(node) if node.what == "evidence" else say.name(node) for node in (path[0], path[-1])
-    )
-    first = next(at for at, node in enumerate(path) if node.what == "evidence")
-    through = f" through {say.name(_bridge(path))}" if first + 1 < len(path) - 1 else ""
-    return f"{_upper(ends)} are connected{through}: {', and '.join(parts)}.{_reasons(draft)}"
+    return ", and ".join(parts) if len(parts) < 3 else f"{', '.join(parts[:-1])}, and {parts[-1]}"
 
 
 class _Words:
@@ -118,16 +141,27 @@ class _Words:
             return self.file(node)
         return f"{KINDS.get(node.kind, '')} {node.name}".strip()
 
+    def of(self, node: int) -> End:
+        return self._nodes[node]
+
     def file(self, node: End) -> str:
         of = f" (case “{self._cases[node.case]}”)" if self._several else ""
         name = node.name if len(node.name) <= LONGEST else f"{node.name[: LONGEST - 1].rstrip()}…"
         return f"“{name}”{of}"
 
 
-def _bridge(path: Sequence[End]) -> End:
-    """The name by which a path leaves its first evidence."""
-    first = next(at for at, node in enumerate(path) if node.what == "evidence")
-    return path[first + 1]
+def _bridge(draft: Draft, path: Sequence[End]) -> End:
+    """The name to which a path first leads: behind its first evidence or relation."""
+    for at, edge in enumerate(draft.edges):
+        if edge.startswith(("does:", "done:")) or path[at].what == "evidence":
+            return path[at + 1]
+    return path[-1]
+
+
+def _read_by(told: Iterable[ToldAt]) -> str:
+    """Which language model read a relation, as a sentence; nothing where rules did."""
+    models = dict.fromkeys(one.source for one in told if one.source != "rule")
+    return f" As {_listed(list(models))} reads it." if models else ""
 
 
 def _reasons(draft: Draft) -> str:

@@ -6,7 +6,7 @@ Evidence that waits to be deleted, what only such evidence mentions, and rejecte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,22 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage import hidden
+from storage.detective_mentions import CAPITALS, LEVELLED, MENTIONS
+from storage.detective_told import SAME, TOLD, TOLD_AT, Told, ToldAt
 from storage.findings import NodeSort
 
 SECTION = 8
 """Passages whose vectors are averaged: comparing each with each would take 64 times as long."""
 
 _PERSONS = text("SELECT id, name, aliases FROM pois WHERE case_id = :case ORDER BY id")
+# An organisation is often named by its first word alone, which is an entity of its own.
 _NAMED = text(
     f"""
-    SELECT id, kind, key, name, status = 'accepted' AS accepted, poi_id
+    SELECT id, kind, key, name, status = 'accepted' AS accepted, poi_id,
+           CASE WHEN kind <> 'organisation' THEN 0 ELSE (
+               SELECT count(DISTINCT m.chunk_id) FROM entities n JOIN mentions m ON m.entity_id = n.id
+               WHERE n.case_id = :case AND n.kind = 'name' AND n.key = split_part(entities.key, ' ', 1)
+           ) END AS by_word
     FROM entities
     WHERE case_id = :case AND status <> 'rejected'
       AND kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
@@ -38,8 +45,6 @@ _FILES = text(
     FROM evidence WHERE case_id = :case AND hidden_at IS NULL ORDER BY id
     """
 )
-_CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$(<[-/\n\t"
-_LEVELLED = "X" * (len(_CAPITALS) - 2) + "  "
 # Words that begin in lower case and are no address, counted by what is fast in SQL: lists and tables have
 # next to none. What begins with a letter of another script counts as lower case.
 _CHUNKS = text(
@@ -59,17 +64,7 @@ _CHUNKS = text(
     ) AS counted
     ORDER BY evidence_id, ordinal
     """
-).bindparams(capitals=_CAPITALS, levelled=_LEVELLED)
-_MENTIONS = text(
-    f"""
-    SELECT m.chunk_id, m.entity_id, count(*)::int AS times
-    FROM mentions m JOIN entities e ON e.id = m.entity_id
-    WHERE e.case_id = :case AND e.status <> 'rejected'
-      AND e.kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
-      AND m.chunk_id NOT IN {hidden.CHUNKS}
-    GROUP BY m.chunk_id, m.entity_id ORDER BY m.chunk_id, m.entity_id
-    """
-)
+).bindparams(capitals=CAPITALS, levelled=LEVELLED)
 _COPIES = text("SELECT a, b FROM near_duplicates WHERE case_id = :case ORDER BY a, b")
 _SECTIONS = text(
     f"""
@@ -145,7 +140,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Named:
-    """An entity that can be a bridge; `poi` is the person of interest that it is, 0 for none."""
+    """An entity that can be a bridge; `poi` is the person of interest that it is, 0 for none.
+
+    `by_word` counts the passages that name an organisation's first word.
+    """
 
     node: int
     kind: str
@@ -153,6 +151,7 @@ class Named:
     name: str
     accepted: bool
     poi: int
+    by_word: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,8 +174,13 @@ class CaseFacts:
     Attributes:
         chunks: Shape (n, 5), int64: id, evidence, ordinal, how many words, and how many of them are in lower
             case and no part of an address; by evidence and ordinal.
-        mentions: Shape (m, 3), int64: chunk, entity, how often; by chunk and entity.
+        mentions: Shape (m, 7), int64: chunk, entity, first character in the evidence's text; how many words
+            stand beside it, and how many of them as in `chunks`, none where the name labels what follows;
+            what stands before it and behind it as numbers, equal for equal text, 0 for too little. By chunk,
+            entity and character.
         copies: Pairs of evidence that are nearly the same.
+        told: What the evidence says that one entity does to another.
+        same: Entities that somebody found to be the same.
     """
 
     case: str
@@ -187,6 +191,8 @@ class CaseFacts:
     chunks: NDArray[np.int64]
     mentions: NDArray[np.int64]
     copies: list[tuple[int, int]]
+    told: list[Told] = field(default_factory=list)
+    same: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,14 +248,17 @@ class DetectiveFacts:
             named = await _rows(connection, _NAMED, case=case)
             files = await _rows(connection, _FILES, case=case)
             chunks = await _rows(connection, _CHUNKS, case=case)
-            mentions = await _rows(connection, _MENTIONS, case=case)
+            mentions = await _rows(connection, MENTIONS, case=case)
             copies = await _rows(connection, _COPIES, case=case)
+            told = await _rows(connection, TOLD, case=case)
+            same = await _rows(connection, SAME, case=case)
         return CaseFacts(
             case=case,
             title=title,
             persons=[Person(row.id, row.name, tuple(row.aliases)) for row in persons],
             named=[
-                Named(row.id, row.kind, row.key, row.name, row.accepted, row.poi_id or 0) for row in named
+                Named(row.id, row.kind, row.key, row.name, row.accepted, row.poi_id or 0, row.by_word)
+                for row in named
             ],
             files=[
                 File(
@@ -264,8 +273,10 @@ class DetectiveFacts:
                 for row in files
             ],
             chunks=_table(chunks, 5),
-            mentions=_table(mentions, 3),
+            mentions=_table(mentions, 7),
             copies=[(row.a, row.b) for row in copies],
+            told=[Told(*row) for row in told],
+            same=[(row.entity, row.other) for row in same],
         )
 
     async def sections(self, case: str) -> Sections:
@@ -310,6 +321,12 @@ class DetectiveFacts:
             asked = {"chunks": list(chunks), "entities": list(entities)}
             rows = await _rows(connection, _PLACES, case=case, **asked)
         return {(row[0], row[1]): (row[2], row[3]) for row in rows}
+
+    async def told(self, relations: Sequence[int]) -> dict[int, ToldAt]:
+        """Those of the relations that are in sight, by id."""
+        async with self._database.connect() as connection:
+            rows = await _rows(connection, TOLD_AT, relations=list(relations))
+        return {row[0]: ToldAt(*row) for row in rows}
 
     async def ends(self, case: str, words: str, limit: int) -> list[End]:
         """What of a case has a name that holds the words: persons of interest first, the shortest names."""

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handlers.detective_between import between
 from handlers.detective_drafts import Draft, Step, fingerprint, from_json
 from handlers.detective_ends import HOPS, End, _costs, ways
 from handlers.detective_keys import is_noise
 from handlers.detective_near import near_evidence
-from handlers.detective_paths import between, reach
 from handlers.detective_rank import ordered, standings
+from handlers.detective_reach import reach
 from handlers.detective_sources import mark_at
 from handlers.detective_web import Web, weave
 from storage.detective import CaseFacts, File, Named, PassageText, Person, Sections
@@ -49,8 +50,8 @@ def case(
             [(base + 10 * n + 1, base + 10 * n, 0, 100, 60) for n in range(files)], dtype=np.int64
         ).reshape(-1, 5),
         mentions=np.array(
-            sorted({(base + 10 * n + 1, entity, 1) for n, entity in mentions}), dtype=np.int64
-        ).reshape(-1, 3),
+            sorted({(base + 10 * n + 1, entity, 0, 0, 0, 0, 0) for n, entity in mentions}), dtype=np.int64
+        ).reshape(-1, 7),
         copies=[],
     )
 
@@ -244,7 +245,7 @@ def test_only_the_names_beside_each_other_in_a_long_document_are_joined() -> Non
     chunks = [(10_001 + n, 10_000, n, 100, 60) for n in range(10)]
     far = CaseFacts(
         facts.case, facts.title, facts.persons, facts.named, facts.files, np.array(chunks),
-        np.array([(10_001, 501, 1), (10_010, 502, 1)]), [],
+        np.array([(10_001, 501, *[0] * 5), (10_010, 502, *[0] * 5)]), [],
     )  # fmt: skip
     assert between(weave([far]), [0, 1]) == []
 

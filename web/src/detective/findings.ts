@@ -56,6 +56,7 @@ export interface End {
 }
 
 export const KINDS: Record<string, string> = {
+  related: "Told of two",
   named: "Named in another case",
   shared: "In several cases",
   together: "Named together",
