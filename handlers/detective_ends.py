@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handlers.detective_drafts import Draft, Path, fingerprint
+from handlers.detective_drafts import Draft, Kind, Path, fingerprint
 from handlers.detective_paths import KIND_WORTH
 from handlers.detective_units import Floats, Ints
 from handlers.detective_web import Web
 
 HOPS = 4
+BESIDE = 0.05
+"""Cost of a place where names merely stand beside each other: what is said of the two goes before it."""
+
 WAYS = 10
 """Ways that are told of."""
 
@@ -62,6 +65,7 @@ def _costs(web: Web, a: End, b: End) -> Floats:
     worth = np.array([np.sqrt(KIND_WORTH[m.kind]) for m in web.members])
     share = np.where(is_end, web.says, web.weights * worth[web.through])
     costs: Floats = -np.log(np.maximum(share, 1e-9))
+    costs[: web.text_mentions] += BESIDE
     return costs
 
 
@@ -114,6 +118,12 @@ def _relaxed(costs: Floats, targets: Ints, count: int) -> tuple[Floats, Ints]:
     return least, parent
 
 
+def _kind(web: Web, a: End, b: End, mentions: list[int]) -> Kind:
+    if len(mentions) > 2 or min(a.identity, b.identity) < 0:
+        return "connected"
+    return "together" if web.told_by(int(web.units[mentions[0]])) is None else "related"
+
+
 def _draft(web: Web, a: End, b: End, mentions: list[int], cost: float) -> Draft:
     path = Path(web)
     inside = a.identity < 0
@@ -134,7 +144,7 @@ def _draft(web: Web, a: End, b: End, mentions: list[int], cost: float) -> Draft:
         for end in (a, b)
     ]
     return Draft(
-        kind="together" if len(mentions) == 2 and a.identity >= 0 and b.identity >= 0 else "connected",
+        kind=_kind(web, a, b, mentions),
         steps=tuple(path.steps),
         edges=tuple(path.edges),
         strength=strength,

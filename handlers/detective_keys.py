@@ -32,7 +32,7 @@ SURE = {
 
 WORDS = {
     "is": "is",
-    "judged": "same, as somebody found",
+    "judged": "verdict that the two names are one",
     "email": "same e-mail address",
     "phone": "same phone number",
     "citation": "same citation",

@@ -12,6 +12,9 @@ from handlers.detective_web import Web
 NEARBY = 100
 """Characters between two names up to which they belong together in full; farther away they do by less."""
 
+BESIDE = 0.75
+"""Worth of a place that names two beside each other where another one tells what one does to the other."""
+
 LEAST_SURPRISE = 0.05
 
 
@@ -44,7 +47,8 @@ def reach(web: Web, identity: int) -> Reach:
     unit, other = web.units[there], web.named[there]
     worth = web.weights[there] * np.minimum(1.0, NEARBY / np.maximum(apart, 1))
     # The place that says most comes first for each of the others; equal ones in the order of units.
-    order = np.lexsort((there, -worth, other))
+    chosen = worth * np.where(unit < web.texts, BESIDE, 1.0)
+    order = np.lexsort((there, -chosen, other))
     others, first = np.unique(other[order], return_index=True)
     best = order[first]
     text = unit < web.texts

@@ -40,9 +40,12 @@ def sentence(
     match draft.kind:
         case "related":
             (one,) = told.values()
+            doer, other = path[0], path[-1]
+            if any(edge.startswith("done:") for edge in draft.edges):
+                doer, other = other, doer
             more = _and(draft.count - 1, "more statement") if draft.count > 1 else ""
             return (
-                f"{_upper(say.name(path[0]))} {one.predicate} {say.name(path[-1])}, in "
+                f"{_upper(say.name(doer))} {one.predicate} {say.name(other)}, in "
                 f"{say.file(nodes[one.evidence])}{more}.{_read_by([one])}{_reasons(draft)}"
             )
         case "named":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -314,3 +315,89 @@ def test_whoever_stands_together_in_a_list_alone_is_not_joined_by_it() -> None:
         text.case, text.title, text.persons, text.named, text.files, rows, text.mentions, text.copies
     )
     assert between(weave([table]), [0, 1]) == []
+
+
+def spoken(facts: CaseFacts, places: list[tuple[int, int, int, int, int]]) -> CaseFacts:
+    """The case with mentions of file number and entity at a character, with words in lower case of 20 beside
+    it, behind a text of some number."""
+    base = int(facts.files[0].node)
+    rows = [(base + 10 * n + 1, entity, at, 20, prose, before, 0) for n, entity, at, prose, before in places]
+    return replace(facts, mentions=np.array(sorted(rows), dtype=np.int64))
+
+
+PAIR = [(1, "Ann Orr", ()), (2, "Bob Lee", ())]
+PAIR_NAMED = [(501, "poi", "Ann Orr"), (502, "poi", "Bob Lee")]
+
+
+def test_a_header_and_a_quotation_put_nobody_side_by_side() -> None:
+    facts = case("a", PAIR, PAIR_NAMED, [], 4)
+    text = spoken(facts, [(0, 501, 0, 15, 7), (0, 502, 30, 15, 8), (1, 501, 0, 15, 0)])
+    (together,) = between(weave([text]), [0, 1])
+    assert (together.kind, together.count) == ("together", 1)
+    header = spoken(facts, [(0, 501, 0, 15, 0), (0, 502, 30, 0, 0)])
+    assert between(weave([header]), [0, 1]) == []
+    quoted = spoken(facts, [(n, who, 30 * (who - 501), 15, who) for n in range(3) for who in (501, 502)])
+    (once,) = between(weave([quoted]), [0, 1])
+    assert once.count == 1, "the same words once more are no second place"
+    anew = spoken(
+        facts, [(n, who, 30 * (who - 501), 15, 10 * n + who) for n in range(3) for who in (501, 502)]
+    )
+    assert between(weave([anew]), [0, 1]) == [], "three places are no news"
+
+
+def test_who_stand_far_from_each_other_in_one_passage_are_not_side_by_side() -> None:
+    facts = case("a", PAIR, PAIR_NAMED, [], 2)
+    near, far = (
+        between(weave([spoken(facts, [(0, 501, 0, 15, 0), (0, 502, apart, 15, 0)])]), [0, 1])
+        for apart in (40, 900)
+    )
+    assert [draft.kind for draft in near] == ["together"]
+    assert far == []
+
+
+def test_those_whom_chance_brings_together_are_less_than_those_whom_it_does_not() -> None:
+    people = [(i, f"Person {chr(97 + i)}x", ()) for i in range(1, 5)]
+    named = [(500 + i, "poi", called) for i, called, _ in people]
+    often = [(n, 501) for n in range(20)] + [(n, 502) for n in range(19, 39)]
+    rare = [(n, 503) for n in (40, 41, 42)] + [(n, 504) for n in (42, 43, 44)]
+    web = weave([case("a", people, named, often + rare, 60)])
+    drafts = {draft.steps[0].node: draft for draft in between(web, range(4))}
+    assert drafts[3].strength > 2 * drafts[1].strength
+
+
+def test_a_surname_behind_a_title_is_the_one_person_who_has_it() -> None:
+    named = [(21, "person", "Ellen Wharton"), (22, "person", "Wharton"), (23, "person", "Dahl")]
+    web = weave([case("a", [], named, [(0, 21), (1, 22), (2, 23)], 3)])
+    assert [[web.members[m].node for m in group] for group in web.identities] == [[21, 22]]
+    assert web.why_same(web.member_at[21], web.member_at[22]) == "surname"
+    twice = [*named, (24, "person", "Piet Wharton")]
+    web = weave([case("a", [], twice, [(0, 21), (1, 22), (2, 24)], 3)])
+    assert web.name_of(int(web.identity_of[web.member_at[21]])) == "Ellen Wharton"
+    assert 22 not in web.member_at, "two have the surname"
+
+
+def test_what_everything_mentions_has_no_standing_for_that() -> None:
+    named = [(21, "person", "Every Body"), (22, "person", "Rare One")]
+    web = weave([case("a", [], named, [(n, 21) for n in range(9)] + [(0, 22)], 10)])
+    standing, _ = standings(web, [], [], {})
+    assert standing[21] == standing[22] == 1.0
+    near, _ = standings(web, [], [web.files[0].node], {})
+    assert near[22] > near[21]
+
+
+def test_an_organisation_is_as_common_as_its_first_word() -> None:
+    facts = case(
+        "a", [], [(21, "organisation", "Vanter Holding"), (22, "person", "Rare One")], [(0, 21), (0, 22)], 9
+    )
+    known = replace(facts, named=[replace(facts.named[0], by_word=7), facts.named[1]])
+    (alone, beside), (common, _) = (weave([one]).weights.tolist() for one in (facts, known))
+    assert alone == beside
+    assert common < alone / 2
+
+
+def test_a_document_that_alone_names_two_says_less_of_them() -> None:
+    facts = case("a", PAIR, PAIR_NAMED, [(0, 501), (0, 502)], 9)
+    known = case("a", PAIR, PAIR_NAMED, [(0, 501), (0, 502), (1, 501), (2, 502)], 9)
+    (local,), (wide,) = (between(weave([one]), [0, 1]) for one in (facts, known))
+    assert local.kind == wide.kind == "together"
+    assert local.strength < wide.strength
