@@ -396,8 +396,8 @@ def test_an_organisation_is_as_common_as_its_first_word() -> None:
 
 
 def test_a_document_that_alone_names_two_says_less_of_them() -> None:
-    facts = case("a", PAIR, PAIR_NAMED, [(0, 501), (0, 502)], 9)
-    known = case("a", PAIR, PAIR_NAMED, [(0, 501), (0, 502), (1, 501), (2, 502)], 9)
+    facts = case("a", PAIR, PAIR_NAMED, [(0, 501), (0, 502)], 99)
+    known = case("a", PAIR, PAIR_NAMED, [(0, 501), (0, 502), (1, 501), (2, 502)], 99)
     (local,), (wide,) = (between(weave([one]), [0, 1]) for one in (facts, known))
     assert local.kind == wide.kind == "together"
     assert local.strength < wide.strength
