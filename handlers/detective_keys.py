@@ -166,11 +166,16 @@ def short_names(name: str) -> list[str]:
 
 
 def only_bearers(case: CaseFacts) -> dict[str, str]:
-    """Surname, as a title stands before it → the key of the one person of the case who has it."""
+    """Surname, as a title stands before it → the key of the one person of the case who has it.
+
+    What is a given name more often says nothing.
+    """
     bearers: dict[str, set[str]] = defaultdict(set)
     for _, key in _full_names(case):
         bearers[key.split()[-1]].add(key)
-    return {surname: min(keys) for surname, keys in bearers.items() if len(keys) == 1}
+    return {
+        surname: min(keys) for surname, keys in bearers.items() if len(keys) == 1 and surname not in SHORT
+    }
 
 
 def name_addresses(cases: Sequence[CaseFacts]) -> dict[str, str]:

@@ -24,6 +24,9 @@ CROWDED = 5.0
 CROWD = 12
 """Names from which a unit is a list, however many words stand between them."""
 
+MOST_WORDS = 100_000
+"""More words than a passage has."""
+
 FEW_WORDS = 8
 """Words beside a name below which the whole unit tells whether it stands in running text."""
 
@@ -37,6 +40,7 @@ class Mentions:
         is_list: See `Web`.
         spot_of: Shape (spots,): the mention of each place in running text, rising.
         spot_at: Shape (spots,): its first character in the evidence's text.
+        spot_words: See `Web`.
     """
 
     units: Ints
@@ -48,6 +52,7 @@ class Mentions:
     is_list: NDArray[np.bool_]
     spot_of: Ints
     spot_at: Ints
+    spot_words: Ints
 
 
 def mentions_of(
@@ -66,7 +71,7 @@ def mentions_of(
         share: Shape (units,): share of words in lower case.
     """
     rows = [case.mentions for case in cases if len(case.mentions)]
-    table = np.concatenate(rows) if rows else np.zeros((0, 7), dtype=np.int64)
+    table = np.concatenate(rows) if rows else np.zeros((0, 8), dtype=np.int64)
     unit = np.array([unit_of.get(chunk, -1) for chunk in table[:, 0].tolist()], dtype=np.int64)
     member = np.array([member_at.get(entity, -1) for entity in table[:, 1].tolist()], dtype=np.int64)
     known = (unit >= 0) & (member >= 0)
@@ -98,6 +103,7 @@ def mentions_of(
         is_list=is_list,
         spot_of=row_of[at],
         spot_at=table[order[at], 2],
+        spot_words=table[order[at], 0] * MOST_WORDS + table[order[at], 7],
     )
 
 

@@ -30,6 +30,9 @@ STANDING = 0.3
 REPEATED = 0.6
 """Worth of a finding for each better one that names the same."""
 
+WITHIN = 0.25
+"""Worth of a finding that is a part of a better one."""
+
 SAID = 0.5
 """What is said by evidence scores above this, what is merely alike below."""
 
@@ -128,12 +131,21 @@ def _diverse(found: list[tuple[float, Draft]], most: int) -> list[tuple[float, D
     told: Counter[int] = Counter()
     chosen: list[tuple[float, Draft]] = []
     while left and len(chosen) < most:
-        worths = [worth * REPEATED ** _repeats(draft, told) for worth, draft in left]
+        worths = [
+            worth * REPEATED ** _repeats(draft, told) * (WITHIN if _is_within(draft, chosen) else 1.0)
+            for worth, draft in left
+        ]
         best = max(range(len(left)), key=lambda i: (worths[i], -i))
         _, draft = left.pop(best)
         told.update(_names(draft))
         chosen.append((worths[best], draft))
     return chosen
+
+
+def _is_within(draft: Draft, chosen: Sequence[tuple[float, Draft]]) -> bool:
+    """Whether a better finding's path leads through all of it."""
+    names = _names(draft)
+    return any(names <= _names(better) for _, better in chosen)
 
 
 def _repeats(draft: Draft, told: Mapping[int, int]) -> int:

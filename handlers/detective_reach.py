@@ -15,6 +15,12 @@ NEARBY = 100
 BESIDE = 0.75
 """Worth of a place that names two beside each other where another one tells what one does to the other."""
 
+FEW = 2
+"""Words in lower case between two names up to which they are listed, as in “A, B and C”."""
+
+LISTED = 0.4
+"""Worth of being listed with somebody: nothing is said of the two but that they are two of several."""
+
 LEAST_SURPRISE = 0.05
 
 
@@ -43,10 +49,12 @@ def reach(web: Web, identity: int) -> Reach:
     """Everything that is named beside an identity, outside of headers, lists, tables and quotations."""
     here, there = _pairs_of_spots(web, identity)
     apart = np.abs(web.spot_at[here] - web.spot_at[there])
+    listed = np.abs(web.spot_words[here] - web.spot_words[there]) <= FEW
     here, there = web.spot_of[here], web.spot_of[there]
     unit, other = web.units[there], web.named[there]
     worth = web.weights[there] * np.minimum(1.0, NEARBY / np.maximum(apart, 1))
     # The place that says most comes first for each of the others; equal ones in the order of units.
+    worth *= np.where(listed & (unit < web.texts), LISTED, 1.0)
     chosen = worth * np.where(unit < web.texts, BESIDE, 1.0)
     order = np.lexsort((there, -chosen, other))
     others, first = np.unique(other[order], return_index=True)

@@ -67,7 +67,8 @@ class Web:
         weights: Shape (mentions,): rarity of the identity in that case times `says`, in (0, 1].
         says: Shape (mentions,): how much the unit says of one of the names in it, in (0, 1].
         plain: Shape (mentions,): whether running text names it there, neither quoted nor copied.
-        spot_of: Shape (spots,): the mention of each place where it does, rising; `spot_at` the character.
+        spot_of: Shape (spots,): the mention of each place where it does, rising; `spot_at` the character,
+            `spot_words` numbers of which two tell how many words in lower case stand between the places.
         family: Shape (files,): equal for evidence that is known to belong together.
     """
 
@@ -91,6 +92,7 @@ class Web:
     plain: NDArray[np.bool_]
     spot_of: Ints
     spot_at: Ints
+    spot_words: Ints
     family: Ints
 
     @property
@@ -274,6 +276,7 @@ def _together(
         "plain": np.concatenate([mentions.plain, np.ones(len(pairs), dtype=bool)]),
         "spot_of": np.concatenate([mentions.spot_of, len(mentions.units) + pairs]),
         "spot_at": np.concatenate([mentions.spot_at, told.at]),
+        "spot_words": np.concatenate([mentions.spot_words, np.zeros(len(pairs), dtype=np.int64)]),
     }
 
 

@@ -174,10 +174,10 @@ class CaseFacts:
     Attributes:
         chunks: Shape (n, 5), int64: id, evidence, ordinal, how many words, and how many of them are in lower
             case and no part of an address; by evidence and ordinal.
-        mentions: Shape (m, 7), int64: chunk, entity, first character in the evidence's text; how many words
+        mentions: Shape (m, 8), int64: chunk, entity, first character in the evidence's text; how many words
             stand beside it, and how many of them as in `chunks`, none where the name labels what follows;
-            what stands before it and behind it as numbers, equal for equal text, 0 for too little. By chunk,
-            entity and character.
+            what stands before it and behind it as numbers, equal for equal text, 0 for too little; how
+            many words in lower case the passage has before it. By chunk, entity and character.
         copies: Pairs of evidence that are nearly the same.
         told: What the evidence says that one entity does to another.
         same: Entities that somebody found to be the same.
@@ -273,7 +273,7 @@ class DetectiveFacts:
                 for row in files
             ],
             chunks=_table(chunks, 5),
-            mentions=_table(mentions, 7),
+            mentions=_table(mentions, 8),
             copies=[(row.a, row.b) for row in copies],
             told=[Told(*row) for row in told],
             same=[(row.entity, row.other) for row in same],

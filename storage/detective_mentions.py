@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from storage import hidden
 
-CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$(<[-/\n\t"
+CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$(<>[-/\n\t"
 LEVELLED = "X" * (len(CAPITALS) - 2) + "  "
 _UNREAD = " \n\r\t\u00a0>|*_.,;:?!'\"()[]{}=-\u2013\u2014\u201c\u201d\u2018\u2019"
 """What may differ between a text and its copy: white space, marks of quotation, punctuation."""
@@ -49,12 +49,14 @@ MENTIONS = text(
                      OR {_lower("line", "line_addresses")} = 0
                 THEN 0 ELSE {_lower("flat", "addresses")} END AS prose,
            CASE WHEN length(before) < {LEAST_CONTEXT} THEN 0 ELSE hashtextextended(before, 0) END AS before,
-           CASE WHEN length(behind) < {LEAST_CONTEXT} THEN 0 ELSE hashtextextended(behind, 0) END AS behind
+           CASE WHEN length(behind) < {LEAST_CONTEXT} THEN 0 ELSE hashtextextended(behind, 0) END AS behind,
+           {_lower("ahead", "addresses_ahead")} AS ahead
     FROM (
         SELECT chunk_id, entity_id, start, left(behind, 1) = ':' OR line LIKE '%-----%' AS labels,
                length(before || behind) - length(replace(before || behind, '@', '')) AS addresses,
                length(line) - length(replace(line, '@', '')) AS line_addresses,
                {_flat("before || 'X' || behind")} AS flat, {_flat("line")} AS line,
+               {_flat("ahead")} AS ahead, length(ahead) - length(replace(ahead, '@', '')) AS addresses_ahead,
                translate(lower(right(before, {CONTEXT})), :spaces, '') AS before,
                translate(lower(left(behind, {CONTEXT})), :spaces, '') AS behind
         FROM (
@@ -62,6 +64,7 @@ MENTIONS = text(
                 left(behind, strpos(concat(behind, :newline), :newline) - 1)) AS line
             FROM (
                 SELECT m.chunk_id, m.entity_id, m.start,
+                       concat(left(c.text, greatest(0, m.start - c.start)), 'X') AS ahead,
                        substr(c.text, greatest(1, m.start - c.start + 1 - {BESIDE}),
                            greatest(0, least({BESIDE}, m.start - c.start))) AS before,
                        substr(c.text, m."end" - c.start + 1, {BESIDE}) AS behind

@@ -203,7 +203,7 @@ async def test_headers_lists_labels_and_quotations_are_not_running_text(search: 
     entity = await search.cases["quay"].entity("Anna Orrin")
     places = [
         (title_of[chunk], start, prose > 0, before)
-        for chunk, named, start, _, prose, before, _ in facts.mentions.tolist()
+        for chunk, named, start, _, prose, before, *_ in facts.mentions.tolist()
         if named == entity and title_of[chunk] in texts
     ]
     running = [(name, texts[name][start : start + 18]) for name, start, plain, _ in places if plain]

@@ -51,8 +51,9 @@ def case(
             [(base + 10 * n + 1, base + 10 * n, 0, 100, 60) for n in range(files)], dtype=np.int64
         ).reshape(-1, 5),
         mentions=np.array(
-            sorted({(base + 10 * n + 1, entity, 0, 0, 0, 0, 0) for n, entity in mentions}), dtype=np.int64
-        ).reshape(-1, 7),
+            sorted({(base + 10 * n + 1, entity, 0, 0, 0, 0, 0, 9 * entity) for n, entity in mentions}),
+            dtype=np.int64,
+        ).reshape(-1, 8),
         copies=[],
     )
 
@@ -246,7 +247,7 @@ def test_only_the_names_beside_each_other_in_a_long_document_are_joined() -> Non
     chunks = [(10_001 + n, 10_000, n, 100, 60) for n in range(10)]
     far = CaseFacts(
         facts.case, facts.title, facts.persons, facts.named, facts.files, np.array(chunks),
-        np.array([(10_001, 501, *[0] * 5), (10_010, 502, *[0] * 5)]), [],
+        np.array([(10_001, 501, *[0] * 6), (10_010, 502, *[0] * 6)]), [],
     )  # fmt: skip
     assert between(weave([far]), [0, 1]) == []
 
@@ -321,7 +322,10 @@ def spoken(facts: CaseFacts, places: list[tuple[int, int, int, int, int]]) -> Ca
     """The case with mentions of file number and entity at a character, with words in lower case of 20 beside
     it, behind a text of some number."""
     base = int(facts.files[0].node)
-    rows = [(base + 10 * n + 1, entity, at, 20, prose, before, 0) for n, entity, at, prose, before in places]
+    rows = [
+        (base + 10 * n + 1, entity, at, 20, prose, before, 0, at // 6)
+        for n, entity, at, prose, before in places
+    ]
     return replace(facts, mentions=np.array(sorted(rows), dtype=np.int64))
 
 
@@ -355,6 +359,15 @@ def test_who_stand_far_from_each_other_in_one_passage_are_not_side_by_side() -> 
     assert far == []
 
 
+def test_to_be_listed_with_somebody_says_less_than_to_be_told_of_with_them() -> None:
+    facts = case("a", PAIR, PAIR_NAMED, [], 2)
+    (listed,), (told,) = (
+        between(weave([spoken(facts, [(0, 501, 0, 15, 0), (0, 502, apart, 15, 0)])]), [0, 1])
+        for apart in (10, 60)
+    )
+    assert listed.strength < told.strength
+
+
 def test_those_whom_chance_brings_together_are_less_than_those_whom_it_does_not() -> None:
     people = [(i, f"Person {chr(97 + i)}x", ()) for i in range(1, 5)]
     named = [(500 + i, "poi", called) for i, called, _ in people]
@@ -374,6 +387,8 @@ def test_a_surname_behind_a_title_is_the_one_person_who_has_it() -> None:
     web = weave([case("a", [], twice, [(0, 21), (1, 22), (2, 24)], 3)])
     assert web.name_of(int(web.identity_of[web.member_at[21]])) == "Ellen Wharton"
     assert 22 not in web.member_at, "two have the surname"
+    given = [(21, "person", "Piet Kenneth"), (22, "person", "Kenneth")]
+    assert 22 not in weave([case("a", [], given, [(0, 21), (1, 22)], 2)]).member_at, "it is a given name"
 
 
 def test_what_everything_mentions_has_no_standing_for_that() -> None:
