@@ -45,7 +45,7 @@ T = TypeVar("T")
 ENDS = 150
 """Persons of interest between whom paths are looked for, the most named; pairs grow with the square."""
 
-SUBSTITUTES = 60
+SUBSTITUTES = 120
 """Where nobody has entered a person of interest, so many people are of whom running text says most."""
 
 

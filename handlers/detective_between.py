@@ -28,7 +28,7 @@ SIDE = 0.5
 """Worth of standing side by side, where to be connected is worth 1."""
 
 LOCAL = 0.4
-"""Worth of whom one document alone names: whoever reads it knows of that."""
+"""Worth of a pair that one document alone names: whoever reads it knows of both."""
 
 JOINED = 8
 """Further persons that a bridge is told to join."""
@@ -107,11 +107,16 @@ def _related(web: Web, a: int, b: int, units: list[int]) -> Draft:
         kind="related",
         steps=tuple(path.steps),
         edges=tuple(path.edges),
-        strength=bounded(float(web.says[first]) * (0.5 + 0.5 * rare) * path.confidence),
+        strength=bounded(float(web.says[first]) * (0.5 + 0.5 * rare) * path.confidence * _known(web, a, b)),
         confidence=path.confidence,
         fingerprint=fingerprint("related", said.predicate.casefold(), web.key_of(a), web.key_of(b)),
         count=len(units),
     )
+
+
+def _known(web: Web, a: int, b: int) -> float:
+    """What a place that names both is worth."""
+    return LOCAL if max(web.breadth[a], web.breadth[b]) < 2 else 1.0
 
 
 def _together(web: Web, of_a: Reach, a: int, b: int, at: int) -> Draft:
@@ -120,12 +125,11 @@ def _together(web: Web, of_a: Reach, a: int, b: int, at: int) -> Draft:
     # The rarer of the two says how little to expect it.
     rare = float(np.sqrt(web.weights[here] / web.weights[there]))
     strength = float(of_a.tie[at]) * min(1.0, rare) / both * path.confidence
-    strength *= LOCAL if min(web.breadth[a], web.breadth[b]) < 2 else 1.0
     return Draft(
         kind="together",
         steps=tuple(path.steps),
         edges=tuple(path.edges),
-        strength=bounded(SIDE * strength),
+        strength=bounded(SIDE * strength * _known(web, a, b)),
         confidence=path.confidence,
         fingerprint=fingerprint("together", web.key_of(a), web.key_of(b)),
         count=both,

@@ -168,14 +168,32 @@ def short_names(name: str) -> list[str]:
 def only_bearers(case: CaseFacts) -> dict[str, str]:
     """Surname, as a title stands before it → the key of the one person of the case who has it.
 
-    What is a given name more often says nothing.
+    Whoever is called by it is named in full in at least half of the evidence that does so. What is a given
+    name more often says nothing.
     """
     bearers: dict[str, set[str]] = defaultdict(set)
     for _, key in _full_names(case):
         bearers[key.split()[-1]].add(key)
+    places = _named_in(case)
     return {
-        surname: min(keys) for surname, keys in bearers.items() if len(keys) == 1 and surname not in SHORT
+        surname: key
+        for surname, keys in bearers.items()
+        if len(keys) == 1 and surname not in SHORT
+        for key in keys
+        if 2 * len(places[surname] & places[key]) >= max(1, len(places[surname]))
     }
+
+
+def _named_in(case: CaseFacts) -> dict[str, set[int]]:
+    """Key of a person → the evidence that names them."""
+    evidence = {chunk: file for chunk, file, *_ in case.chunks.tolist()}
+    keys = {person.node: key_of(person.name) for person in case.persons}
+    called = {one.node: keys.get(one.poi, one.key) for one in case.named if one.kind in ("person", "poi")}
+    found: dict[str, set[int]] = defaultdict(set)
+    for chunk, entity, *_ in case.mentions.tolist():
+        if entity in called and chunk in evidence:
+            found[called[entity]].add(evidence[chunk])
+    return found
 
 
 def name_addresses(cases: Sequence[CaseFacts]) -> dict[str, str]:
