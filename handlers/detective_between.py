@@ -28,7 +28,7 @@ SIDE = 0.5
 """Worth of standing side by side, where to be connected is worth 1."""
 
 LOCAL = 0.4
-"""Worth of a pair that one document alone names: whoever reads it knows of both."""
+"""Worth of a pair each of whom one document alone names: they matter little to the case."""
 
 JOINED = 8
 """Further persons that a bridge is told to join."""
@@ -115,7 +115,7 @@ def _related(web: Web, a: int, b: int, units: list[int]) -> Draft:
 
 
 def _known(web: Web, a: int, b: int) -> float:
-    """What a place that names both is worth."""
+    """What a pair is worth by whether anything but one document names either."""
     return LOCAL if max(web.breadth[a], web.breadth[b]) < 2 else 1.0
 
 
@@ -152,6 +152,7 @@ def _bridges(web: Web, reaches: dict[int, Reach], a: int, b: int) -> list[tuple[
     kinds = [web.members[web.identities[x][0]].kind for x in shared.tolist()]
     # The mean of both ties, so that a path is not worth less for being longer.
     worth = np.sqrt(of_a.tie[at_a] * of_b.tie[at_b]) * np.array([KIND_WORTH[kind] for kind in kinds])
+    worth *= _known(web, a, b)
     worth *= np.array([KNOWN_BRIDGE if kind == "poi" else 1.0 for kind in kinds])
     best = np.lexsort((shared, -worth))[:3]
     return [(int(shared[i]), _Bridge(float(worth[i]), a, b, int(at_a[i]), int(at_b[i]))) for i in best]
