@@ -15,7 +15,7 @@ from machines.upload_events import TagEvidence, Tagged
 from storage.evidence import EvidenceRow, EvidenceStore, UnknownEvidence
 from storage.words import Words
 
-TAGGER_VERSION = 1
+TAGGER_VERSION = 2
 """Raised whenever other tags would be found: what an earlier one has tagged is tagged again, by and by."""
 
 TERMS = 6
@@ -41,7 +41,24 @@ february march april june july august september october november december monday
 friday saturday sunday esquire esq llp llc inc corp ltd tel fax phone cc bcc re fw fwd am pm pt est edt pdt
 pst actually really correct okay fact kind point something anything someone whether going
 """
-_DULL = frozenset(map(normal, _DULL_TEXT.split()))
+_COMPANY_FORMS = """
+incorporated corporation company companies limited plc gmbh mbh kgaa sarl pty pte bhd sdn oyj kft zrt eood
+"""
+_DULL = frozenset(map(normal, (_DULL_TEXT + _COMPANY_FORMS).split()))
+
+_CODES_TEXT = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD
+CDF CHF CLP CNH CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF
+GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK
+LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR
+PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP
+SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW
+DEM FRF ITL ESP NLG ATS BEF FIM GRD PTE IEP
+SpA SPA SAS SRL Srl ASA ApS OOD DOO
+"""
+_CODES = frozenset(_CODES_TEXT.split())
+"""What is dull only as it is written here: codes of currencies (ISO 4217, and those that the euro replaced)
+and forms of companies; written otherwise, a cup and a spa are words."""
 
 _SPEECH = re.compile(
     r"^[ \t]*(?:Q\.|A\.|THE (?:COURT|WITNESS|CLERK):|(?:MR|MS|MRS|DR)\. [A-Z'’-]+:)", re.MULTILINE
@@ -142,7 +159,12 @@ class Profile:
         for term, start, end in tokens(text):
             counts[term] += 1
             surface = text[start:end]
-            if len(term) < 3 or term in _DULL or not surface.replace("'", "").replace("’", "").isalpha():
+            if (
+                len(term) < 3
+                or term in _DULL
+                or surface in _CODES
+                or not surface.replace("'", "").replace("’", "").isalpha()
+            ):
                 continue
             seen[term].add(start // piece)
             written[term][surface.removesuffix("'s").removesuffix("’s")] += 1

@@ -49,6 +49,16 @@ async def test_the_sort_of_a_document_is_told_by_its_form(engine: AsyncEngine, t
     assert kinds(row, "I think that we should go there some day.") == {}
 
 
+def test_currencies_and_forms_of_companies_set_nothing_apart() -> None:
+    told = Profile.of(
+        "Vanter Holding Limited paid Brask Quarries GmbH EUR 5,555 and SEK 40. The Company, Vanter Holding "
+        "LIMITED, owes Brask Quarries SpA a cup. A spa was limited to EUR 12 a cup, and CUP 3 in Cuba. " * 3
+    )
+    assert set(told.surfaces.values()) == {
+        "Vanter", "Holding", "paid", "Brask", "Quarries", "owes", "cup", "spa", "Cuba",
+    }  # fmt: skip
+
+
 async def test_distinctive_terms_are_those_rare_in_the_rest_of_the_case(engine: AsyncEngine) -> None:
     case = await new_case(engine)
     evidence, words = EvidenceStore(engine), Words(engine)
