@@ -1,16 +1,16 @@
 """What a model server must evaluate of each prompt of a conversation: our order against order of arrival.
 
-`python -m tests.bench.bench_prompts [turns] [ollama | llamacpp | llamacpp-made]`. Both conversations hold
-the same sections: rules, case, the turns before, passages and question. Ours puts what stays the same in
-front; the other one joins them as they came to be known: question, passages, turns, case, rules. With a
-name a real server is started, `llamacpp` with SmolLM2, the others with a small model that is made; else the
-server is the one that TEST_OPENAI_URL and TEST_OPENAI_MODEL, or TEST_OLLAMA_HOST and TEST_OLLAMA_MODEL,
-name. Its own counts are printed: prompt less cached, as it answers or, where it does not (Ollama before
-0.33), as its log in TEST_OLLAMA_LOG tells; without either the seconds alone. Each order has a thread of its
-own after a prompt that has nothing in common with it, and is asked twice, in turns; the real model once. A
-server with slots is asked once more with another conversation of the case in between, pinned and not.
-Without a server: bytes and MiniLM tokens behind the common prefix of each prompt and the one before, which
-is what a cache of one prompt cannot spare.
+`python -m tests.bench.bench_prompts [turns [num_ctx]] [ollama | llamacpp | llamacpp-made]`. Both
+conversations hold the same sections: rules, case, the turns before, passages and question. Ours puts what
+stays the same in front; the other one joins them as they came to be known: question, passages, turns, case,
+rules. With a name a real server is started, `llamacpp` with SmolLM2, the others with a small model that is
+made; else the server is the one that TEST_OPENAI_URL and TEST_OPENAI_MODEL, or TEST_OLLAMA_HOST and
+TEST_OLLAMA_MODEL, name. Its own counts are printed: prompt less cached, as it answers or, where it does not
+(Ollama before 0.33), as its log in TEST_OLLAMA_LOG tells; without either the seconds alone. Each order has
+a thread of its own after a prompt that has nothing in common with it, and is asked twice, in turns; the
+real model once. A server with slots is asked once more with another conversation of the case in between,
+pinned and not. Without a server: bytes and MiniLM tokens behind the common prefix of each prompt and the
+one before, which is what a cache of one prompt cannot spare.
 """
 
 from __future__ import annotations
@@ -269,7 +269,7 @@ REAL_CTX = 2048
 
 def measured(words: Sequence[str]) -> None:
     """Measure as the command line says."""
-    turns = next((int(word) for word in words if word.isdigit()), TURNS)
+    turns, *tokens = [int(word) for word in words if word.isdigit()] or [TURNS]
     servers: dict[str, tuple[Callable[[], AbstractContextManager[Started]], int, int]] = {
         "ollama": (ollama, NUM_CTX, 2),
         "llamacpp": (partial(llamacpp, made=False), REAL_CTX, 1),
@@ -277,9 +277,10 @@ def measured(words: Sequence[str]) -> None:
     }
     chosen = next((servers[word] for word in words if word in servers), None)
     if chosen is None:
-        asyncio.run(main(turns))
+        asyncio.run(main(turns, *tokens))
         return
-    serving, num_ctx, times = chosen
+    serving, usual, times = chosen
+    num_ctx = tokens[0] if tokens else usual
     with serving() as server:
         os.environ.update(server.variables)
         print(server.version)
