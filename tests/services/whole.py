@@ -16,11 +16,12 @@ from typing import Any
 
 from handlers.faithful import invented_in
 from handlers.generated import LONGEST
+from handlers.prompt import Turn, first_shown
 from server.client import Client, Message
 from tests.proof.instance import Instance
 from tests.services import llama_server
 
-NUM_CTX = 2048
+NUM_CTX = 1536
 """Small, so that few turns outgrow it."""
 PATIENCE_S = 900.0
 ENDED = {"ready", "failed", "duplicate", "cancelled", "locked"}
@@ -66,12 +67,14 @@ class Run:
 
     Attributes:
         broken: Promises that did not hold, as sentences.
+        talk: The follow-ups and their answers.
     """
 
     def __init__(self, client: Client, case: str) -> None:
         self.client, self.case = client, case
         self.broken: list[str] = []
         self.texts: dict[int, str] = {}
+        self.talk: list[Turn] = []
 
     def must(self, holds: bool, sentence: str) -> None:
         if not holds:
@@ -161,6 +164,11 @@ class Run:
         return [m for m in self.client.topics[f"case:{self.case}"].machines.values() if m["kind"] == kind]
 
 
+def summed_up(run: Run) -> int:
+    """How many turns of the conversation the next prompt would not repeat."""
+    return first_shown(run.talk, num_ctx=NUM_CTX)
+
+
 async def perform(instance: Instance) -> list[str]:
     """The broken promises."""
     async with Client(instance.url) as client:
@@ -176,7 +184,11 @@ async def perform(instance: Instance) -> list[str]:
             await run.ask(question)
         first = await run.ask(TALK[0])
         for question in TALK[1:]:
-            await run.ask(question, first["machine"])
+            query = await run.ask(question, first["machine"])
+            if (answer := query["context"]["answer"]) is not None:
+                run.talk.append(Turn(question, answer["text"]))
+        run.must(summed_up(run) > 0, "the conversation did not outgrow the window")
+        print(f"\n{summed_up(run)} turns were summed up")
         metrics = (await client.http.get("/metrics")).text
         for line in metrics.splitlines():
             if line.startswith("casewire_model_tokens"):
