@@ -86,7 +86,7 @@ async def compose_answer(
             effect.case, effect.question, passages, graph=graph, words=words, encoder=by_meaning, cache=cache
         )
         if answer.text == UNFOUNDED:
-            why = f"{model.name} wrote nothing that rests on the evidence; this answer is made of quotations"
+            why = f"{model.name} wrote nothing that rests on the evidence; what is shown is quoted from it"
             answer = _of_quotations(chosen).model_copy(update={"dropped": [why, *answer.dropped]})
         else:
             answer = answer.model_copy(update={"claims": _closest(chosen)})
