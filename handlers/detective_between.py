@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -31,7 +31,10 @@ LOCAL = 0.4
 """Worth of a pair each of whom one document alone names: they matter little to the case."""
 
 JOINED = 8
-"""Further persons that a bridge is told to join."""
+"""Further persons that a bridge is told to join, or a statement to be about."""
+
+Statement = tuple[int, int, int, str, int]
+"""Passage, characters, predicate and who does it."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,13 @@ def between(web: Web, ends: Sequence[int]) -> list[Draft]:
     told = _told(web, reaches)
     headed = {end: _short_lists(web, end) for end in reaches}
     drafts: list[Draft] = []
+    stated: dict[Statement, list[Draft]] = defaultdict(list)
     bridged: dict[int, list[_Bridge]] = defaultdict(list)
     for a, b in combinations(reaches, 2):
         at = int(np.searchsorted(reaches[a].others, b))
         beside = at < len(reaches[a].others) and int(reaches[a].others[at]) == b
         if (a, b) in told:
-            drafts.append(_related(web, a, b, told[a, b]))
+            stated[_statement(web, told[a, b][0])].append(_related(web, a, b, told[a, b]))
         elif beside:
             of_a = reaches[a]
             if of_a.families[at] <= OFTEN and of_a.apart[at] <= SIDE_BY_SIDE:
@@ -69,6 +73,7 @@ def between(web: Web, ends: Sequence[int]) -> list[Draft]:
         elif not headed[a] & headed[b]:
             for x, bridge in _bridges(web, reaches, a, b):
                 bridged[x].append(bridge)
+    drafts += [_once(stated[statement]) for statement in sorted(stated)]
     for x in sorted(bridged):
         drafts += _through(web, reaches, x, bridged[x])
     return _once_a_pair(drafts)
@@ -91,6 +96,19 @@ def _short_lists(web: Web, end: int) -> set[int]:
     units = web.units[web.mentions_of(end)]
     crowd = web.unit_starts[units + 1] - web.unit_starts[units]
     return set(units[crowd <= CROWD].tolist())
+
+
+def _statement(web: Web, unit: int) -> Statement:
+    told = web.told[unit - web.texts]
+    return told.chunk, told.start, told.end, told.predicate, int(web.doers[unit - web.texts])
+
+
+def _once(related: list[Draft]) -> Draft:
+    """What one statement says of several, as one finding about the best of them."""
+    best, *others = sorted(related, key=lambda draft: (-draft.strength, draft.fingerprint))
+    doer = {step.node for step in best.steps}
+    ends = [step.node for draft in others for step in (draft.steps[0], draft.steps[-1])]
+    return replace(best, also=tuple(dict.fromkeys(node for node in ends if node not in doer))[:JOINED])
 
 
 def _related(web: Web, a: int, b: int, units: list[int]) -> Draft:

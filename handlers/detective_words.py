@@ -44,9 +44,11 @@ def sentence(
             if any(edge.startswith("done:") for edge in draft.edges):
                 doer, other = other, doer
             more = _and(draft.count - 1, "more statement") if draft.count > 1 else ""
+            others = [nodes[node].name for node in draft.also if node in nodes]
+            besides = f"; the same is said of {_listed(others)}" if others else ""
             return (
                 f"{_upper(say.name(doer))} {one.predicate} {say.name(other)}, in "
-                f"{say.file(nodes[one.evidence])}{more}.{_read_by([one])}{_reasons(draft)}"
+                f"{say.file(nodes[one.evidence])}{more}{besides}.{_read_by([one])}{_reasons(draft)}"
             )
         case "named":
             where = f"in {say.file(files[-1])}" + (

@@ -9,6 +9,7 @@ from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.findings import FindingRow
+from storage.pois import Pois
 from storage.same_as import Pair, SameNames
 from tests.handlers.detective_cases import Search
 from tests.handlers.leaving_case import Hashed
@@ -102,6 +103,19 @@ async def test_a_pair_is_told_once_and_by_the_relation(search: Search) -> None:
     found = await search.run()
     (one,) = [f for f in found if {f.path[0].name, f.path[-1].name} == {"Anna Orrin", "Cecil Dorn"}]
     assert one.kind == "related"
+
+
+async def test_what_one_statement_says_of_several_is_told_once(search: Search) -> None:
+    added = await Pois(search.database).add("quay", "Bertil Vask", [], "")
+    bertil = await search.cases["quay"].entity("Bertil Vask")
+    await search.do("UPDATE entities SET poi_id = :poi WHERE id = :id", poi=added.id, id=bertil)
+    for name in ("Cecil Dorn", "Bertil Vask"):
+        await tell(search, "Anna Orrin", name)
+    (one,) = of_kind(await search.run(), "related")
+    assert one.sentence in (
+        "Anna Orrin paid Cecil Dorn, in “note”; the same is said of Bertil Vask.",
+        "Anna Orrin paid Bertil Vask, in “note”; the same is said of Cecil Dorn.",
+    )
 
 
 async def test_what_a_model_read_is_less_sure_and_named_as_such(search: Search) -> None:
