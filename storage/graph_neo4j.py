@@ -9,6 +9,7 @@ place.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage import graph_cypher as cypher
 from storage import neighbourhood
-from storage.assembling import Columns
+from storage.assembling import Columns, assemble
 from storage.graph import Limits, Name, NamedAt, Neighbourhood, Passage
 from storage.graph_postgres import GraphPostgres
 from storage.neighbourhood import Query, Read, Rows, as_columns
@@ -82,7 +83,8 @@ class GraphNeo4j:
         async def columns(query: Query) -> Columns:
             return as_columns(query, await read(query))
 
-        return await neighbourhood.whole(read, columns)
+        parts = await neighbourhood.parts_of_whole(read, columns)
+        return await asyncio.to_thread(assemble, parts, None)
 
     async def version(self, case: str) -> str:
         """See `Graph.version`; it moves when PostgreSQL's does, and again once Neo4j has followed."""

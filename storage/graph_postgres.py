@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage import graph_queries as sql
 from storage import neighbourhood
-from storage.assembling import Columns
+from storage.assembling import Columns, assemble
 from storage.graph import Limits, Name, NamedAt, Neighbourhood, Passage
 from storage.neighbourhood import Query, Read, Rows, as_columns
 from storage.same_as import Joined
@@ -68,17 +69,21 @@ class GraphPostgres:
 
     async def whole(self, case: str) -> Neighbourhood:
         """See `Graph.whole`."""
-        async with self.reading(case) as read, self._database.connect() as connection:
+        async with self._database.connect() as connection:
+
+            async def read(query: Query, **values: Any) -> Rows:
+                return await _rows(connection, sql.QUERIES[query], case=case, **values)
 
             async def columns(query: Query) -> Columns:
-                parts = []
+                parts = [as_columns(query, [])]
                 async with connection.stream(sql.QUERIES[query], {"case": case}) as rows:
                     async for some in rows.partitions(READ_AT_ONCE):
                         parts.append(as_columns(query, some))
-                parts.append(as_columns(query, []))
                 return tuple(np.concatenate(one) for one in zip(*parts, strict=True))
 
-            return await neighbourhood.whole(read, columns)
+            parts = await neighbourhood.parts_of_whole(read, columns)
+        # No connection waits meanwhile: one that is idle in a transaction for long is ended.
+        return await asyncio.to_thread(assemble, parts, None)
 
     async def version(self, case: str) -> str:
         """See `Graph.version`."""

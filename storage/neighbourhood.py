@@ -166,11 +166,11 @@ async def around(read: Read, chunks: Sequence[int], entities: Sequence[int], lim
     return assemble(parts, limits.edges)
 
 
-async def whole(read: Read, columns: ReadColumns) -> Neighbourhood:
-    """See `Graph.whole`. What there is most of is read into arrays, some 20 bytes a row."""
+async def parts_of_whole(read: Read, columns: ReadColumns) -> Parts:
+    """What `Graph.whole` is made of; what there is most of is in arrays, some 24 bytes a row."""
     chunks, mentions = await columns(Query.CASE_CHUNKS), await columns(Query.CASE_MENTIONS)
     entities, counts = np.unique(mentions[1], return_counts=True)
-    parts = Parts(
+    return Parts(
         chunks=chunks,
         entities=await read(Query.CASE_ENTITIES),
         mentions=mentions,
@@ -181,7 +181,6 @@ async def whole(read: Read, columns: ReadColumns) -> Neighbourhood:
         common=(entities, counts),
         size=len(chunks[0]),
     )
-    return assemble(parts, None)
 
 
 def _leading(inner: Sequence[int], common: Mapping[int, int], limits: Limits) -> list[int]:
