@@ -1,4 +1,4 @@
-# Read by llama.cpp's own CMakeLists.txt (CMAKE_PROJECT_INCLUDE), so that its server is built within minutes:
+# Read by llama.cpp's own CMakeLists.txt (CMAKE_PROJECT_INCLUDE), so that its server is built sooner:
 # what does no arithmetic is not optimised, and the readers of pictures, which are linked but never used here,
 # are compiled in few units.
 function(casewire_compile_quickly)

@@ -32,7 +32,7 @@ KEY = "of-these-tests"
 _JOBS = "2"
 _SETTINGS = (
     "CMAKE_BUILD_TYPE=Release",
-    # Neither templates nor JSON get faster by more, and it takes half as long.
+    # More takes longer to compile; what is tested here is not speed.
     "CMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG",
     "BUILD_SHARED_LIBS=OFF",
     "GGML_NATIVE=OFF",  # what is kept may be found by another machine
