@@ -109,13 +109,24 @@ class Feeder:
         if time.monotonic() - self._swept.get(row.id, 0.0) >= self._sweep_every_s:
             self._swept[row.id] = time.monotonic()
             await sweep(row, engine=self._engine, database=self._database, files=self._files)
+        version, counts = await self._imports.counts(row.id)
+        if await self._go_on(row, machine, counts):
+            version, counts = await self._imports.counts(row.id)
+        await self._tell(row, machine, version, counts)
+
+    async def _go_on(self, row: ImportRow, machine: Snapshot, counts: Sequence[Counted]) -> bool:
+        """Do what the counts say is due of the files; returns whether anything was."""
         state = machine.configuration[0]
         if state == "cancelling":
             await self._end(row, machine.context["canceller"])
-        elif state != "paused":
-            await self._feed(row)
+            return True
+        if state == "paused":
+            return False
+        fed = await self._feed(row, counts)
+        again = any(c.state == "retrying" for c in counts)
+        if again:
             await self._try_again(row)
-        await self._tell(row, machine)
+        return fed or again
 
     async def _machine(self, row: ImportRow) -> Snapshot:
         """The import's machine, made here where a crash came between row and machine."""
@@ -129,16 +140,16 @@ class Feeder:
         assert snapshot is not None
         return snapshot
 
-    async def _feed(self, row: ImportRow) -> None:
-        _, counts = await self._imports.counts(row.id)
+    async def _feed(self, row: ImportRow, counts: Sequence[Counted]) -> bool:
         busy = sum(c.files for c in counts if c.state in ("queued", "working", "retrying") and not c.found)
         level = level_of(await self._records.pressure(), urgent=False)
         room = min(max(1, round(self._window * (1 - level))) - busy, _AT_ONCE)
         if room <= 0 or not any(c.state == "received" for c in counts):
-            return
+            return False
         received = await self._files.files(row.id, ("received",), limit=room)
         await asyncio.gather(*(self._begin(row, file) for file in received))
         await self._files.begun(row.id, [file.id for file in received])
+        return True
 
     async def _begin(self, row: ImportRow, file: FileRow) -> None:
         once = spawning_id(file.id, file.attempt)
@@ -194,8 +205,7 @@ class Feeder:
                         "A file ends by itself.", extra={"action": "import.ends", "machine": file.machine}
                     )
 
-    async def _tell(self, row: ImportRow, machine: Snapshot) -> None:
-        version, counts = await self._imports.counts(row.id)
+    async def _tell(self, row: ImportRow, machine: Snapshot, version: int, counts: Sequence[Counted]) -> None:
         tally, state = tally_of(counts), machine.configuration[0]
         pace = await self._pace(row, counts, standing_still=state == "paused" or not tally.live)
         ends = state in ("transferring", "processing", "cancelling") and not tally.live
