@@ -26,7 +26,7 @@ from storage.keys import shard_keys
 from storage.machine_store import shard_of_machine
 from storage.runtime_records import PressureState, RuntimeRecords
 from tests.server.importing import Folder, keep_feeding
-from tests.server.live import Live, running
+from tests.server.live import PATIENCE_S, Live, running
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -182,7 +182,7 @@ async def test_a_connection_that_is_cut_within_a_batch_leaves_what_came_whole(li
 
         with pytest.raises(OSError, match="unplugged"):
             await ann.call("POST", f"{folder.path}/batch", content=breaks_off())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while (await folder.state())["tally"] != {"waiting": 1, "queued": 2}:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.02)
 
@@ -346,7 +346,7 @@ async def test_failed_files_are_tried_again_and_no_others(live: Live) -> None:
         )  # fmt: skip
         revisions = {path: (await folder.file(path)).revision for path in FILES}
         assert (await folder.event("retry_failed"))["type"] == "ok"
-        async with asyncio.timeout(5):  # an inline effect marks them
+        async with asyncio.timeout(PATIENCE_S):  # an inline effect marks them
             while (await folder.file("a/two.txt")).state == "failed":  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.02)
         await folder.feed()
@@ -431,7 +431,10 @@ async def test_a_feeder_that_died_between_two_steps_is_followed_by_one_that_repe
         await folder.work("a/one.txt")
         await folder.feed()
         row = await live.parts.imports.get(folder.machine)
-        assert len(await live.parts.store.live_in(row.topic)) == 3
+        machines = {(await folder.file(path)).machine for path in FILES}
+        assert len(machines) == 3
+        # The one that is ready may rest already.
+        assert machines >= set(await live.parts.store.live_in(row.topic))
         assert (await folder.state())["tally"] == {"ready": 1, "queued": 2}
 
 
