@@ -41,7 +41,8 @@ _EVIDENCE = text(
 )
 _CHUNKS = text(
     'INSERT INTO chunks (case_id, evidence_id, ordinal, page, start, "end", boxes, text, vector)'
-    " SELECT :case, e.id, o, 0, 100 * o, 100 * o + 99, '[]', repeat('word ', 20),"
+    " SELECT :case, e.id, o, 0, 400 * o, 400 * o + 399, '[]',"
+    " (SELECT string_agg('w' || left(md5(concat(e.id, o, i)), 6), ' ') FROM generate_series(1, 50) AS i),"
     " (SELECT array_agg(random() - 0.5 + 0 * d * (e.id + o))"
     " FROM generate_series(1, :dimensions) AS d)::halfvec"
     " FROM evidence e CROSS JOIN generate_series(0, :last) AS o WHERE e.case_id = :case"
@@ -49,7 +50,8 @@ _CHUNKS = text(
 
 _MENTIONS = text(
     'INSERT INTO mentions (chunk_id, start, entity_id, "end")'
-    " SELECT c, 0, e, 9 FROM unnest(CAST(:c AS bigint[]), CAST(:e AS bigint[])) AS told(c, e)"
+    " SELECT c, start + (7 * c + 13 * e) % 380, e, start + (7 * c + 13 * e) % 380 + 9"
+    " FROM unnest(CAST(:c AS bigint[]), CAST(:e AS bigint[])) AS told(c, e) JOIN chunks ON chunks.id = c"
 )
 
 
