@@ -65,7 +65,7 @@ DOWNVOTED_RESET = 0.05
 """Factor on the reset weight of a chunk for each vote below zero."""
 DOWNVOTED = 0.25
 """Factor on its score."""
-ENTITY_SHARE = 0.1
+ENTITY_SHARE = 0.3
 """Share of a change of a chunk's weight that goes to what it mentions, split evenly."""
 
 TOLERANCE = 1e-12

@@ -2,7 +2,7 @@
 
 `python -m tests.bench.bench_feedback [--set NAME] [--limit N] [--others N] [--steps S …]` prints a table.
 For each question one vote up is cast on its best-placed gold passage; then the same question, and others
-drawn at random from the rest of the set, are asked anew under that vote. Reading counts as well: the same
+drawn at random from the rest of its case, are asked anew under that vote. Reading counts as well: the same
 passage, opened and read before by the asker, without any vote.
 """
 
@@ -39,8 +39,9 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Asked:
-    """A question's graph, the chunks that answer it, and its order without votes."""
+    """A question's case and graph, the chunks that answer it, and its order without votes."""
 
+    case: str
     graph: QueryGraph
     gold: frozenset[int]
     best: list[int]
@@ -87,7 +88,7 @@ async def asked(
     }
     legs = {leg: [(one.node, one.score) for one in result.found] for leg, result in found.items()}
     built = await build_graph(case, question.text, legs, graph=graph)
-    return Asked(built, gold, top(built, {}, {}))
+    return Asked(case, built, gold, top(built, {}, {}))
 
 
 def measure(questions: Sequence[Asked], said: Said, others: int) -> dict[str, list[float]]:
@@ -101,7 +102,13 @@ def measure(questions: Sequence[Asked], said: Said, others: int) -> dict[str, li
         rest = one.gold - {voted}
         values["before"].append(recall(one.best, rest))
         values["after"].append(recall(said.order(one.graph, voted), rest))
-        apart = [j for j in range(len(questions)) if j != i and voted not in questions[j].gold]
+        apart = [
+            j
+            for j, other in enumerate(questions)
+            if j != i and other.case == one.case and voted not in other.gold
+        ]
+        if not apart:
+            continue
         drawn = [questions[j] for j in chance.choice(apart, min(others, len(apart)), replace=False)]
         moved = [(other, said.order(other.graph, voted)) for other in drawn]
         values["stayed"].append(np.mean([other.best[:SHOWN] == new[:SHOWN] for other, new in moved]))
@@ -151,7 +158,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, help="ask only the first so many questions")
     parser.add_argument("--others", type=int, default=50, help="other questions asked under each vote")
-    parser.add_argument("--set", choices=("musique", "rules"), default="rules", help="whose names")
+    parser.add_argument("--set", choices=sorted(SETS), default="rules")
     parser.add_argument("--steps", type=float, nargs="*", default=[], help="values of VOTE_STEP to compare")
     arguments = parser.parse_args()
     root = folder()
