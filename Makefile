@@ -69,8 +69,8 @@ e2e: setup web
 	$(BIN)/pytest -m browser
 
 # The contract suites against real servers: Neo4j (needs Java 17 and Maven), MinIO and Ollama (need Go),
-# llama.cpp's (needs CMake) with a real model are fetched, built and started; those that TEST_… variables
-# name are used as they are, and emptied.
+# llama.cpp's (needs CMake) are fetched, built and started; those that TEST_… variables name are used as
+# they are, and emptied.
 # SERVICES=neo4j,minio: those alone.
 services-test: setup
 	$(BIN)/python -m tests.services

@@ -1,16 +1,15 @@
 """What a model server must evaluate of each prompt of a conversation: our order against order of arrival.
 
-`python -m tests.bench.bench_prompts [turns [num_ctx]] [ollama | llamacpp | llamacpp-made]`. Both
-conversations hold the same sections: rules, case, the turns before, passages and question. Ours puts what
-stays the same in front; the other one joins them as they came to be known: question, passages, turns, case,
-rules. With a name a real server is started, `llamacpp` with SmolLM2, the others with a small model that is
-made; else the server is the one that TEST_OPENAI_URL and TEST_OPENAI_MODEL, or TEST_OLLAMA_HOST and
-TEST_OLLAMA_MODEL, name. Its own counts are printed: prompt less cached, as it answers or, where it does not
-(Ollama before 0.33), as its log in TEST_OLLAMA_LOG tells; without either the seconds alone. Each order has
-a thread of its own after a prompt that has nothing in common with it, and is asked twice, in turns; the
-real model once. A server with slots is asked once more with another conversation of the case in between,
-pinned and not. Without a server: bytes and MiniLM tokens behind the common prefix of each prompt and the
-one before, which is what a cache of one prompt cannot spare.
+`python -m tests.bench.bench_prompts [turns [num_ctx]] [ollama | llamacpp]`. Both conversations hold the
+same sections: rules, case, the turns before, passages and question. Ours puts what stays the same in front;
+the other one joins them as they came to be known: question, passages, turns, case, rules. With a name a
+real server is started, with a small model that is made; else the server is the one that TEST_OPENAI_URL and
+TEST_OPENAI_MODEL, or TEST_OLLAMA_HOST and TEST_OLLAMA_MODEL, name. Its own counts are printed: prompt less
+cached, as it answers or, where it does not (Ollama before 0.33), as its log in TEST_OLLAMA_LOG tells;
+without either the seconds alone. Each order has a thread of its own after a prompt that has nothing in
+common with it, and is asked twice, in turns. A server with slots is asked once more with another
+conversation of the case in between, pinned and not. Without a server: bytes and MiniLM tokens behind the
+common prefix of each prompt and the one before, which is what a cache of one prompt cannot spare.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
 from statistics import median
@@ -38,9 +36,9 @@ from storage.graph import Passage
 from tests.bench.prompt_slots import Unpinned, in_turns, threads
 from tests.services import llama_server, ollama_server
 from tests.services.launching import Started
-from tests.services.make_gguf import make_writer
 
 TURNS = 20
+TIMES = 2
 NUM_CTX = 8192
 SERVER_CTX = 2 * NUM_CTX
 """What the server is asked for: the small model has a token for each digit, and more than are reckoned."""
@@ -154,7 +152,7 @@ async def evaluated(
     return found
 
 
-async def main(turns: int, num_ctx: int = NUM_CTX, times: int = 2) -> None:
+async def main(turns: int, num_ctx: int = NUM_CTX) -> None:
     asked = conversation(turns, num_ctx)
     count = MiniLM("cpu")
     print(f"{turns} turns, twelve passages a question at most, num_ctx {num_ctx}\n")
@@ -171,21 +169,19 @@ async def main(turns: int, num_ctx: int = NUM_CTX, times: int = 2) -> None:
         return
     writer, usages = found
     print(f"\n{writer.name} at {writer.host}\n")
-    await compare_orders(asked, writer, usages, times)
+    await compare_orders(asked, writer, usages)
     if isinstance(writer, OpenAIModel) and (slots := (await writer._slots_of_server()).count) > 1:
         await compare_pins(asked, conversation(turns, num_ctx, since=turns), writer, usages, slots)
 
 
-async def compare_orders(
-    asked: Sequence[Asked], writer: LanguageModel, usages: list[Usage], times: int
-) -> None:
+async def compare_orders(asked: Sequence[Asked], writer: LanguageModel, usages: list[Usage]) -> None:
     log = Log(Path(os.environ["TEST_OLLAMA_LOG"])) if os.environ.get("TEST_OLLAMA_LOG") else None
     print("| order | prompt tokens, all turns | evaluated | median a turn from the second | seconds |")
     print("|---|---|---|---|---|")
     evaluations: dict[str, list[int]] = {"ours": [], "arrived": []}
     each: dict[str, list[int]] = {}
     seconds: dict[str, list[float]] = {"ours": [], "arrived": []}
-    for name in ("ours", "arrived") * times:
+    for name in ("ours", "arrived") * TIMES:
         prompts = [getattr(one, name) for one in asked]
         rows = await evaluated(prompts, writer, usages, f"{name} {time.time()}", log)
         prompt, took = sum(row[0] for row in rows), sum(row[2] for row in rows)
@@ -238,18 +234,15 @@ async def compare_pins(
 
 
 @contextmanager
-def llamacpp(made: bool) -> Iterator[Started]:
-    """A llama.cpp server of our own, under the names that `model` reads."""
-    with tempfile.TemporaryDirectory(prefix="casewire-prompts-", dir="/tmp") as folder:
-        _, file = llama_server.prepared()
-        name = llama_server.MODEL
-        if made:
-            file, name = Path(folder) / "writer.gguf", llama_server.WRITER
-            make_writer(file)
+def llamacpp() -> Iterator[Started]:
+    """A llama.cpp server of our own, with the model that is made, under the names that `model` reads."""
+    with (
+        tempfile.TemporaryDirectory(prefix="casewire-prompts-", dir="/tmp") as folder,
         # It would keep prompts that were pushed out of their slots in memory, and know them the second time.
-        with llama_server.one(Path(folder), file, name, "--cache-ram", "0") as server:
-            told = {f"TEST_OPENAI_{each.upper()}": value for each, value in server.variables.items()}
-            yield Started(told | {"TEST_OPENAI_KEY": llama_server.KEY}, server.version, server.pid)
+        llama_server.served(Path(folder), "--cache-ram", "0") as server,
+    ):
+        told = {name.replace("LLAMA", "OPENAI"): value for name, value in server.variables.items()}
+        yield Started(told, server.version, server.pid)
 
 
 @contextmanager
@@ -263,28 +256,25 @@ def ollama() -> Iterator[Started]:
 
 
 _OLLAMA = ("TEST_OLLAMA_HOST", "TEST_OLLAMA_MODEL", "TEST_OLLAMA_LOG")
-REAL_CTX = 2048
-"""A real model takes minutes for a prompt of `NUM_CTX` on a processor."""
 
 
 def measured(words: Sequence[str]) -> None:
     """Measure as the command line says."""
     turns, *tokens = [int(word) for word in words if word.isdigit()] or [TURNS]
-    servers: dict[str, tuple[Callable[[], AbstractContextManager[Started]], int, int]] = {
-        "ollama": (ollama, NUM_CTX, 2),
-        "llamacpp": (partial(llamacpp, made=False), REAL_CTX, 1),
-        "llamacpp-made": (partial(llamacpp, made=True), NUM_CTX // 2, 2),
+    servers: dict[str, tuple[Callable[[], AbstractContextManager[Started]], int]] = {
+        "ollama": (ollama, NUM_CTX),
+        "llamacpp": (llamacpp, NUM_CTX // 2),
     }
     chosen = next((servers[word] for word in words if word in servers), None)
     if chosen is None:
         asyncio.run(main(turns, *tokens))
         return
-    serving, usual, times = chosen
+    serving, usual = chosen
     num_ctx = tokens[0] if tokens else usual
     with serving() as server:
         os.environ.update(server.variables)
         print(server.version)
-        asyncio.run(main(turns, num_ctx, times))
+        asyncio.run(main(turns, num_ctx))
 
 
 if __name__ == "__main__":

