@@ -81,8 +81,8 @@ def sentence(
             ends = f"{say.name(path[0])} and {say.name(path[-1])}"
             hops = _hops(draft, path, say, told)
             return (
-                f"{_upper(say.name(_bridge(draft, path)))} joins {ends}: {hops}{more}. No running text names "
-                f"{ends} side by side.{_read_by(told.values())}{_reasons(draft)}"
+                f"{_upper(say.name(_bridge(draft, path)))} joins {ends}: {hops}{more}. No running text has "
+                f"the full names of {ends} side by side.{_read_by(told.values())}{_reasons(draft)}"
             )
         case "linked":
             others = [nodes[node].name for node in draft.also if node in nodes]
