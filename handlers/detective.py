@@ -16,6 +16,7 @@ from handlers.detective_between import LOCAL, between
 from handlers.detective_drafts import Draft, from_json
 from handlers.detective_ends import end_of, ways
 from handlers.detective_explained import explained
+from handlers.detective_keys import names_of_people
 from handlers.detective_near import alike_names, near_evidence
 from handlers.detective_paths import around_evidence, named_elsewhere, shared_across
 from handlers.detective_rank import ordered, standings
@@ -198,10 +199,11 @@ async def _web(user: str, wanted: Sequence[str], about: Sequence[int], job: Job,
         raise Permanent(f"you are no member of {which} of these cases (any more); begin a search in others")
     if not chosen:
         raise Permanent("you have no case yet; open one, and add evidence")
+    people = {key for case in chosen for key in names_of_people(await stores.facts.persons(case))}
     facts: list[CaseFacts] = []
     for place, case in enumerate(chosen):
         await job.progress(place, len(chosen), "cases")
-        facts.append(await stores.facts.facts(case, titles[case]))
+        facts.append(await stores.facts.facts(case, titles[case], people))
     web = await _aside(job, weave, facts)
     if any(end_of(web, node) is None for node in about):
         raise Permanent(

@@ -150,6 +150,16 @@ def keys_of_person(person: Person) -> Iterator[Key]:
             yield from (Key("short name", short) for short in short_names(name))
 
 
+def names_of_people(persons: Iterable[Person]) -> set[str]:
+    """The keys of the names that persons of interest have, and of what they may be called."""
+    return {
+        key.value
+        for person in persons
+        for key in keys_of_person(person)
+        if key.why in ("name", "common name", "short name")
+    }
+
+
 def _full_name(key: str) -> Key:
     return Key("common name" if key.rpartition(" ")[2] in _COMMON else "name", key)
 

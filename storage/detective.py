@@ -5,7 +5,7 @@ Evidence that waits to be deleted, what only such evidence mentions, and rejecte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,14 +26,16 @@ _PERSONS = text("SELECT id, name, aliases FROM pois WHERE case_id = :case ORDER 
 # An organisation is often named by its first word alone, which is an entity of its own.
 _NAMED = text(
     f"""
-    SELECT id, kind, key, name, status = 'accepted' AS accepted, poi_id,
+    SELECT id, CASE kind WHEN 'name' THEN 'person' ELSE kind END AS kind, key, name,
+           status = 'accepted' AS accepted, poi_id,
            CASE WHEN kind <> 'organisation' THEN 0 ELSE (
                SELECT count(DISTINCT m.chunk_id) FROM entities n JOIN mentions m ON m.entity_id = n.id
                WHERE n.case_id = :case AND n.kind = 'name' AND n.key = split_part(entities.key, ' ', 1)
            ) END AS by_word
     FROM entities
     WHERE case_id = :case AND status <> 'rejected'
-      AND kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
+      AND (kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
+           OR (kind = 'name' AND key = ANY(:people)))
       AND id NOT IN {hidden.ENTITIES}
     ORDER BY id
     """
@@ -121,7 +123,8 @@ _DESCRIBED = text(
     """
     SELECT id, 'poi', 'poi', name, case_id FROM pois WHERE id = ANY(:nodes)
     UNION ALL
-    SELECT id, 'entity', kind, name, case_id FROM entities WHERE id = ANY(:nodes) AND status <> 'rejected'
+    SELECT id, 'entity', CASE kind WHEN 'name' THEN 'person' ELSE kind END, name, case_id
+    FROM entities WHERE id = ANY(:nodes) AND status <> 'rejected'
     UNION ALL
     SELECT id, 'evidence', media_type, title, case_id FROM evidence
     WHERE id = ANY(:nodes) AND hidden_at IS NULL
@@ -240,22 +243,33 @@ class DetectiveFacts:
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
 
-    async def facts(self, case: str, title: str) -> CaseFacts:
-        """All of a case that is in sight, as of one moment."""
+    async def persons(self, case: str) -> list[Person]:
+        """The persons of interest of a case."""
+        async with self._database.connect() as connection:
+            rows = await _rows(connection, _PERSONS, case=case)
+        return _persons(rows)
+
+    async def facts(self, case: str, title: str, people: Collection[str] = ()) -> CaseFacts:
+        """All of a case that is in sight, as of one moment.
+
+        Args:
+            people: Keys of names that are known to be people's: what has one of them, and could not be told
+                to be a person from the text alone, is one.
+        """
         async with self._database.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
             persons = await _rows(connection, _PERSONS, case=case)
-            named = await _rows(connection, _NAMED, case=case)
+            named = await _rows(connection, _NAMED, case=case, people=sorted(people))
             files = await _rows(connection, _FILES, case=case)
             chunks = await _rows(connection, _CHUNKS, case=case)
-            mentions = await _rows(connection, MENTIONS, case=case)
+            mentions = await _rows(connection, MENTIONS, case=case, people=sorted(people))
             copies = await _rows(connection, _COPIES, case=case)
             told = await _rows(connection, TOLD, case=case)
             same = await _rows(connection, SAME, case=case)
         return CaseFacts(
             case=case,
             title=title,
-            persons=[Person(row.id, row.name, tuple(row.aliases)) for row in persons],
+            persons=_persons(persons),
             named=[
                 Named(row.id, row.kind, row.key, row.name, row.accepted, row.poi_id or 0, row.by_word)
                 for row in named
@@ -344,6 +358,10 @@ class DetectiveFacts:
 
 async def _rows(connection: AsyncConnection, query: Any, **values: Any) -> Sequence[Any]:
     return (await connection.execute(query, values)).all()
+
+
+def _persons(rows: Sequence[Any]) -> list[Person]:
+    return [Person(row.id, row.name, tuple(row.aliases)) for row in rows]
 
 
 def _table(rows: Sequence[Any], columns: int) -> NDArray[np.int64]:

@@ -70,7 +70,8 @@ MENTIONS = text(
                        substr(c.text, m."end" - c.start + 1, {BESIDE}) AS behind
                 FROM mentions m JOIN entities e ON e.id = m.entity_id JOIN chunks c ON c.id = m.chunk_id
                 WHERE e.case_id = :case AND e.status <> 'rejected'
-                  AND e.kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
+                  AND (e.kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
+                       OR (e.kind = 'name' AND e.key = ANY(:people)))
                   AND m.chunk_id NOT IN {hidden.CHUNKS}
                 OFFSET 0
             ) AS around

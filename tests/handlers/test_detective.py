@@ -51,6 +51,19 @@ async def test_a_person_of_one_case_who_is_named_in_another_is_found_with_the_pl
     assert 0.5 < one.confidence < 1
 
 
+async def test_a_name_that_the_text_alone_did_not_tell_for_a_persons_is_one_if_somebody_entered_them(
+    search: Search,
+) -> None:
+    """Rules know given names; others are of no kind, as “Quilling” would be if “Martha” were unknown."""
+    before = of_kind(await search.run(), "named")
+    await search.do("UPDATE entities SET kind = 'name' WHERE name IN ('Martha Quilling', 'Piet Osman')")
+    found = await search.run()
+    (one,) = of_kind(found, "named")
+    assert (names(one), one.sentence) == (names(before[0]), before[0].sentence)
+    assert [node.kind for node in one.path] == ["poi", "person", "text/plain"]
+    assert not [one for one in found if "Piet Osman" in names(one)]
+
+
 async def test_an_address_of_two_cases_is_found_and_a_date_is_no_bridge(search: Search) -> None:
     found = await search.run()
     assert ["rent", "ledger@vellum.example", "ledger@vellum.example", "contract"] in [
