@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage import hidden
-from storage.detective_mentions import CAPITALS, LEVELLED, MENTIONS
+from storage.detective_mentions import MENTIONS, flat
 from storage.detective_told import SAME, TOLD, TOLD_AT, Told, ToldAt
 from storage.findings import NodeSort
 
@@ -57,8 +57,7 @@ _CHUNKS = text(
                (length(flat) - length(replace(flat, ' X', ''))) / 2 AS capitals
         FROM (
             SELECT id, evidence_id, ordinal, length(text) - length(replace(text, '@', '')) AS addresses,
-                   replace(replace(' ' || translate(text, :capitals, :levelled),
-                       '  ', ' '), '  ', ' ') AS flat
+                   {flat("text")} AS flat
             FROM chunks WHERE case_id = :case AND evidence_id NOT IN {hidden.EVIDENCE}
             OFFSET 0
         ) AS levelled
@@ -66,7 +65,7 @@ _CHUNKS = text(
     ) AS counted
     ORDER BY evidence_id, ordinal
     """
-).bindparams(capitals=CAPITALS, levelled=LEVELLED)
+)
 _COPIES = text("SELECT a, b FROM near_duplicates WHERE case_id = :case ORDER BY a, b")
 _SECTIONS = text(
     f"""

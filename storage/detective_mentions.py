@@ -6,8 +6,7 @@ from sqlalchemy import text
 
 from storage import hidden
 
-CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$(<>[-/\n\t"
-LEVELLED = "X" * (len(CAPITALS) - 2) + "  "
+_CAPITALS = "'[A-Z0-9$(<>[/-]'"
 _UNREAD = " \n\r\t\u00a0>|*_.,;:?!'\"()[]{}=-\u2013\u2014\u201c\u201d\u2018\u2019"
 """What may differ between a text and its copy: white space, marks of quotation, punctuation."""
 
@@ -35,9 +34,11 @@ def _lower(text: str, addresses: str) -> str:
     return f"greatest({_words(text)} - {capitals} - {addresses}, 0)"
 
 
-def _flat(text: str) -> str:
-    """SQL for a text as `_words` takes it."""
-    return f"replace(replace(' ' || translate({text}, :capitals, :levelled), '  ', ' '), '  ', ' ')"
+def flat(text: str) -> str:
+    """SQL for a text whose white space is single and whose capitals, figures and brackets are X."""
+    # `translate` compares each character with all of these: seven times as long for a passage.
+    capitals = f"regexp_replace({text}, {_CAPITALS}, 'X', 'g')"
+    return f"replace(replace(' ' || translate({capitals}, E'\\n\\t', '  '), '  ', ' '), '  ', ' ')"
 
 
 # The name stands as an X in its line. Before a colon it says who speaks, or is the name of a field; in a line
@@ -55,8 +56,8 @@ MENTIONS = text(
         SELECT chunk_id, entity_id, start, left(behind, 1) = ':' OR line LIKE '%-----%' AS labels,
                length(before || behind) - length(replace(before || behind, '@', '')) AS addresses,
                length(line) - length(replace(line, '@', '')) AS line_addresses,
-               {_flat("before || 'X' || behind")} AS flat, {_flat("line")} AS line,
-               {_flat("ahead")} AS ahead, length(ahead) - length(replace(ahead, '@', '')) AS addresses_ahead,
+               {flat("before || 'X' || behind")} AS flat, {flat("line")} AS line,
+               {flat("ahead")} AS ahead, length(ahead) - length(replace(ahead, '@', '')) AS addresses_ahead,
                translate(lower(right(before, {CONTEXT})), :spaces, '') AS before,
                translate(lower(left(behind, {CONTEXT})), :spaces, '') AS behind
         FROM (
@@ -81,4 +82,4 @@ MENTIONS = text(
     ) AS levelled
     ORDER BY chunk_id, entity_id, start
     """
-).bindparams(capitals=CAPITALS, levelled=LEVELLED, spaces=_UNREAD, newline="\n")
+).bindparams(spaces=_UNREAD, newline="\n")
