@@ -19,6 +19,7 @@ from handlers.chunking import cut
 from handlers.embed import encode_lent
 from handlers.embedder import Embedder
 from handlers.fetching import NotRead, Page
+from handlers.focus import blended, focused
 from handlers.job import Job, Permanent, Temporary
 from handlers.parsing.parsed import Parsed, PasswordNeeded, Unreadable
 from handlers.parsing.parsed import Source as File
@@ -34,7 +35,7 @@ from machines.query import (
 )
 from storage.articles import Articles, NewArticle
 from storage.graph import rarity
-from storage.words import K1, B, Words
+from storage.words import K1, SHARPNESS, B, Words
 
 READERS: dict[str, str] = {
     "text/html": "handlers.parsing.html",
@@ -193,7 +194,7 @@ def _written(content: bytes, folder: Path) -> Path:
 async def embed_articles(
     effect: EmbedArticles, job: Job, *, articles: Articles, words: Words, encoder: Embedder, leases: Leases
 ) -> ArticlesEmbedded:
-    """Score the passages by meaning, and by words with the document frequencies of the case.
+    """Score the passages as the case's legs score evidence: by meaning, and by words with its frequencies.
 
     Raises:
         Permanent, Temporary, Cancelled: As `encode_lent`.
@@ -201,13 +202,14 @@ async def embed_articles(
     passages = list((await articles.passages(effect.query)).values())
     if not passages:
         return ArticlesEmbedded(effect=job.id, found=[])
-    vectors = await encode_lent(
-        [effect.question, *(passage.text for passage in passages)], job, encoder=encoder, leases=leases
-    )
-    meaning = vectors[1:] @ vectors[0]
     wanted = sorted(set(terms(effect.question)))
     size, frequencies = await words.frequencies(effect.case, wanted)
-    weights = {term: rarity(frequencies.get(term, 0), size) for term in wanted}
+    asked = list(dict.fromkeys([effect.question, focused(effect.question, frequencies, size)]))
+    vectors = await encode_lent(
+        [*asked, *(passage.text for passage in passages)], job, encoder=encoder, leases=leases
+    )
+    meaning = vectors[len(asked) :] @ blended(vectors[: len(asked)])
+    weights = {term: rarity(frequencies.get(term, 0), size) ** SHARPNESS for term in wanted}
     by_words = _bm25([counts(passage.text) for passage in passages], weights)
     order = np.argsort(-(meaning + by_words / max(float(by_words.max()), 1e-9)), kind="stable")[:FOUND]
     return ArticlesEmbedded(

@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu import DeadlinePassed, Halved, Lease, Leases, batch_items, in_batches
+from gpu import DeadlinePassed, Halved, Leases, batch_items, in_batches
+from handlers.awaited import while_awaited
 from handlers.embedder import Embedder
 from handlers.index import index_words
 from handlers.job import GaveWay, GiveWay, Job, Permanent, Temporary, never
@@ -25,12 +26,8 @@ logger = logging.getLogger(__name__)
 BATCH = 32
 """Chunks between two looks at cancellation: about two seconds on a processor core."""
 
-
 MEMORY_WAIT_S = 30.0
 """How long a batch waits for memory that other processes hold before the attempt is given up."""
-
-LOOK_S = 1.0
-"""Between two looks at cancellation meanwhile."""
 
 
 async def embed_chunks(
@@ -108,7 +105,7 @@ async def encode_lent(
     leased_bytes = encoder.required_bytes(size)
     try:
         async with AsyncExitStack() as lent:
-            await _enter(lent, leases.lease(leased_bytes, deadline_s=wait_s), job)
+            await while_awaited(job, lent.enter_async_context(leases.lease(leased_bytes, deadline_s=wait_s)))
             return np.concatenate(await _to_its_end(encode))
     except DeadlinePassed as error:
         raise Temporary(f"the memory for embeddings was not free in time: {error}") from error
@@ -128,18 +125,6 @@ async def _to_its_end(encode: Callable[[], list[NDArray[np.float32]]]) -> list[N
     if cancelled:
         raise asyncio.CancelledError
     return encoding.result()
-
-
-async def _enter(lent: AsyncExitStack, lease: Lease, job: Job) -> None:
-    entering = asyncio.create_task(lent.enter_async_context(lease))
-    try:
-        while not (await asyncio.wait({entering}, timeout=LOOK_S))[0]:
-            await job.check()
-    except BaseException:
-        entering.cancel()
-        await asyncio.gather(entering, return_exceptions=True)
-        raise
-    await entering
 
 
 def _tell(halved: Halved) -> None:

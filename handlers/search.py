@@ -43,7 +43,7 @@ async def search_meaning(
     """Chunks whose vectors are near the question's, scored by cosine; `cache` spares repeats.
 
     The question is searched for with the mean of its vector and of that of what it asks beside
-    the words that are everywhere in the case (`handlers.focus`).
+    the names that are everywhere in the case (`handlers.focus`).
 
     Raises:
         Permanent: The question may not go to where it would be embedded, or the store of the vectors

@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage import hidden
 from storage.detective_mentions import MENTIONS, flat
-from storage.detective_told import SAME, TOLD, TOLD_AT, Told, ToldAt
+from storage.detective_told import TOLD, TOLD_AT, Told, ToldAt
 from storage.findings import NodeSort
+from storage.graph_queries import SAME
 
 SECTION = 8
 """Passages whose vectors are averaged: comparing each with each would take 64 times as long."""

@@ -31,16 +31,6 @@ TOLD_AT = text(
     WHERE r.id = ANY(:relations) ORDER BY r.id
     """
 )
-SAME = text(
-    """
-    SELECT same.entity, same.other
-    FROM same_as AS same
-    JOIN entities AS one ON one.id = same.entity AND one.status <> 'rejected'
-    JOIN entities AS two ON two.id = same.other AND two.status <> 'rejected'
-    WHERE same.case_id = :case AND same.verdict = 'same'
-    ORDER BY same.entity, same.other
-    """
-)
 
 
 @dataclass(frozen=True)

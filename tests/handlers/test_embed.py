@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gpu import Leases
-from handlers import embed
+from handlers import awaited, embed
 from handlers.embed import embed_chunks, encode_lent
 from handlers.job import Cancelled, GaveWay, GiveWay, Permanent, Temporary
 from handlers.models import Refused
@@ -175,7 +175,7 @@ async def test_memory_is_returned_only_once_the_thread_that_fills_it_has_ended(t
 async def test_nobody_waits_for_memory_that_nobody_needs_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embed, "LOOK_S", 0.01)
+    monkeypatch.setattr(awaited, "LOOK_S", 0.01)
     leases = leases_of(tmp_path, 5000)
     with leases.lease(4900):
         with pytest.raises(Cancelled):
