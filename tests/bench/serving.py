@@ -30,11 +30,16 @@ def free_port() -> int:
 
 
 class Server:
-    """`casewire serve` on a data folder and a port that stay the same when it is started again."""
+    """`casewire serve` on a data folder and a port that stay the same when it is started again.
 
-    def __init__(self, folder: str, environment: dict[str, str]) -> None:
+    Args:
+        module: What is run with the argument `serve`.
+    """
+
+    def __init__(self, folder: str, environment: dict[str, str], *, module: str = "server.cli") -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self._module = module
         self._environment = os.environ | {
             "CASEWIRE_DATA": folder,
             "CASEWIRE_PORT": str(self.port),
@@ -47,12 +52,12 @@ class Server:
         """Start and wait until it is healthy.
 
         Raises:
-            RuntimeError: It did not become healthy within a minute; its output is above.
+            RuntimeError: It did not become healthy within two minutes; its output is above.
         """
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "server.cli", "serve", env=self._environment, cwd=Path(__file__).parents[2]
+            sys.executable, "-m", self._module, "serve", env=self._environment, cwd=Path(__file__).parents[2]
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         async with httpx.AsyncClient() as http:
             while time.monotonic() < deadline and self.process.returncode is None:
                 try:

@@ -26,6 +26,7 @@ from tests.case_rows import QuietJob, new_case, new_evidence
 from tests.conftest import empty
 from tests.handlers.finding_rows import finding, found_and_accepted
 from tests.handlers.leaving_case import DOCUMENTS, ONLY_THERE, TOPIC, Leaving, leaving_case
+from tests.patience import PATIENCE_S
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -267,7 +268,7 @@ async def test_work_that_holds_a_lease_is_waited_for(
     assert await quarry.states("ledger") == ["forgetting"]
     assert (await quarry.evidence.get(quarry.case.evidence["ledger"])).id
     await quarry.store.drop_lease(linking, "worker")
-    await asyncio.wait_for(working, 20)
+    await asyncio.wait_for(working, PATIENCE_S)
     assert await quarry.states("ledger") == ["deleted"]
 
 

@@ -19,6 +19,7 @@ from handlers.reading import Check
 from handlers.sandbox import Sandbox
 from handlers.scratch import Scratch, sweep
 from tests.handlers.outlet import Sunk
+from tests.patience import PATIENCE_S
 
 READERS = {"text/hostile": "tests.handlers.hostile_reader", "text/plain": "handlers.parsing.plain"}
 
@@ -183,7 +184,7 @@ async def test_what_goes_too_far_is_ended(sandbox: Sandbox, tmp_path: Path, line
 async def test_what_never_ends_is_ended(hurried: Sandbox, tmp_path: Path, line: str, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         await attempt(hurried, tmp_path, line)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not await reads_in_time(hurried, tmp_path):
             pass
 

@@ -17,6 +17,7 @@ from storage.conversations import Conversations
 from storage.evidence import ChunkDraft, NewEvidence
 from storage.import_listing import Listing
 from storage.machine_store import new_machine_id
+from tests.patience import PATIENCE_S
 from tests.server.live import Live, Person
 
 HOOK_HOST = "127.0.0.1:9"
@@ -99,7 +100,7 @@ async def fill(live: Live, owner: Person, other: Person) -> Contents:
 async def _conversation(live: Live, case: str, owner: str, query: str) -> str:
     """The conversation of a question, once it is listed."""
     conversations = Conversations(live.parts.database, live.parts.journal)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             if await conversations.get(case, owner, query) is not None:
                 return query

@@ -10,6 +10,7 @@ from machines.event import Role
 from server.hub import Hub, Since
 from server.published import for_role
 from server.subscription import Subscription
+from tests.patience import PATIENCE_S
 
 
 class View:
@@ -64,7 +65,9 @@ class View:
         return Since(self.epoch, self.offset)
 
 
-async def follow(subscription: Subscription, view: View, *, until: int, timeout_s: float = 20) -> View:
+async def follow(
+    subscription: Subscription, view: View, *, until: int, timeout_s: float = PATIENCE_S
+) -> View:
     """Apply what comes until an offset is reached."""
     async with asyncio.timeout(timeout_s):
         while view.offset < until:

@@ -22,11 +22,9 @@ from server.parts import Parts
 from server.services import Services
 from server.serving import server_of
 from server.settings import Settings
+from tests.patience import PATIENCE_S
 
 PASSWORD = "a long enough password"
-WITHIN_S = 10.0
-PATIENCE_S = 60.0
-"""For an answer over HTTP: a report begins a process of its own, and the machine may be busy."""
 TRUSTED = trusted()
 """Nothing here is encrypted, but every client would read all certificates again."""
 
@@ -92,7 +90,11 @@ class Person:
     async def socket(self, **options: Any) -> AsyncIterator[Wire]:
         cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
         headers = {"Cookie": cookies} | options.pop("headers", {})
-        given = {"origin": Origin(self.live.url), "subprotocols": [Subprotocol("casewire.v1.json")]} | options
+        given = {
+            "origin": Origin(self.live.url),
+            "subprotocols": [Subprotocol("casewire.v1.json")],
+            "open_timeout": PATIENCE_S,
+        } | options
         url = self.live.url.replace("http", "ws", 1) + "/ws"
         async with connect(url, additional_headers=headers, max_size=None, **given) as socket:
             yield Wire(socket)
@@ -112,7 +114,7 @@ class Wire:
     _ids: Any = field(default_factory=lambda: itertools.count(1))
 
     async def read(self) -> dict[str, Any]:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             message: dict[str, Any] = json.loads(await self.socket.recv())
         self.seen.append(message)
         return message
@@ -130,7 +132,7 @@ class Wire:
 
     async def close_code(self) -> int | None:
         """Read to the end, and tell the code that the server closed with."""
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             await self.socket.wait_closed()
         return self.socket.close_code
 

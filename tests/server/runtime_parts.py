@@ -27,6 +27,7 @@ from storage.machine_store import OutboxItem
 from storage.machine_store_redis import RedisMachineStore
 from storage.partials import Partials
 from storage.runtime_records import RuntimeRecords
+from tests.patience import PATIENCE_S
 
 SHARDS = 4
 TOPIC = "case:runtime"
@@ -115,7 +116,7 @@ async def parts_of(services: Services, redis: Redis) -> AsyncIterator[Parts]:
         queues.close()
 
 
-async def until(ready: Callable[[], Awaitable[Any]], timeout_s: float = 30.0) -> Any:
+async def until(ready: Callable[[], Awaitable[Any]], timeout_s: float = PATIENCE_S) -> Any:
     """Wait until `ready` answers something true, and return it."""
     async with asyncio.timeout(timeout_s):
         while not (answer := await ready()):  # noqa: ASYNC110 - what is awaited happens elsewhere

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from tests.server.live import WITHIN_S, Person
+from tests.patience import PATIENCE_S
+from tests.server.live import Person
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Reader:
     events: list[Dispatched] = field(default_factory=list)
     _lines: AsyncIterator[str] | None = None
 
-    async def next(self, timeout_s: float = WITHIN_S) -> Dispatched | None:
+    async def next(self, timeout_s: float = PATIENCE_S) -> Dispatched | None:
         """The next event; None when the stream has ended."""
         self._lines = self._lines or self.response.aiter_lines()
         name, data = "message", []

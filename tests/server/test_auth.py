@@ -11,6 +11,7 @@ from sqlalchemy import text
 from server.app import LOGIN_FAILURES
 from server.services import Services
 from server.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.server.live import PASSWORD, TRUSTED, Live, running
 
 
@@ -27,7 +28,9 @@ async def test_a_login_lasts_until_the_logout_and_its_old_cookie_is_worth_nothin
         stolen = dict(ann.http.cookies)
         assert (await ann.call("POST", "/api/logout")).status_code == 204
         assert (await ann.http.get("/api/session")).json()["user"] is None
-        async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED, cookies=stolen) as thief:
+        async with httpx.AsyncClient(
+            base_url=live.url, verify=TRUSTED, cookies=stolen, timeout=PATIENCE_S
+        ) as thief:
             assert (await thief.get("/api/cases")).status_code == 401
 
 

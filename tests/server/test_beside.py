@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.patience import PATIENCE_S
 from tests.server.beside import beside
-from tests.server.live import PATIENCE_S, TRUSTED, Live
+from tests.server.live import TRUSTED, Live
 
 
 async def test_what_takes_too_long_has_ended_when_that_is_told(live: Live) -> None:

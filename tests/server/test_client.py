@@ -23,6 +23,7 @@ from storage.keys import shard_keys
 from storage.machine_store import shard_of
 from tests.bench.serving import PASSWORD, Server
 from tests.bench.serving import server as serving
+from tests.patience import PATIENCE_S
 from tests.server.live import PASSWORD as LIVE_PASSWORD
 from tests.server.live import Live
 
@@ -82,7 +83,7 @@ async def client_of(live: Live, port: int | None = None) -> AsyncIterator[tuple[
     """A connected client, its case, and the case's topic."""
     async with live.person() as ann:
         case = await ann.case()
-        async with Client(live.url) as client:
+        async with Client(live.url, timeout_s=PATIENCE_S) as client:
             await client.login(ann.email, LIVE_PASSWORD)
             if port is not None:  # only the websocket goes through the proxy, as its Origin must fit
                 client._wire._address = f"ws://127.0.0.1:{port}/ws"
@@ -113,7 +114,7 @@ async def test_a_reader_gets_a_snapshot_and_each_entry_once_over_cut_connections
                     proxy.cut()
 
         writing = asyncio.create_task(write())
-        seen = [await asyncio.wait_for(anext(messages), 20) for _ in range(count)]
+        seen = [await asyncio.wait_for(anext(messages), PATIENCE_S) for _ in range(count)]
         await writing
         assert [message["context"]["title"] for message in seen] == [f"{n}" for n in range(count)]
         assert [message["offset"] for message in seen] == [first["offset"] + n + 1 for n in range(count)]
@@ -152,9 +153,9 @@ async def test_an_answer_that_comes_twice_brings_no_entry_twice(live: Live, prox
             await rename(live, case, title)
         proxy.cut_next_answer = True
         messages = client.follow(topic, since=position)
-        seen = [(await asyncio.wait_for(anext(messages), 20))["context"]["title"] for _ in range(2)]
+        seen = [(await asyncio.wait_for(anext(messages), PATIENCE_S))["context"]["title"] for _ in range(2)]
         await rename(live, case, "Three")
-        seen.append((await asyncio.wait_for(anext(messages), 20))["context"]["title"])
+        seen.append((await asyncio.wait_for(anext(messages), PATIENCE_S))["context"]["title"])
         assert (seen, proxy.cuts) == (["One", "Two", "Three"], 1)
 
 
@@ -165,7 +166,7 @@ async def test_a_gap_that_the_log_cannot_fill_shows_as_a_snapshot(live: Live) ->
         shard = shard_keys(shard_of(topic, live.parts.settings.shards))
         await live.parts.redis.set(shard.era, "another")
         await rename(live, case, "After")
-        message = await asyncio.wait_for(anext(messages), 10)
+        message = await asyncio.wait_for(anext(messages), PATIENCE_S)
         assert message["type"] == "snapshot"
         assert message["machines"][0]["context"]["title"] == "After"
 
@@ -177,14 +178,14 @@ async def test_a_reader_comes_again_after_a_server_sent_it_elsewhere(live: Live)
         for number in range(3):
             await live.parts.sockets.close_all(Close.SHUTDOWN, within_s=2)
             await rename(live, case, f"{number}")
-            message = await asyncio.wait_for(anext(messages), 10)
+            message = await asyncio.wait_for(anext(messages), PATIENCE_S)
             assert message["context"]["title"] == f"{number}"
 
 
 async def test_a_right_that_ends_ends_the_reading(live: Live) -> None:
     async with client_of(live) as (_, case, topic), live.person("bob") as bob:
         await live.parts.cases.set_member(case["id"], bob.email, "viewer")
-        async with Client(live.url) as theirs:
+        async with Client(live.url, timeout_s=PATIENCE_S) as theirs:
             await theirs.login(bob.email, LIVE_PASSWORD)
             await theirs.connect()
             messages = theirs.follow(topic)
@@ -192,7 +193,7 @@ async def test_a_right_that_ends_ends_the_reading(live: Live) -> None:
             await live.parts.cases.remove_member(case["id"], bob.id)
             await live.parts.rights.announce(bob.id)
             with pytest.raises(Refused, match=r"access\.ended"):
-                await asyncio.wait_for(anext(messages), 10)
+                await asyncio.wait_for(anext(messages), PATIENCE_S)
 
 
 async def test_a_login_that_ends_ends_everything_for_good(live: Live) -> None:
@@ -201,7 +202,7 @@ async def test_a_login_that_ends_ends_everything_for_good(live: Live) -> None:
         await anext(messages)
         await client.request("POST", "/api/logout")
         with pytest.raises(ConnectionError, match="3500"):
-            await asyncio.wait_for(anext(messages), 10)
+            await asyncio.wait_for(anext(messages), PATIENCE_S)
         with pytest.raises(ConnectionError):
             await client.call({"type": "ping"})
         with pytest.raises(ConnectionError):
@@ -245,7 +246,7 @@ async def test_a_refusal_tells_what_is_allowed_and_a_server_that_is_not_there_is
 async def cli(*arguments: str, url: str, stdin: str = "") -> tuple[int, str, str]:
     """One command and what it said."""
     process = await started(*arguments, "--email", "ann@example.org", "--url", url)
-    out, err = await asyncio.wait_for(process.communicate((stdin or LIVE_PASSWORD).encode()), 60)
+    out, err = await asyncio.wait_for(process.communicate((stdin or LIVE_PASSWORD).encode()), PATIENCE_S)
     return process.returncode or 0, out.decode(), err.decode()
 
 
@@ -295,7 +296,7 @@ async def test_watch_prints_every_entry_once_though_the_server_is_killed_again_a
     }
     async with (
         serving(**stores, CASEWIRE_CPU_WORKERS="0", CASEWIRE_GPU_WORKERS="0") as running,
-        Client(running.url, timeout_s=60) as client,
+        Client(running.url, timeout_s=PATIENCE_S) as client,
     ):
         await client.register("ann@example.org", "Ann", PASSWORD)
         case = await client.request("POST", "/api/cases", {"title": "A bridge"})
@@ -308,7 +309,7 @@ async def test_watch_prints_every_entry_once_though_the_server_is_killed_again_a
         try:
             process.stdin.write(PASSWORD.encode() + b"\n")
             await process.stdin.drain()
-            snapshot = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+            snapshot = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE_S))
             assert snapshot["type"] == "snapshot"
             killing = asyncio.create_task(kill_twice(running))
             count = 60
@@ -317,7 +318,8 @@ async def test_watch_prints_every_entry_once_though_the_server_is_killed_again_a
                 await asyncio.sleep(0.03)
             await killing
             printed = [
-                json.loads(await asyncio.wait_for(process.stdout.readline(), 60)) for _ in range(count)
+                json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE_S))
+                for _ in range(count)
             ]
         finally:
             process.kill()

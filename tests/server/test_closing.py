@@ -15,7 +15,8 @@ from server import line as line_module
 from server import ws as ws_module
 from server.auth import Visitor, visitor_of
 from server.line import SocketLine
-from tests.server.live import WITHIN_S, Live, Person
+from tests.patience import PATIENCE_S
+from tests.server.live import Live, Person
 from tests.server.test_handshake import USUAL, written
 
 CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
@@ -38,7 +39,7 @@ async def raw_socket(person: Person) -> AsyncIterator[tuple[asyncio.StreamReader
 
 
 async def attached(live: Live) -> SocketLine:
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not live.parts.sockets._turns:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
     (line,) = live.parts.sockets._turns
@@ -103,6 +104,6 @@ async def test_a_peer_that_closes_and_reads_nothing_is_not_kept(
         line.transport.set_write_buffer_limits(high=32 << 20)
         line.resume_writing()
         writer.write(last)
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not line.disconnected:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)

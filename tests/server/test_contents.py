@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import os
 
@@ -16,6 +17,7 @@ from server.ranges import MOST_RANGES, Span, Unsatisfiable, spans_of
 from storage.blobs import BLOCK_BYTES
 from storage.blobs_disk import DiskBlobs
 from tests.server.live import Live, Person
+from tests.server.runtime_parts import until
 from tests.server.test_evidence import evidence_of
 
 ETAG = '"x"'
@@ -182,19 +184,20 @@ async def test_who_leaves_in_the_middle_leaves_no_file_open(live: Live) -> None:
         path = f"/api/evidence/{await evidence_of(live, ann, content)}/content"
         for _ in range(3):
             await _leave_early(ann, path)
-        open_files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _exists(fd)]
-        for _ in range(50):
-            if not any(str(live.parts.settings.data_dir / "blobs") in name for name in open_files):
-                return
-            await asyncio.sleep(0.05)
-            open_files = [
-                os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _exists(fd)
-            ]
-        raise AssertionError("a content is still open")
+        blobs = str(live.parts.settings.data_dir / "blobs")
+
+        async def all_closed() -> bool:
+            return not any(blobs in name for name in _open_files())
+
+        await until(all_closed)
 
 
-def _exists(fd: str) -> bool:
-    return os.path.lexists(f"/proc/self/fd/{fd}")
+def _open_files() -> list[str]:
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return found
 
 
 async def _leave_early(ann: Person, path: str) -> None:

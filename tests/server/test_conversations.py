@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from server.conversations import sweeper_of
 from storage.conversations import Conversations
+from tests.patience import PATIENCE_S
 from tests.server.live import Live, Person
 
 CITED = {"node": 5, "evidence": 7, "title": "Ledger", "page": 2, "start": 3, "end": 9}
@@ -51,7 +52,7 @@ def _answer(words: str, cited: dict[str, Any]) -> dict[str, Any]:
 
 async def listed(by: Person, case: str, expected: int, query: str = "") -> list[dict[str, Any]]:
     """The conversations, once so many are told; what was asked reaches the list a moment later."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found: list[dict[str, Any]] = (
                 await by.http.get(f"/api/cases/{case}/conversations{query}")
@@ -65,7 +66,7 @@ async def settled(live: Live, machine: str) -> None:
     """Wait until PostgreSQL has a question as it is."""
     snapshot = await live.parts.engine.load(machine)
     assert snapshot is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             async with live.parts.database.connect() as connection:
                 asked = {"machine": machine}
@@ -188,7 +189,7 @@ async def test_what_the_chain_hears_of_a_deleted_question_later_is_not_kept(live
             parts.engine, parts.redis, parts.database, parts.settings.shards, holder="somebody"
         )
         await sweeper.look()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if await _journal_rows(live, machines[-1]) == 2:
                     break

@@ -17,8 +17,9 @@ from server.fanout import Counts, Descriptors, send_all
 from server.line import SocketLine
 from server.published import Published
 from server.rights import KNOWN_S
+from tests.patience import PATIENCE_S
 from tests.server.crowd import MANY, crowd, expected, lines_of, owners_and_viewers, rename, titles
-from tests.server.live import WITHIN_S, Live, Wire
+from tests.server.live import Live, Wire
 
 
 async def test_everybody_gets_every_entry_once_in_order(live: Live) -> None:
@@ -115,7 +116,7 @@ async def test_what_waits_for_roles_reaches_also_those_whose_socket_stalls_meanw
             await asyncio.sleep(KNOWN_S)
             monkeypatch.setattr(rights, "ask", slowly)
             await rename(live, case["machine"], 3, start=1)
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await asking.wait()
             stalled = lines_of(live)[:5]
             for line in stalled:  # as their transports would
@@ -266,7 +267,7 @@ async def test_a_descriptor_is_left_before_it_can_be_somebody_else_s(
             await rename(live, case["machine"], 5)
             for wire in wires[12:]:
                 assert await titles(wire, 5) == expected(5)
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(live.parts.sockets) > MANY - 12:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0.01)
     assert open_still.count(True) == len(open_still) >= 12

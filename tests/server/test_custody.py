@@ -20,6 +20,7 @@ from server.custody_report import NoRecords, report_from_outside
 from storage.arrivals import Arriving
 from storage.evidence import NewEvidence
 from tests.server.live import Live, Person
+from tests.server.runtime_parts import until
 
 CONTENT = b"The bridge was closed in March."
 NAME = "Отчёт 漢字 عمر <b>.txt"
@@ -70,12 +71,12 @@ async def carried(live: Live, machine: str) -> None:
     """Wait until the journalist has written what happened to the machine."""
     snapshot = await live.parts.engine.load(machine)
     assert snapshot is not None
-    for _ in range(200):
+
+    async def written() -> bool:
         entries = await live.parts.journals._journals.entries(snapshot.topic, machine, most=1000)
-        if entries and entries[-1]["revision"] >= snapshot.revision:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("the journalist did not come")
+        return bool(entries) and entries[-1]["revision"] >= snapshot.revision
+
+    await until(written)
 
 
 async def test_a_report_tells_who_did_what_and_proves_it(live: Live) -> None:
@@ -184,11 +185,11 @@ async def test_what_was_removed_is_listed_apart_with_the_day_it_goes(live: Live)
         await live.parts.engine.send(
             machine, "remove", {"reason": "twice"}, source="client", actor=ann.id, role="editor"
         )
-        for _ in range(100):
-            removed = (await ann.http.get(f"/api/cases/{case['id']}/removed")).json()["removed"]
-            if removed:
-                break
-            await asyncio.sleep(0.05)
+
+        async def listed() -> Any:
+            return (await ann.http.get(f"/api/cases/{case['id']}/removed")).json()["removed"]
+
+        removed = await until(listed)
         assert [(row["id"], row["reason"], row["removed_by"]) for row in removed] == [
             (evidence, "twice", ann.id)
         ]
@@ -202,10 +203,14 @@ async def test_a_removed_case_is_hidden_and_takes_no_change_until_it_is_restored
         case = await ann.case()
         send = live.parts.engine.send
         await send(case["machine"], "remove", {}, source="client", actor=ann.id, role="owner")
-        for _ in range(100):
-            if not (await ann.http.get("/api/cases")).json():
-                break
-            await asyncio.sleep(0.05)
+
+        async def hidden() -> bool:
+            return (await ann.http.get("/api/cases")).json() == []
+
+        async def shown() -> bool:
+            return not await hidden()
+
+        await until(hidden)
         assert [row["id"] for row in (await ann.http.get("/api/removed-cases")).json()] == [case["id"]]
         await asyncio.sleep(1.1)  # what is known of a case is believed for a second
         refused = await ann.call("POST", f"/api/cases/{case['id']}/pois", {"name": "Eve"})
@@ -217,10 +222,7 @@ async def test_a_removed_case_is_hidden_and_takes_no_change_until_it_is_restored
             assert asked["code"] == "case.leaving"
             back = await socket.ask("send", machine=case["machine"], event="restore", data={})
             assert back["type"] == "ok"
-        for _ in range(100):
-            if (await ann.http.get("/api/cases")).json():
-                break
-            await asyncio.sleep(0.05)
+        await until(shown)
         assert (await ann.http.get("/api/removed-cases")).json() == []
 
 

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from server.ending import end, pass_on_cancellation
 from server.services import Services
+from tests.patience import PATIENCE_S
 
 
 async def swallow() -> None:
@@ -35,7 +36,7 @@ async def test_a_part_that_asks_ends_although_its_cancellation_was_swallowed() -
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(asyncio.shield(task), 5)
+        await asyncio.wait_for(asyncio.shield(task), PATIENCE_S)
     assert cleaned == [True]
 
 
@@ -46,7 +47,7 @@ async def test_a_task_that_does_not_ask_is_cancelled_again() -> None:
 
     task = asyncio.create_task(part())
     await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await end([task], again_s=0.05)
     assert task.cancelled()
 

@@ -18,6 +18,7 @@ from server.services import Services
 from storage.keys import shard_keys
 from storage.machine_store import Committed, DueTimer, Heard, shard_of
 from storage.machine_store_redis import RedisMachineStore
+from tests.patience import PATIENCE_S
 from tests.server.conftest import SHARDS, TOPIC
 
 
@@ -233,9 +234,9 @@ async def test_a_passing_message_reaches_listeners_and_leaves_no_trace(
     await listener.join(TOPIC)
     queue: asyncio.Queue[Heard] = asyncio.Queue()
     hearing = asyncio.create_task(listener.hear(queue.put_nowait))
-    assert (await asyncio.wait_for(queue.get(), 5)).what == "joined"
+    assert (await asyncio.wait_for(queue.get(), PATIENCE_S)).what == "joined"
     await engine.publish(TOPIC, "m", "progress", {"done": 1})
-    heard = await asyncio.wait_for(queue.get(), 5)
+    heard = await asyncio.wait_for(queue.get(), PATIENCE_S)
     assert heard.message == {
         "type": "passing",
         "topic": TOPIC,
@@ -244,7 +245,7 @@ async def test_a_passing_message_reaches_listeners_and_leaves_no_trace(
         "data": {"done": 1},
     }
     await listener.aclose()
-    await asyncio.wait_for(hearing, 5)
+    await asyncio.wait_for(hearing, PATIENCE_S)
     assert await redis_client.keys("*") == []
 
 

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 from storage.evidence import NewEvidence
 from tests.server.live import Live, Person
+from tests.server.runtime_parts import until
 from tests.server.test_custody import evidence_of
-
-WITHIN_S = 10.0
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(round(WITHIN_S / 0.05)):
-        if await holds():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("it did not come to hold")
 
 
 async def test_attachments_leave_and_return_with_their_mail_for_everybody_in_the_case(live: Live) -> None:

@@ -15,6 +15,7 @@ from server.client import Client
 from server.folder_sending import FolderSender, Over
 from server.folder_walk import CHANGED, GONE, check_same, walk
 from storage.import_files import FileRow
+from tests.patience import PATIENCE_S
 from tests.server.live import PASSWORD, Live, Person
 
 
@@ -51,7 +52,7 @@ class Sending:
 
 @asynccontextmanager
 async def sending(live: Live, root: Path) -> AsyncIterator[Sending]:
-    async with live.person() as ann, Client(live.url) as client:
+    async with live.person() as ann, Client(live.url, timeout_s=PATIENCE_S) as client:
         await client.login(ann.email, PASSWORD)
         case = (await ann.case())["id"]
         made = await client.request("POST", f"/api/cases/{case}/imports", {"title": "Boxes"})
@@ -110,7 +111,7 @@ async def test_a_file_that_vanished_fails_alone(live: Live, tmp_path: Path) -> N
 
 async def until(it: Sending, path: str, *states: str) -> None:
     """Wait until a file is in one of these states; its machine tells the list within a second."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (await it.stands())[path][0] not in states:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.02)
 
@@ -209,7 +210,7 @@ async def test_a_paused_import_keeps_the_sender_waiting_until_it_is_resumed(
         sender = await it.listed()
         await it.event("pause")
         task = asyncio.create_task(sender.send_wanted())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not sender.paused:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.02)
         assert {state for state, _ in (await it.stands()).values()} == {"waiting"}

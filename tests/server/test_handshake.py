@@ -21,7 +21,8 @@ from server.errors import Close
 from server.handshake import START, handshake_in
 from server.line import SocketLine
 from server.session import Session
-from tests.server.live import WITHIN_S, Live
+from tests.patience import PATIENCE_S
+from tests.server.live import Live
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 USUAL = [
@@ -233,7 +234,7 @@ async def test_a_closed_socket_leaves_nothing_that_only_a_look_for_cycles_would_
                     del line, parts
                     if leave == "abort":
                         wire.socket.transport.abort()
-                async with asyncio.timeout(WITHIN_S):
+                async with asyncio.timeout(PATIENCE_S):
                     while any(ref() is not None for ref in kept):  # noqa: ASYNC110 - nothing tells
                         await asyncio.sleep(0.01)
         finally:

@@ -18,6 +18,7 @@ from server.subscription import Slow, Subscription
 from storage.keys import shard_keys, topic_keys
 from storage.machine_store import Log, TopicState, Unavailable, shard_of
 from storage.machine_store_redis import RedisMachineStore
+from tests.patience import PATIENCE_S
 from tests.server.conftest import SHARDS, TOPIC
 from tests.server.following import View, follow, fresh
 
@@ -215,7 +216,7 @@ async def test_a_redis_that_lost_its_newest_entries_gives_a_snapshot(
     await redis_client.sadd(keys.live, first, second)
     await redis_client.hset(keys.position, "offset", 2)
     await redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-    view.apply(await asyncio.wait_for(anext(subscription), 10))
+    view.apply(await asyncio.wait_for(anext(subscription), PATIENCE_S))
     assert (view.offset, set(view.machines)) == (2, {first, second})
     await spawn(engine, 1)
     assert (await follow(subscription, view, until=3)).offsets == [3]
@@ -292,7 +293,7 @@ async def test_passing_messages_reach_subscribers_between_entries(engine: Engine
     [machine] = await spawn(engine, 1)
     subscription = await hub.subscribe(TOPIC)
     await engine.publish(TOPIC, machine, "progress", {"done": 1, "total": 2})
-    message = await asyncio.wait_for(anext(subscription), 10)
+    message = await asyncio.wait_for(anext(subscription), PATIENCE_S)
     assert message == {
         "type": "passing",
         "topic": TOPIC,
@@ -326,7 +327,7 @@ async def test_each_role_sees_the_events_it_may_send_and_is_encoded_for_once(
 ) -> None:
     subscription = await hub.subscribe(TOPIC)
     await spawn(engine, 1)
-    message = await asyncio.wait_for(anext(subscription), 10)
+    message = await asyncio.wait_for(anext(subscription), PATIENCE_S)
     assert for_role(message, "owner")["allowed"] == ["close", "hold", "remove", "rename"]
     assert for_role(message, "editor")["allowed"] == ["hold", "rename"]
     assert for_role(message, "viewer")["allowed"] == []

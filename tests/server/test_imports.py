@@ -25,8 +25,10 @@ from storage.evidence import NewEvidence
 from storage.keys import shard_keys
 from storage.machine_store import shard_of_machine
 from storage.runtime_records import PressureState, RuntimeRecords
+from tests.patience import PATIENCE_S
 from tests.server.importing import Folder, keep_feeding
-from tests.server.live import PATIENCE_S, Live, running
+from tests.server.live import Live, running
+from tests.server.runtime_parts import until
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -182,9 +184,11 @@ async def test_a_connection_that_is_cut_within_a_batch_leaves_what_came_whole(li
 
         with pytest.raises(OSError, match="unplugged"):
             await ann.call("POST", f"{folder.path}/batch", content=breaks_off())
-        async with asyncio.timeout(PATIENCE_S):
-            while (await folder.state())["tally"] != {"waiting": 1, "queued": 2}:  # noqa: ASYNC110 - nothing tells
-                await asyncio.sleep(0.02)
+
+        async def two_came() -> bool:
+            return bool((await folder.state())["tally"] == {"waiting": 1, "queued": 2})
+
+        await until(two_came)
 
 
 @pytest.mark.parametrize(

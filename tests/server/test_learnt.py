@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import text
 
 from storage.evidence import ChunkDraft, NewEvidence
+from tests.patience import PATIENCE_S
 from tests.server.live import Live, Person
 from tests.server.test_conversations import asked
 
@@ -144,7 +145,7 @@ async def test_a_vote_is_taken_back_where_it_was_cast(live: Live) -> None:
         _, nodes = await passages(live, case, ann, 1)
         engine, query = live.parts.engine, await asked(live, case, ann, "Who paid?")
         results: dict[str, Any] = {"stage": "by_words", "found": [{"node": nodes[0], "score": 1.0}]}
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while (snapshot := await engine.load(query)) and "ranking" not in snapshot.configuration:
                 effect, stage = min(snapshot.awaiting.items())
                 data = results if stage == "by_words" else {"stage": stage, "found": []}

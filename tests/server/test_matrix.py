@@ -22,8 +22,9 @@ from server.openapi import Described, described
 from server.routes import ROUTES
 from server.services import Services
 from storage.same_as import Pair
+from tests.patience import PATIENCE_S
 from tests.server.contents import HOOK_URL, dead_letter
-from tests.server.live import PASSWORD, PATIENCE_S, TRUSTED
+from tests.server.live import PASSWORD, TRUSTED
 from tests.server.visitors import KINDS, Kind, World, everybody_anew
 
 Change = Callable[[World], Awaitable[dict[str, Any]]]

@@ -27,8 +27,10 @@ from storage.s3_place import LEAST_PART_BYTES, MOST_PARTS, S3Place
 from storage.transfers import Quotas
 from tests.case_rows import QuietJob
 from tests.contracts import RanAgainst
+from tests.patience import PATIENCE_S
 from tests.s3 import s3_version
 from tests.server.live import Live, Person, running
+from tests.server.runtime_parts import until
 
 MIB = 1 << 20
 CONTENT = os.urandom(2 * LEAST_PART_BYTES + 777)
@@ -70,7 +72,7 @@ async def wanted(ann: Person, path: str, size: int = len(CONTENT)) -> dict[str, 
 
 
 async def put(part: dict[str, Any], content: bytes = CONTENT) -> None:
-    async with httpx.AsyncClient() as anybody:  # with no login here, and none there
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as anybody:  # with no login here, and none there
         sent = await anybody.put(part["url"], content=content[part["start"] : part["end"]])
     assert sent.status_code == 200, sent.text
 
@@ -141,10 +143,11 @@ async def test_what_was_begun_is_ended_with_its_upload(direct: Live) -> None:
         await put(page["parts"][0])
         machine = path.split("/")[3]
         await direct.parts.engine.send(machine, "cancel", {}, source="client", role="editor", actor=ann.id)
-        for _ in range(200):
-            if await multiparts(direct).find(machine) is None:
-                break
-            await asyncio.sleep(0.05)
+
+        async def forgotten() -> bool:
+            return await multiparts(direct).find(machine) is None
+
+        await until(forgotten)
         with pytest.raises(AssertionError):
             await put(page["parts"][1])
         refused = await ann.call("POST", path, {"bytes": len(CONTENT)})

@@ -68,7 +68,7 @@ async def test_everybody_advances_in_turns_at_the_highest_pressure(parts: Parts)
         async def all_done() -> bool:
             return all([await parts.state(machine) == ["duplicate"] for machine in machines])
 
-        await until(all_done, timeout_s=60)
+        await until(all_done)
     runs = await ran(parts)
     assert runs[:5] == ["ann0.pdf", "bob0.pdf", "ann1.pdf", "bob1.pdf", "ann2.pdf"]
     assert len(runs) == 10

@@ -12,6 +12,7 @@ from server.errors import ServerError, TooMany
 from server.faults import ANSWERS, fault_of
 from server.headers import content_security_policy
 from server.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.server.live import TRUSTED, Live
 
 FIELDS = {"type", "title", "status", "detail", "code", "temporary"}
@@ -63,7 +64,7 @@ def test_waiting_is_told_in_a_header() -> None:
 async def test_refusals_are_problem_documents(
     live: Live, method: str, path: str, status: int, code: str
 ) -> None:
-    async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED) as http:
+    async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED, timeout=PATIENCE_S) as http:
         response = await http.request(method, path)
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
@@ -99,7 +100,7 @@ async def test_numbers_in_paths_are_numbers(live: Live) -> None:
 
 
 async def test_every_answer_carries_the_policy_that_keeps_strange_scripts_out(live: Live) -> None:
-    async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED) as http:
+    async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED, timeout=PATIENCE_S) as http:
         for path in ("/", "/api/session", "/api/nothing"):
             headers = (await http.get(path)).headers
             policy = headers["content-security-policy"]
@@ -117,7 +118,7 @@ def test_the_policy_lets_pages_connect_to_their_own_server_only(settings: Settin
 
 
 async def test_health_tells_nothing_but_itself_without_a_login(live: Live) -> None:
-    async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED) as http:
+    async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED, timeout=PATIENCE_S) as http:
         answer = (await http.get("/healthz")).json()
     assert answer == {"ok": True}
 

@@ -32,6 +32,7 @@ from storage.keys import shard_keys, topic_keys
 from storage.listener_redis import RedisListener
 from storage.machine_store import Heard, StoreError, shard_of
 from storage.machine_store_redis import RedisMachineStore
+from tests.patience import PATIENCE_S
 from tests.server.conftest import SHARDS, TOPIC
 from tests.server.following import View, follow, fresh
 
@@ -79,7 +80,7 @@ async def test_1_a_transition_is_wholly_there_or_not_at_all_when_redis_is_killed
     async with private_redis(tmp_path) as (process, client):
         engine = Engine(RedisMachineStore(client, shards=SHARDS, era="e0"), shards=SHARDS)
         writers = [asyncio.create_task(write(engine)) for _ in range(16)]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             await enough.wait()
         await asyncio.sleep(random.uniform(0.0, 0.02))  # anywhere in a batch
         process.send_signal(signal.SIGKILL)

@@ -21,6 +21,7 @@ from server.services import Services
 from storage.custody_heads import CustodyHeads
 from storage.database import create_engine
 from storage.journal import CustodyJournal
+from tests.patience import PATIENCE_S
 from tests.server.runtime_bindings import GO, RUNS
 from tests.server.runtime_parts import TOPIC, Parts, end, gone, parts_of, python, until
 
@@ -49,11 +50,11 @@ async def server_process(
         end(process)
 
 
-async def reached(parts: Parts, machine: str, state: str, timeout_s: float = 25.0) -> None:
+async def reached(parts: Parts, machine: str, state: str) -> None:
     async def there() -> bool:
         return await parts.state(machine) == [state]
 
-    await until(there, timeout_s)
+    await until(there)
 
 
 async def runs(parts: Parts) -> list[list[str]]:
@@ -78,7 +79,7 @@ async def test_an_effect_committed_before_the_server_was_killed_is_still_done(
         "    store = RedisMachineStore(redis_, shards=int(os.environ['CASEWIRE_SHARDS']), era='x')\n"
         "    while not await store.claim('doomed', count=9, block_s=0.1, idle_s=99): pass\n"
         "    print('claimed', flush=True)\n"
-        "    await asyncio.sleep(60)\n"
+        "    await asyncio.sleep(600)\n"
         "asyncio.run(main())\n"
     )
     doomed = python(parts.services, "-c", claim)
@@ -104,7 +105,7 @@ async def test_a_job_under_way_when_everything_is_killed_is_done_after_the_resta
         await until(running)
         worker = int((await runs(parts))[0][3])
         await kill(server)
-        await until(lambda: gone(worker), timeout_s=5)
+        await until(lambda: gone(worker))
     assert (await parts.snapshot(machine)).context["work"]["verifying"]["status"] == "running"
     await parts.redis.set(GO, 1)
     effect = next(iter((await parts.snapshot(machine)).awaiting))
@@ -174,7 +175,7 @@ async def test_a_server_that_is_stopped_in_good_order_leaves_the_work_to_the_nex
 
         await until(running)
         server.send_signal(signal.SIGINT)
-        await asyncio.to_thread(server.wait, 15)
+        await asyncio.to_thread(server.wait, PATIENCE_S)
     effect = next(iter((await parts.snapshot(machine)).awaiting))
     assert await parts.store.leases([effect]) == [False]
     assert await parts.redis.hget("casewire:era", "closed") == b"1"

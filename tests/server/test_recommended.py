@@ -12,11 +12,12 @@ from server.preparing import Preparing, preparing_of
 from storage.near_copies import Likeness, NearCopies
 from storage.pois import Pois
 from tests.case_rows import store
+from tests.patience import PATIENCE_S
 from tests.server.live import Live, Person
 
 
 async def eventually(read: Callable[[], Awaitable[Any]], good: Callable[[Any], bool]) -> Any:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             if good(found := await read()):
                 return found

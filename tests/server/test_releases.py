@@ -32,6 +32,7 @@ from storage.keys import shard_keys
 from storage.machine_store import shard_of_machine
 from storage.outbox_redis import GROUP
 from tests.machines.imagined import FirstParcel, SecondParcel, release
+from tests.patience import PATIENCE_S
 from tests.server.live import Live
 from tests.server.runtime_parts import SHARDS, TOPIC, Parts, end, now, parts_of, python, until
 
@@ -57,7 +58,7 @@ async def server_of(parts: Parts, name: str, data: Path) -> AsyncIterator[subpro
     try:
         yield process
         process.send_signal(signal.SIGINT)
-        await asyncio.to_thread(process.wait, 15)
+        await asyncio.to_thread(process.wait, PATIENCE_S)
     finally:
         end(process)
 
@@ -170,7 +171,7 @@ async def reached(parts: Parts, machine: str, state: str) -> None:
     async def there() -> bool:
         return await parts.state(machine) == [state]
 
-    await until(there, 40)
+    await until(there)
 
 
 async def test_a_deadline_that_was_set_before_the_release_still_falls_due(parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""A right that ends is felt within a second, also on a socket that another process holds."""
+"""A right that ends is felt as soon as it is announced, also on a socket that another process holds."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
+from sqlalchemy import func
 
+from server import tokens
 from server.errors import Close
+from server.rights import KNOWN_S
 from server.services import Services
+from storage.tokens import TOKENS
 from tests.bench.serving import Server
+from tests.patience import PATIENCE_S
 from tests.server.live import TRUSTED, Live, Person, Wire
 from tests.server.visitors import secret
-
-FELT_S = 1.5
-"""A second, which a lost announcement takes at most, and half of one for a busy machine."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def elsewhere(live: Live, services: Services, tmp_path: Path) -> AsyncIterator[Live]:
-    """A second server, a process of its own, on the same Redis and PostgreSQL."""
+    """A second server, a process of its own, on the same Redis and PostgreSQL.
+
+    Its sockets hear of the end of a right by announcement or not at all.
+    """
     server = Server(
         str(tmp_path),
         {
@@ -34,6 +42,7 @@ async def elsewhere(live: Live, services: Services, tmp_path: Path) -> AsyncIter
             "CASEWIRE_CPU_WORKERS": "0",
             "CASEWIRE_GPU_WORKERS": "0",
         },
+        module="tests.server.unpolled_server",
     )
     try:
         await server.start()
@@ -46,18 +55,15 @@ async def elsewhere(live: Live, services: Services, tmp_path: Path) -> AsyncIter
 async def moved(person: Person, live: Live) -> AsyncIterator[Person]:
     """The same browser at another server: the cookie counts there, too."""
     async with httpx.AsyncClient(
-        base_url=live.url, verify=TRUSTED, cookies=dict(person.http.cookies)
+        base_url=live.url, verify=TRUSTED, cookies=dict(person.http.cookies), timeout=PATIENCE_S
     ) as http:
         yield Person(live, http, person.email, person.name, person.id, person.csrf)
 
 
 async def felt(end: Callable[[], Awaitable[httpx.Response]], notice: Callable[[], Awaitable[Any]]) -> Any:
-    """End a right at one server, and see it noticed at the other in time."""
+    """End a right at one server, and see it noticed at the other."""
     assert (await end()).is_success
-    began = time.monotonic()
-    seen = await notice()
-    assert time.monotonic() - began < FELT_S
-    return seen
+    return await notice()
 
 
 def until(wire: Wire, kind: str) -> Callable[[], Awaitable[dict[str, Any]]]:
@@ -99,7 +105,9 @@ async def test_the_end_of_a_right_is_felt_on_the_sockets_of_another_process(
         assert code == Close.UNAUTHENTICATED
 
 
-async def test_a_token_that_expires_is_shown_nothing_more(live: Live) -> None:
+async def test_a_token_that_expires_is_shown_nothing_more(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with live.person() as ann:
         case = await ann.case()
         made = await ann.call(
@@ -108,13 +116,18 @@ async def test_a_token_that_expires_is_shown_nothing_more(live: Live) -> None:
             {
                 "name": "brief",
                 "scopes": ["read"],
-                "expires_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3)),
+                "expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
             },
         )
         bearer = {"Authorization": f"Bearer {made.json()['secret']}", "Cookie": ""}
         async with ann.socket(headers=bearer) as wire:
             assert (await wire.ask("subscribe", topic=f"case:{case['id']}"))["type"] == "ok"
-            await asyncio.sleep(3.1)
+            # Its hour is over: for this process by the clock, for the database by the row.
+            later = time.time() + 3601
+            monkeypatch.setattr(tokens, "time", SimpleNamespace(time=lambda: later))
+            async with live.parts.database.begin() as connection:
+                await connection.execute(TOKENS.update().values(expires_at=func.now()))
+            await asyncio.sleep(KNOWN_S)
             await ann.call("POST", f"/api/cases/{case['id']}/pois", {"name": "Ada Example"})
             assert await wire.close_code() == Close.UNAUTHENTICATED
             assert {message["type"] for message in wire.seen} == {"ok"}

@@ -14,6 +14,7 @@ from machines.upload_events import Recognised, VerifyUpload
 from server.services import Services
 from storage.machine_store import Heard, OutboxItem
 from storage.partials import Partials
+from tests.patience import PATIENCE_S
 from tests.server.runtime_parts import TOPIC, Parts, parts_of, until
 
 
@@ -173,7 +174,7 @@ async def test_a_handler_learns_at_its_next_batch_that_it_is_cancelled(parts: Pa
     run = asyncio.create_task(parts.runner({VerifyUpload: embed_for_ever}).run(await job_of(parts, machine)))
     await started.wait()
     await parts.engine.send(machine, "cancel", {}, source="client", role="owner")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert await run == "cancelled"
     assert await parts.state(machine) == ["forgetting"]
 
@@ -194,7 +195,7 @@ async def test_a_handler_that_only_waits_is_stopped_when_it_is_cancelled(
     run = asyncio.create_task(parts.runner({VerifyUpload: wait}).run(await job_of(parts, machine)))
     await started.wait()
     await parts.engine.send(machine, "cancel", {}, source="client", role="owner")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert await run == "cancelled"
 
 

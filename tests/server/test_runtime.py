@@ -13,6 +13,7 @@ from server.ending import end
 from server.services import Services
 from server.settings import Settings
 from storage.machine_store import Unavailable
+from tests.patience import PATIENCE_S
 from tests.server.live import running
 
 
@@ -31,7 +32,7 @@ async def test_a_part_that_fails_is_started_again_and_ends_when_it_is_cancelled(
         await asyncio.Event().wait()
 
     task = runtime.keep("part", part)
-    await asyncio.wait_for(well.wait(), 10)
+    await asyncio.wait_for(well.wait(), PATIENCE_S)
     await end([task])
     assert task.cancelled()
     assert len(starts) == 4
@@ -67,6 +68,6 @@ async def test_a_part_whose_cancellation_turns_into_another_error_ends_neverthel
 
     task = runtime.keep("part", part)
     await began.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await end([task])
     assert task.cancelled()

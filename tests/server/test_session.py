@@ -10,13 +10,15 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from server import rights as rights_module
 from server.auth import Visitor
 from server.errors import Close, Closing
 from server.hub import Hub
 from server.rights import KNOWN_S
 from server.session import BAD_FRAMES, Session
 from storage.people import Person
-from tests.server.live import WITHIN_S, Live
+from tests.patience import PATIENCE_S
+from tests.server.live import Live
 
 
 class Recorder:
@@ -64,7 +66,7 @@ class Recorder:
         session.flowing()
 
     async def close_code(self) -> Close | None:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             await self.ended.wait()
         return self.code
 
@@ -103,7 +105,7 @@ async def say(session: Session, request: str, number: int = 1, **fields: Any) ->
 
 
 async def hear(line: Recorder) -> dict[str, Any]:
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         message: dict[str, Any] = orjson.loads(await line.said.get())
         return message
 
@@ -220,9 +222,10 @@ async def test_a_lost_announcement_still_ends_the_topic_at_the_next_entry(
     assert (await hear(line))["type"] == "closed"
 
 
-async def test_rights_are_asked_once_a_second_and_forgotten_when_announced(
-    live: Live, visitor: Visitor
+async def test_rights_are_asked_once_in_a_while_and_forgotten_when_announced(
+    live: Live, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rights_module, "KNOWN_S", 600.0)
     rights, cases = live.parts.rights, live.parts.cases
     assert await rights.role(visitor.person, "case:mine") == "owner"
     other = await live.parts.people.register("bob@example.org", "Bob", "hash", open_to_all=True)
@@ -237,7 +240,7 @@ async def test_an_announcement_of_another_process_is_heard(live: Live, visitor: 
     heard = asyncio.Event()
     with live.parts.rights.watching(visitor.person.id, heard.set):
         await live.parts.redis.publish(f"user-rights:{visitor.person.id}", b"")
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             await heard.wait()
 
 

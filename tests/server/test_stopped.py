@@ -19,6 +19,7 @@ from handlers.job import Handlers
 from handlers.notify import notify
 from machines.notification import Notify
 from server.services import Services
+from tests.patience import PATIENCE_S
 from tests.server.runtime_bindings import GO, RUNS
 from tests.server.runtime_parts import TOPIC, Parts, end, parts_of, python, until, worker_process
 from tests.server.stopped import SAID
@@ -52,7 +53,7 @@ async def stopped(pid: int) -> bool:
 
 async def resumed(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGCONT)
-    assert await asyncio.to_thread(process.wait, 20) == 0
+    assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0
 
 
 async def entries(parts: Parts, machine: str, topic: str = TOPIC) -> list[tuple[int, str]]:

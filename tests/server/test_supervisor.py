@@ -103,7 +103,7 @@ async def test_a_worker_that_ignores_cancellation_is_killed_and_replaced(
 
 async def test_a_worker_that_heeds_cancellation_is_kept(parts: Parts, settings: Settings) -> None:
     machine = await parts.upload("waits.pdf")
-    async with supervised(parts, settings, grace_s=5.0) as supervisor:
+    async with supervised(parts, settings, grace_s=600.0) as supervisor:
 
         async def running() -> bool:
             return bool(await runs(parts))

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from server.errors import Close
 from server.tokens import MOST_TOKENS, Limits
+from tests.patience import PATIENCE_S
 from tests.server.live import TRUSTED, Live, Person
 
 
@@ -29,7 +30,9 @@ async def make(person: Person, *scopes: str, **more: Any) -> dict[str, Any]:
 async def program(live: Live, secret: str) -> AsyncIterator[httpx.AsyncClient]:
     """Something that knows a secret and no cookie."""
     headers = {"Authorization": f"Bearer {secret}"}
-    async with httpx.AsyncClient(base_url=live.url, verify=TRUSTED, headers=headers) as http:
+    async with httpx.AsyncClient(
+        base_url=live.url, verify=TRUSTED, headers=headers, timeout=PATIENCE_S
+    ) as http:
         yield http
 
 

@@ -29,6 +29,7 @@ from server.client import Client, Refused
 from server.client_upload import AT_ONCE_BYTES, FileChanged, upload_file
 from storage.blobs_disk import DiskBlobs
 from storage.parts_disk import DiskParts
+from tests.patience import PATIENCE_S
 from tests.server.live import PASSWORD, Live, Person
 from tests.server.test_uploads import announce, machine_in
 from tests.server.tusing import begun, create, metadata, offset_of, patch
@@ -75,7 +76,7 @@ async def test_our_client_sends_files_of_every_size(live: Live, tmp_path: Path, 
     path, content = tmp_path / "a file.bin", content_of(size)
     path.write_bytes(content)
     told: list[tuple[int, int]] = []
-    async with live.person() as ann, Client(live.url) as client:
+    async with live.person() as ann, Client(live.url, timeout_s=PATIENCE_S) as client:
         case = await ann.case()
         await client.login(ann.email, PASSWORD)
         machine = await client.upload_file(case["id"], path, lambda done, total: told.append((done, total)))
@@ -157,7 +158,7 @@ async def test_our_client_gets_through_a_network_that_loses_connections(
 async def test_a_call_that_was_broken_off_is_gone_on_with_by_the_next(live: Live, tmp_path: Path) -> None:
     path, content = tmp_path / "a.bin", content_of(3 * AT_ONCE_BYTES)
     path.write_bytes(content)
-    async with live.person() as ann, Client(live.url) as client:
+    async with live.person() as ann, Client(live.url, timeout_s=PATIENCE_S) as client:
         case = await ann.case()
         await client.login(ann.email, PASSWORD)
         machine = await announce(ann, case, size=len(content))
@@ -187,7 +188,7 @@ async def test_a_file_that_changes_while_it_is_sent_is_not_taken_for_whole(
 ) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(content_of(BIG))
-    async with live.person() as ann, Client(live.url) as client:
+    async with live.person() as ann, Client(live.url, timeout_s=PATIENCE_S) as client:
         case = await ann.case()
         await client.login(ann.email, PASSWORD)
 
@@ -205,7 +206,7 @@ async def test_a_file_that_changes_while_it_is_sent_is_not_taken_for_whole(
 async def test_our_client_tells_a_refusal_in_the_servers_words(live: Live, tmp_path: Path) -> None:
     path = tmp_path / "empty"
     path.touch()
-    async with live.person() as ann, Client(live.url) as client:
+    async with live.person() as ann, Client(live.url, timeout_s=PATIENCE_S) as client:
         await client.login(ann.email, PASSWORD)
         with pytest.raises(Refused, match="the file is empty") as told:
             await client.upload_file((await ann.case())["id"], path)

@@ -11,15 +11,23 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from server import appending
 from server.services import Services
 from server.settings import Settings
 from storage.parts_disk import DiskParts
+from tests.patience import PATIENCE_S
 from tests.server.live import Live, Person, running
 from tests.server.test_uploads import announce, eventually, machine_in
 from tests.server.tusing import ask, begun, create, head, metadata, offset_of, patch
 
 MIB = 1 << 20
 CONTENT = bytes(range(251)) * 20_000
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes over waits as long as it takes a starved process to let go."""
+    monkeypatch.setattr(appending, "TAKEOVER_S", int(PATIENCE_S))
 
 
 @asynccontextmanager
@@ -99,9 +107,7 @@ async def test_a_connection_that_was_lost_on_the_clients_side_alone_gives_way(li
         url, machine = await begun(ann, await ann.case(), upload_length=str(len(CONTENT)))
         async with sending(ann, url, 0, CONTENT[: 2 * MIB], len(CONTENT)) as stale:
             await arrived(live, machine, 2 * MIB)
-            began = asyncio.get_running_loop().time()
             assert await offset_of(ann, url) == 2 * MIB
-            assert asyncio.get_running_loop().time() - began < 5
             assert b" 423 " in await stale.readline()
         # It has not paused: somebody else goes on.
         assert "receiving" in (await machine_in(live, machine, "receiving")).configuration

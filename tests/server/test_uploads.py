@@ -16,7 +16,8 @@ from machines.snapshot import Snapshot
 from server.services import Services
 from server.settings import Settings
 from storage.parts_disk import DiskParts
-from tests.server.live import WITHIN_S, Live, Person, running
+from tests.patience import PATIENCE_S
+from tests.server.live import Live, Person, running
 
 MIB = 1 << 20
 
@@ -44,7 +45,7 @@ async def machine_in(live: Live, machine: str, state: str) -> Snapshot:
 
 
 async def eventually(look: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not (found := await look()):  # noqa: ASYNC110 - what is waited for happens in Redis or on disk
             await asyncio.sleep(0.02)
         return found

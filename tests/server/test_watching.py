@@ -27,6 +27,7 @@ from server.services import Services
 from storage import trace
 from tests.bench.serving import free_port
 from tests.handlers.files import pdf
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 MARK = "Zyxwvutmarker"
@@ -134,7 +135,7 @@ async def watched(services: Services, _migrated: str) -> AsyncIterator[Watched]:
                 if process.returncode is None:
                     process.send_signal(signal.SIGINT)
                 try:
-                    await asyncio.wait_for(process.wait(), 30)
+                    await asyncio.wait_for(process.wait(), PATIENCE_S)
                 except TimeoutError:
                     process.kill()
                     await process.wait()
@@ -145,7 +146,7 @@ async def watched(services: Services, _migrated: str) -> AsyncIterator[Watched]:
 
 
 async def _healthy(url: str, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(60), httpx.AsyncClient() as http:
+    async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient() as http:
         while process.returncode is None:
             try:
                 if (await http.get(f"{url}/healthz")).is_success:

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from server.runner import LEASE_S
 from server.services import Services
 from storage.machine_store import OutboxItem
 from tests.server.runtime_bindings import GO, RUNS
@@ -93,12 +94,12 @@ async def test_a_lease_is_renewed_even_while_the_handler_holds_up_the_loop(parts
         await until(held)
         shard = item.shard
         key = f"{{{shard}}}:lease:{item.effect_id}"
-        await parts.redis.pexpire(key, 1_900)
+        await parts.redis.pexpire(key, 3_600_000)
 
         async def renewed() -> bool:
-            return int(await parts.redis.pttl(key)) > 2_000
+            return int(await parts.redis.pttl(key)) <= LEASE_S * 1000
 
-        await until(renewed, timeout_s=5)
+        await until(renewed)
 
 
 async def test_a_worker_that_is_ended_gives_its_job_back(parts: Parts) -> None:
@@ -166,7 +167,7 @@ async def test_an_idle_worker_ends_at_once(parts: Parts) -> None:
 
         await until(idle)
         process.terminate()
-        await until(lambda: gone(process.pid), timeout_s=5)
+        await until(lambda: gone(process.pid))
         assert process.wait() == 0
 
 
@@ -179,7 +180,7 @@ async def test_a_worker_does_not_outlive_the_one_that_started_it(parts: Parts, s
         "import os, subprocess, sys, time\n"
         "subprocess.Popen([sys.executable, '-m', 'server.worker', '--queue=cpu', '--name=w1',"
         f" '--bindings={BINDINGS}', f'--parent={{os.getpid()}}'])\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
     parent = python(parts.services, "-c", start)
     try:
@@ -193,4 +194,4 @@ async def test_a_worker_does_not_outlive_the_one_that_started_it(parts: Parts, s
             os.kill(worker, signal.SIGSTOP)
     finally:
         end(parent)
-    await until(lambda: gone(worker), timeout_s=5)
+    await until(lambda: gone(worker))

@@ -20,7 +20,8 @@ from server.errors import Close
 from server.services import Services
 from server.settings import Settings
 from server.views import machine_view
-from tests.server.live import WITHIN_S, Live, Wire, running
+from tests.patience import PATIENCE_S
+from tests.server.live import Live, Wire, running
 
 
 def known(wire: Wire, topic: str) -> Topic:
@@ -319,7 +320,7 @@ async def test_a_page_that_answers_no_ping_is_told_to_come_again(
         protocol.send_request(request)
         writer.writelines(protocol.data_to_send())
         closing: Frame | None = None
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while closing is None and (data := await reader.read(65536)):
                 protocol.receive_data(data)  # its pongs are never written
                 frames = [event for event in protocol.events_received() if isinstance(event, Frame)]

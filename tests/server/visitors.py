@@ -14,8 +14,9 @@ from machines.event import Role
 from server.services import Services
 from server.settings import Settings
 from tests.conftest import empty
+from tests.patience import PATIENCE_S
 from tests.server.contents import Contents, fill, with_webhooks
-from tests.server.live import PATIENCE_S, TRUSTED, Live, Person, Wire, running
+from tests.server.live import TRUSTED, Live, Person, Wire, running
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from server.services import Services
 from storage.batches_redis import MOST_COMMANDS, MOST_LANES, Batches
 from storage.redis_client import connect
 from tests.cutting import cutting_proxy
+from tests.patience import PATIENCE_S
 
 
 def batches_of(client: Redis, retries: int = 0) -> Batches:
@@ -101,7 +103,7 @@ async def test_nothing_is_waited_for_where_all_were_cancelled_whose_replies_are_
 
         proxy.cut = cut
         asking = batches.call("ECHO", "a")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while proxy.cuts == 0 or batches._lanes:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)
         await client.aclose()
@@ -122,7 +124,7 @@ async def test_whoever_asks_when_all_lanes_are_at_their_end_is_answered(services
             break
     else:
         pytest.fail("the lanes never came to their end together")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert await batches.call("ECHO", "a") == b"a"
     await client.aclose()
 
@@ -142,13 +144,21 @@ async def test_a_redis_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     server.close()
 
 
+async def answered(batches: Batches, *command: str) -> object:
+    """The reply, once one comes in time: where this process starves, it may take a real one for none."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(NoAnswer):
+                return await batches.call(*command)
+
+
 async def test_a_redis_that_stops_answering_is_given_up(services: Services) -> None:
     client = await connect(services.redis_url, socket_timeout=0.3)
     batches = batches_of(client)
-    assert await batches.call("ECHO", "a") == b"a"
+    assert await answered(batches, "ECHO", "a") == b"a"
     with pytest.raises(NoAnswer):
-        await batches.call("BLPOP", "nothing:is:pushed:here", 5)
-    assert await batches.call("ECHO", "b") == b"b"
+        await batches.call("BLPOP", "nothing:is:pushed:here", 0)
+    assert await answered(batches, "ECHO", "b") == b"b"
     await client.aclose()
 
 

@@ -15,6 +15,7 @@ from redis.exceptions import InvalidResponse
 
 from server.services import Services
 from storage.ear_redis import Ear
+from tests.patience import PATIENCE_S
 
 
 def connection_to(url: str) -> AbstractConnection:
@@ -27,7 +28,7 @@ class Heard(asyncio.Queue[Any]):
     """What was heard."""
 
     async def some(self, count: int) -> list[Any]:
-        return [await asyncio.wait_for(self.get(), 5) for _ in range(count)]
+        return [await asyncio.wait_for(self.get(), PATIENCE_S) for _ in range(count)]
 
 
 async def ear_to(url: str, heard: Heard) -> Ear:
@@ -42,7 +43,7 @@ async def test_replies_are_heard_in_order_and_whole(services: Services) -> None:
     assert await heard.some(200) == [f"{number}".encode() * 1000 for number in range(200)]
     assert not await ear.lost_within(0.01)
     await ear.aclose()
-    assert await ear.lost_within(1)
+    assert await ear.lost_within(PATIENCE_S)
 
 
 async def test_what_is_published_is_heard_until_the_connection_is_killed(services: Services) -> None:
@@ -55,7 +56,7 @@ async def test_what_is_published_is_heard_until_the_connection_is_killed(service
         assert await heard.some(1) == [[b"message", b"news", b"one"]]
         assert await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
     with pytest.raises(LostConnection):
-        await ear.lost_within(5)
+        await ear.lost_within(PATIENCE_S)
     ear.ask("PING")  # in vain, and without harm
     await ear.aclose()
 
@@ -64,7 +65,7 @@ async def test_a_refusal_ends_the_connection(services: Services) -> None:
     ear = await ear_to(services.redis_url, Heard())
     ear.ask("NONSENSE")
     with pytest.raises(LostConnection, match="NONSENSE"):
-        await ear.lost_within(5)
+        await ear.lost_within(PATIENCE_S)
     await ear.aclose()
 
 
@@ -76,7 +77,7 @@ async def test_whoever_hears_may_end_it_by_raising(services: Services) -> None:
     ear.ask("ECHO", "a")
     ear.ask("ECHO", "b")
     with pytest.raises(ValueError, match="b'a'"):
-        await ear.lost_within(5)
+        await ear.lost_within(PATIENCE_S)
     await ear.aclose()
 
 
@@ -98,5 +99,5 @@ async def test_bytes_that_are_no_reply_end_the_connection(babbling: str) -> None
     ear = await ear_to(babbling, Heard())
     ear.ask("ECHO", "a")
     with pytest.raises(InvalidResponse):
-        await ear.lost_within(5)
+        await ear.lost_within(PATIENCE_S)
     await ear.aclose()

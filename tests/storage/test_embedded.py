@@ -35,6 +35,7 @@ from storage.embedded import EmbeddedError, NotReady, Program, Supervised
 from storage.embedded_postgres import EmbeddedPostgres
 from storage.embedded_redis import EmbeddedRedis, find_binary
 from storage.system_user import SystemUser, open_way
+from tests.patience import PATIENCE_S
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -257,7 +258,7 @@ async def test_a_clean_end_leaves_no_process_and_can_be_started_again(folder: Da
             assert len(family) > 3
             await postgres.stop()
             await redis.stop()
-        _, alive = psutil.wait_procs(family, timeout=10)
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
         assert alive == []
         assert not redis.socket.exists()
         # PostgreSQL says in its control file whether it ended in good order.

@@ -23,6 +23,7 @@ from storage.database import create_engine
 from storage.journal import CustodyJournal, Record, canonical
 from storage.journal_stream import Journaled, JournalStream
 from storage.machine_store_redis import RedisMachineStore
+from tests.patience import PATIENCE_S
 
 TOPIC = "case:chain"
 SHARDS = 4
@@ -313,10 +314,10 @@ async def test_one_of_several_journalists_carries_a_shard_at_a_time(
     first = Journalist(store=machines.store, stream=slow, database=engine, journal=journal, heads=heads)
     second = journalist_of(machines, engine, journal, heads, redis_client)
     carrying = asyncio.create_task(first.carry())
-    await asyncio.wait_for(slow.reading.wait(), 10)
+    await asyncio.wait_for(slow.reading.wait(), PATIENCE_S)
     assert await second.carry() == 0
     slow.may.set()
-    assert await asyncio.wait_for(carrying, 10) > 0
+    assert await asyncio.wait_for(carrying, PATIENCE_S) > 0
     assert await second.carry() == 0
     assert len(await slow.lengths()) == 0
 

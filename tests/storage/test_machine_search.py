@@ -180,7 +180,7 @@ async def test_what_waits_longest_comes_first_and_nothing_that_is_idle_or_hidden
 async def test_a_search_that_takes_too_long_is_given_up_with_advice(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_search, "_page", lambda: text("SELECT pg_sleep(5)"))
+    monkeypatch.setattr(machine_search, "_page", lambda: text("SELECT pg_sleep(600)"))
     monkeypatch.setattr(machine_search, "LONGEST_S", 0.05)
     with pytest.raises(TooWide, match="name a case"):
         await MachineSearch(engine).page(TOPICS, Criteria(), limit=1)

@@ -47,7 +47,7 @@ class Owner:
                 wanted = text("SELECT holder <> '' FROM webhooks WHERE id = :id")
                 return bool(await connection.scalar(wanted, {"id": self.hook["id"]}))
 
-        await until(taken, 15)
+        await until(taken)
 
     async def reaches(self, **wanted: Any) -> dict[str, Any]:
         """Wait until the webhook looks so."""
@@ -56,7 +56,7 @@ class Owner:
             hook: dict[str, Any] = await self.call("GET")
             return hook if all(hook[name] == value for name, value in wanted.items()) else None
 
-        found: dict[str, Any] = await until(there, 15)
+        found: dict[str, Any] = await until(there)
         return found
 
 

@@ -42,7 +42,7 @@ async def test_a_receiver_that_was_away_gets_everything_when_it_is_back(ann: Own
         await ann.rename("One")
         await receiver.until(1)
     await ann.rename("Two")
-    assert (await until(failing, 15))["failing_since"] is not None
+    assert (await until(failing))["failing_since"] is not None
     async with receiving(receiver):
         await receiver.until(2)
     assert titles(receiver) == ["One", "Two"]
@@ -118,7 +118,7 @@ async def test_a_webhook_that_fails_for_days_is_paused_its_owner_told_and_nothin
         state = await ann.live.parts.store.read_topic(f"user:{ann.person.id}")
         return [machine for machine in state.machines if machine.kind == "notification"]
 
-    (notification,) = await until(told, 10)
+    (notification,) = await until(told)
     assert notification.context["title"] == "A webhook was paused"
     assert receiver.url in notification.context["body"]
     receiver.always = 200

@@ -69,7 +69,7 @@ async def test_machines_that_left_make_a_replay_begin_earlier_and_never_later(
             snapshot = await store.load(machine)
             return snapshot is not None and snapshot.configuration == ["delivered"]
 
-        await until(delivered, 10)
+        await until(delivered)
         return machine
 
     for number in range(6):
