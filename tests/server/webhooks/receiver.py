@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.patience import PATIENCE_S
+
 HANG = -1
 """Instead of a status: never answer."""
 
@@ -56,14 +58,14 @@ class Receiver:
     port: int = 0
     open: set[asyncio.StreamWriter] = field(default_factory=set)
 
-    async def until(self, count: int, timeout_s: float = 15.0) -> list[Request]:
+    async def until(self, count: int) -> list[Request]:
         """Wait until so many requests were taken."""
-        await self.wait(lambda: len(self.taken) >= count, timeout_s)
+        await self.wait(lambda: len(self.taken) >= count)
         return self.taken
 
-    async def wait(self, ready: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    async def wait(self, ready: Callable[[], bool]) -> None:
         """Wait for something that requests bring about."""
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(PATIENCE_S):
             while not ready():  # noqa: ASYNC110 - told by nothing
                 await asyncio.sleep(0.01)
 
@@ -90,7 +92,7 @@ class Receiver:
                 await self.on_request(request)
             status = self.plan.pop(0) if self.plan else self.always
             if status == HANG:
-                await asyncio.sleep(30)
+                await asyncio.Event().wait()
             if 200 <= status < 300:
                 self.taken.append(request)
             extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())

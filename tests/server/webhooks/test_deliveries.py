@@ -7,6 +7,7 @@ import time
 
 from sqlalchemy import text
 
+from tests.server.runtime_parts import until
 from tests.server.webhooks.owner import Owner, titles
 from tests.server.webhooks.receiver import Receiver
 
@@ -124,7 +125,11 @@ async def test_a_deleted_webhook_delivers_nothing_more(ann: Owner, receiver: Rec
     await ann.rename("One")
     await receiver.until(1)
     await ann.call("DELETE")
-    await asyncio.sleep(0.2)
+
+    async def left() -> bool:
+        return ann.topic not in ann.live.parts.hub.topics
+
+    await until(left)
     await ann.rename("Two")
     await asyncio.sleep(0.5)
     assert titles(receiver) == ["One"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.cloudevents import event_id
+from storage.journal_stream import JournalStream
 from storage.keys import shard_keys, topic_keys
 from storage.machine_store import shard_of
 from tests.server.runtime_parts import until
@@ -32,6 +33,12 @@ async def test_a_replay_beyond_the_log_comes_out_of_the_journal(ann: Owner, rece
     await ann.call("POST", "/pause")
     shard = shard_of(ann.topic, ann.live.parts.settings.shards)
     redis = ann.live.parts.redis
+    stream = JournalStream(redis, shards=ann.live.parts.settings.shards)
+
+    async def carried() -> bool:
+        return not await stream.lengths()
+
+    await until(carried)
     assert await redis.xtrim(topic_keys(shard, ann.topic).log, maxlen=5, approximate=False)
     # An access to evidence stands in the same chain, and is no entry.
     await ann.live.parts.journal.record_access(ann.topic, "ann", "read", 1)
