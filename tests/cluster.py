@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,8 +14,10 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as LostConnection
 
 from storage.embedded_redis import find_binary
+from tests.patience import PATIENCE_S
 
 MASTERS = 3
 SLOTS = 16_384
@@ -23,13 +26,13 @@ _BUS = 10_000
 
 
 def free_port() -> int:
-    """A loopback port whose bus port is free as well."""
-    for port in range(20_000, 50_000):
+    """A loopback port whose bus port is free as well; no outgoing connection gets either of them."""
+    while True:
+        port = 20_000 + secrets.randbelow(2_500)
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
             one.bind(("127.0.0.1", port))
             other.bind(("127.0.0.1", port + _BUS))
             return port
-    raise AssertionError("no free port")
 
 
 @asynccontextmanager
@@ -37,7 +40,7 @@ async def redis_cluster(folder: Path) -> AsyncIterator[str]:
     """Serve until the block ends; yields the URL of one of the masters."""
     async with contextlib.AsyncExitStack() as stack:
         ports = [await stack.enter_async_context(_master(folder / f"{n}")) for n in range(MASTERS)]
-        clients: list[Any] = [Redis(port=port, retry=Retry(ConstantBackoff(0.02), 250)) for port in ports]
+        clients: list[Any] = [Redis(port=port, retry=Retry(ConstantBackoff(0.02), 5000)) for port in ports]
         for client in clients:
             stack.push_async_callback(client.aclose)
         for number, client in enumerate(clients):
@@ -46,7 +49,7 @@ async def redis_cluster(folder: Path) -> AsyncIterator[str]:
             await client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for port in ports[1:]:
             await clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             for client in clients:
                 while not await _whole(client):  # noqa: ASYNC110 - the servers find each other
                     await asyncio.sleep(0.05)
@@ -62,6 +65,20 @@ async def _whole(client: Any) -> bool:
 @asynccontextmanager
 async def _master(folder: Path) -> AsyncIterator[int]:
     folder.mkdir(parents=True)
+    async with asyncio.timeout(PATIENCE_S):
+        while (started := await _started(folder)) is None:
+            pass  # another process was faster to take the port
+    process, port = started
+    try:
+        yield port
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _started(folder: Path) -> tuple[asyncio.subprocess.Process, int] | None:
+    """A server that answers and its port; None where it could not have the port."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         find_binary().path,
@@ -69,12 +86,10 @@ async def _master(folder: Path) -> AsyncIterator[int]:
         *("--cluster-enabled", "yes", "--cluster-node-timeout", "5000", "--appendonly", "yes"),
         stdout=asyncio.subprocess.DEVNULL,
     )
-    client = Redis(port=port, retry=Retry(ConstantBackoff(0.02), 250))
-    try:
-        await client.ping()
-        yield port
-    finally:
-        await client.aclose()
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+    async with Redis(port=port) as client:
+        while process.returncode is None:
+            with contextlib.suppress(LostConnection):
+                if (await client.info("server"))["process_id"] == process.pid:
+                    return process, port
+            await asyncio.sleep(0.02)
+    return None

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -29,6 +31,10 @@ from tests.contracts import pytest_addoption, pytest_terminal_summary, ran_again
 
 __all__ = ["pytest_addoption", "pytest_terminal_summary", "ran_against"]
 """Hooks and a fixture that pytest looks for here."""
+
+# No example is wrong because the machine was busy with others.
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("untimed")
 
 SLOW_S = 600
 """What a slow test may take on a busy machine, unless it says otherwise itself."""

@@ -146,8 +146,8 @@ def damaged(content: bytes, other: bytes, chance: random.Random) -> bytes:
     return bytes(found)
 
 
-async def fuzz(seconds: float, seed: int, documents: Path | None) -> Found:
-    """Damage files and read them for so long."""
+async def fuzz(seconds: float, seed: int, documents: Path | None, *, least: int = 0) -> Found:
+    """Damage files and read them for so long, and until so many are read."""
     kept, chance, found, parent = seeds(documents), random.Random(seed), Found(), psutil.Process()
     names, began, warm, before = sorted(kept), time.monotonic(), 0, len(parent.children())
     with tempfile.TemporaryDirectory(prefix="casewire-fuzz-") as folder:
@@ -155,7 +155,7 @@ async def fuzz(seconds: float, seed: int, documents: Path | None) -> Found:
         sandbox = Sandbox(
             memory_bytes=128 << 20, time_s=5, output_bytes=32 << 20, scratch_bytes=32 << 20, folder=scratch
         )
-        while time.monotonic() - began < seconds:
+        while time.monotonic() - began < seconds or found.files < least:
             number = chance.randrange(1 << 32)
             one = random.Random(number)
             name = one.choice(names)

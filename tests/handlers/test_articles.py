@@ -26,6 +26,7 @@ from tests.handlers.sites import FEED, Site, site
 from tests.handlers.small_case import SmallCase, WatchedJob
 from tests.handlers.test_answer import nobody
 from tests.handlers.test_fetching import Kept
+from tests.patience import PATIENCE_S
 
 QUERY = "query-0-a"
 QUESTION = "Who heard the blast of bench nine in the valley?"
@@ -45,7 +46,7 @@ async def news() -> AsyncIterator[Site]:
 
 @pytest_asyncio.fixture
 async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
-    made = Sandbox(memory_bytes=256 << 20, time_s=30, folder=tmp_path, readers=READERS)
+    made = Sandbox(memory_bytes=256 << 20, time_s=PATIENCE_S, folder=tmp_path, readers=READERS)
     yield made
     await made.aclose()
 
@@ -56,7 +57,7 @@ async def fetch(case: SmallCase, setting: str, sandbox: Sandbox, folder: Path) -
         FetchArticles(case.id, QUERY, QUESTION),
         WatchedJob(),
         sources=sources,
-        fetching=partial(Fetcher, sources, agent="Casewire", cache=Kept(), timeout_s=10),
+        fetching=partial(Fetcher, sources, agent="Casewire", cache=Kept(), timeout_s=PATIENCE_S),
         reader=sandbox,
         articles=case.articles,
         folder=folder,

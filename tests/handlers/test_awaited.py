@@ -51,7 +51,15 @@ async def test_work_that_nobody_waits_for_is_ended_before_that_is_told() -> None
 async def test_an_answer_of_which_nothing_has_come_yet_is_not_waited_for() -> None:
     passage = Passage(1, 1, "log", 0, 0, 18, "The gate was open.")
     async with serving(ModelServerApp(pause_s=3600)) as server:
+
+        class Left(WatchedJob):
+            """Nobody waits any more once the server has been asked."""
+
+            async def check(self) -> None:
+                if server.requests:
+                    raise Cancelled
+
         model = OpenAIModel(f"{server.url}/v1", "", "tiny", num_ctx=4096)
         with pytest.raises(Cancelled):
-            await generate("Who?", "c", [passage], [], WatchedJob(looks_left=3), model=model)
+            await generate("Who?", "c", [passage], [], Left(), model=model)
         assert [request["path"] for request in server.requests] == ["/v1/chat/completions"]

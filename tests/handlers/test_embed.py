@@ -26,6 +26,7 @@ from storage.vectors_pgvector import PgVectors
 from storage.words import Words
 from tests.case_rows import QuietJob, new_case, store, unit
 from tests.handlers.agreeing import models
+from tests.patience import PATIENCE_S
 
 TEXTS = ["a" * length for length in range(1, 12)]
 
@@ -156,12 +157,12 @@ async def test_memory_is_returned_only_once_the_thread_that_fills_it_has_ended(t
 
     def slowly(texts: Sequence[str]) -> np.ndarray:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_S)
         return whole(texts)
 
     encoder.encode = slowly  # type: ignore[method-assign]
     running = asyncio.create_task(encode_lent(TEXTS, QuietJob(), encoder=encoder, leases=leases))
-    assert await asyncio.to_thread(begun.wait, 10)
+    assert await asyncio.to_thread(begun.wait, PATIENCE_S)
     for _ in range(2):
         running.cancel()
         await asyncio.sleep(0.01)

@@ -12,6 +12,7 @@ from handlers.addresses import is_public
 from handlers.fetching import MOST_BYTES, Fetcher, NotRead, Page
 from handlers.sources import sources_in
 from tests.handlers.sites import Site, site
+from tests.patience import PATIENCE_S
 
 
 class Kept(dict[str, dict[str, bytes]]):
@@ -33,7 +34,9 @@ async def news() -> AsyncIterator[Site]:
 async def fetched(*urls: str, question: str = "who?", kept: Kept | None = None) -> Page:
     sources = sources_in(" ".join(urls))
     cache = Kept() if kept is None else kept
-    async with Fetcher(sources, agent="Casewire (+http://here)", cache=cache, timeout_s=10) as fetcher:
+    async with Fetcher(
+        sources, agent="Casewire (+http://here)", cache=cache, timeout_s=PATIENCE_S
+    ) as fetcher:
         return await fetcher.read(sources[0], question)
 
 

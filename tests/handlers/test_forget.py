@@ -260,7 +260,7 @@ async def test_work_that_holds_a_lease_is_waited_for(
 ) -> None:
     upload = quarry.uploads["ledger"]
     linking = (await quarry.machine(upload)).context["work"]["linking"]["effect"]
-    assert await quarry.store.take_lease(linking, "worker", ttl_s=60)
+    assert await quarry.store.take_lease(linking, "worker", ttl_s=600)
     await quarry.ask(upload, "remove")
     await quarry.ask(upload, "erase")
     working = asyncio.create_task(quarry.work())

@@ -43,14 +43,7 @@ async def limited(folder: Path, *, time_s: float, total_s: float) -> AsyncIterat
 @pytest_asyncio.fixture(loop_scope="session")
 async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     """With time for everything that ends by itself or by another limit, also on a busy machine."""
-    async with limited(tmp_path / "scratch", time_s=60, total_s=90) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def hurried(tmp_path: Path) -> AsyncIterator[Sandbox]:
-    """For what only the clock can end."""
-    async with limited(tmp_path / "scratch", time_s=2, total_s=3) as made:
+    async with limited(tmp_path / "scratch", time_s=PATIENCE_S, total_s=PATIENCE_S) as made:
         yield made
 
 
@@ -174,19 +167,22 @@ async def test_what_goes_too_far_is_ended(sandbox: Sandbox, tmp_path: Path, line
 
 
 @pytest.mark.parametrize(
-    ("line", "reason"),
+    ("line", "time_s", "total_s", "reason"),
     [
-        ("spin", "no further for 2 seconds"),
-        ("print", "no further for 2 seconds"),
-        ("progress", "longer than 3 seconds"),
+        ("spin", 2, 600, "no further for 2 seconds"),
+        ("print", 2, 600, "no further for 2 seconds"),
+        ("progress", 600, 3, "longer than 3 seconds"),
     ],
 )
-async def test_what_never_ends_is_ended(hurried: Sandbox, tmp_path: Path, line: str, reason: str) -> None:
-    with pytest.raises(Unreadable, match=reason):
-        await attempt(hurried, tmp_path, line)
-    async with asyncio.timeout(PATIENCE_S):
-        while not await reads_in_time(hurried, tmp_path):
-            pass
+async def test_what_never_ends_is_ended(
+    tmp_path: Path, line: str, time_s: float, total_s: float, reason: str
+) -> None:
+    async with limited(tmp_path / "scratch", time_s=time_s, total_s=total_s) as hurried:
+        with pytest.raises(Unreadable, match=reason):
+            await attempt(hurried, tmp_path, line)
+        async with asyncio.timeout(PATIENCE_S):
+            while not await reads_in_time(hurried, tmp_path):
+                pass
 
 
 async def reads_in_time(sandbox: Sandbox, folder: Path) -> bool:

@@ -13,6 +13,7 @@ from handlers.parsing.readers import READERS
 from handlers.reading import Room
 from handlers.sandbox import Sandbox
 from tests.handlers.outlet import Sunk
+from tests.patience import PATIENCE_S
 
 
 class Outcome(NamedTuple):
@@ -49,7 +50,7 @@ OUTCOMES = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox(memory_bytes=256 << 20, time_s=20, folder=tmp_path_factory.mktemp("scratch"))
+    sandbox = Sandbox(memory_bytes=256 << 20, time_s=PATIENCE_S, folder=tmp_path_factory.mktemp("scratch"))
     yield sandbox
     await sandbox.aclose()
 

@@ -33,6 +33,7 @@ from storage.vectors_pgvector import PgVectors
 from storage.words import Words
 from tests.case_rows import QuietJob, new_case, new_evidence, store, unit
 from tests.handlers import files
+from tests.patience import PATIENCE_S
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -52,7 +53,7 @@ class Place:
         self.arrivals = Arrivals(database, self.blobs)
         self.store = RedisMachineStore(redis, shards=4, era="e")
         self.machines = Engine(self.store, shards=4)
-        self.sandbox = Sandbox(memory_bytes=512 << 20, time_s=30)
+        self.sandbox = Sandbox(memory_bytes=512 << 20, time_s=PATIENCE_S)
         self.passwords: dict[str, str] = {}
 
     async def put(self, content: bytes, media_type: str, filename: str, parent: int | None = None) -> int:

@@ -257,7 +257,7 @@ async def test_a_server_that_is_silent_for_too_long_is_temporary(
     broken: tuple[ModelServerApp, LanguageModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, model = broken
-    server.pause_s = 5.0
+    server.pause_s = 3600.0
     monkeypatch.setattr(model._server, "_options", model._server._options | {"timeout": 0.2})  # type: ignore[attr-defined]
     with pytest.raises(Temporary, match="does not answer"):
         await written(model)

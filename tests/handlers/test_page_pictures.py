@@ -20,6 +20,7 @@ from handlers.rendering.renderers import RENDERERS
 from handlers.sandbox import Sandbox
 from storage.blobs_disk import DiskBlobs
 from storage.file_cache import FileCache
+from tests.patience import PATIENCE_S
 
 PDF = "application/pdf"
 
@@ -55,7 +56,7 @@ class Place:
 @pytest_asyncio.fixture(loop_scope="session")
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     blobs = DiskBlobs(tmp_path / "blobs")
-    sandbox = CountingSandbox(memory_bytes=512 << 20, time_s=20, readers=RENDERERS)
+    sandbox = CountingSandbox(memory_bytes=512 << 20, time_s=PATIENCE_S, readers=RENDERERS)
     pictures = PagePictures(blobs, FileCache(tmp_path / "cache", 10 << 20), sandbox)
     yield Place(pictures, blobs, sandbox)
     await pictures.aclose()

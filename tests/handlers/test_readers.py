@@ -2,7 +2,8 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from handlers.sandbox import Sandbox
 from storage.blobs_disk import DiskBlobs
 from tests.handlers import files
 from tests.handlers.outlet import Sunk
+from tests.patience import PATIENCE_S
 
 ROOM = Room(100, 1 << 30)
 ODD = {"text/odd": "tests.handlers.odd_reader"}
@@ -25,7 +27,11 @@ ODD = {"text/odd": "tests.handlers.odd_reader"}
 @pytest_asyncio.fixture(loop_scope="session")
 async def sandbox() -> AsyncIterator[Sandbox]:
     sandbox = Sandbox(
-        memory_bytes=128 << 20, time_s=20, output_bytes=100_000, readers=ODD, tools={"language": "eng"}
+        memory_bytes=128 << 20,
+        time_s=PATIENCE_S,
+        output_bytes=100_000,
+        readers=ODD,
+        tools={"language": "eng"},
     )
     yield sandbox
     await sandbox.aclose()
@@ -54,12 +60,24 @@ def test_every_reader_can_be_imported_and_is_one(media_type: str) -> None:
     assert importlib.import_module(READERS[media_type]).__doc__
 
 
+async def unless_starved(work: Callable[[], Awaitable[str]]) -> str:
+    """What a reader does in time, in one of many tries: it may have had no time of a busy machine."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with suppress(Unreadable):
+                return await work()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["page", "file"])
 async def test_a_long_file_is_read_as_long_as_its_reader_gets_on(tmp_path: Path, how: str) -> None:
-    sandbox = Sandbox(memory_bytes=128 << 20, time_s=3, total_s=60, readers=ODD)
+    sandbox = Sandbox(memory_bytes=128 << 20, time_s=3, total_s=600, readers=ODD)
+
+    async def work() -> str:
+        return (await do(sandbox, tmp_path, f"work 20 0.2 {how}")).text
+
     try:
-        assert (await do(sandbox, tmp_path, f"work 20 0.2 {how}")).text == "worked"
+        assert await unless_starved(work) == "worked"
         with pytest.raises(Unreadable, match="got no further for 3 seconds"):
             await do(sandbox, tmp_path, "work 100 0.2 silently")
     finally:
@@ -67,7 +85,7 @@ async def test_a_long_file_is_read_as_long_as_its_reader_gets_on(tmp_path: Path,
 
 
 async def test_a_file_is_not_read_for_ever_however_far_it_gets(tmp_path: Path) -> None:
-    sandbox = Sandbox(memory_bytes=128 << 20, time_s=20, total_s=1.5, readers=ODD)
+    sandbox = Sandbox(memory_bytes=128 << 20, time_s=600, total_s=1.5, readers=ODD)
     try:
         with pytest.raises(Unreadable, match=r"takes longer than 1\.5 seconds"):
             await do(sandbox, tmp_path, "work 1000 0.02 page")
@@ -81,9 +99,13 @@ async def test_time_that_storing_takes_is_not_the_readers(tmp_path: Path) -> Non
             await asyncio.sleep(3.3)
             await super().end()
 
-    sandbox = Sandbox(memory_bytes=128 << 20, time_s=3, total_s=60, readers=ODD)
+    sandbox = Sandbox(memory_bytes=128 << 20, time_s=3, total_s=600, readers=ODD)
+
+    async def attach() -> str:
+        return (await do(sandbox, tmp_path, "attach a 1 10", sink=Slow())).text
+
     try:
-        assert (await do(sandbox, tmp_path, "attach a 1 10", sink=Slow())).text == "attached"
+        assert await unless_starved(attach) == "attached"
     finally:
         await sandbox.aclose()
 
@@ -193,7 +215,7 @@ async def test_a_kind_without_a_reader_is_refused(sandbox: Sandbox, tmp_path: Pa
 
 
 async def test_a_library_is_loaded_outside_the_memory_of_the_file(tmp_path: Path) -> None:
-    sandbox = Sandbox(memory_bytes=48 << 20, time_s=20, readers=READERS)
+    sandbox = Sandbox(memory_bytes=48 << 20, time_s=PATIENCE_S, readers=READERS)
     (tmp_path / "a").write_text("few words", "utf-8")
     files.pdf(tmp_path / "b", ["Printed words."])
     for name, media_type in (("a", "text/plain"), ("b", "application/pdf")):

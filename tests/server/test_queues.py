@@ -70,7 +70,11 @@ async def test_more_questions_than_one_look_takes_in_keep_their_order(queues: Jo
     assert waiting(queues) == [*(f"query-0-{number}" for number in range(1, 231)), "upload-0-0"]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["query", "upload"]), st.booleans()), min_size=1, max_size=12)
 )

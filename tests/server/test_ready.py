@@ -190,7 +190,9 @@ async def told(config: uvicorn.Config, sides: Sides, said: list[bytes], *, patie
 
 
 often = given_settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -92,7 +92,11 @@ def fits(s: Snapshot, by: str, wanted: Criteria) -> bool:
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(kept=snapshots, wanted=criteria, limit=st.integers(1, 4), spawned=st.sets(st.integers(0, 24)))
 async def test_pages_hold_every_machine_that_fits_once_and_in_order(
     kept: list[Snapshot],
@@ -121,7 +125,11 @@ async def test_pages_hold_every_machine_that_fits_once_and_in_order(
         assert machine.spawned_by == by[s.id]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(kept=snapshots)
 async def test_machines_archived_before_there_was_a_search_are_filled_in_alike(
     kept: list[Snapshot], engine: AsyncEngine

@@ -63,7 +63,11 @@ KINDS = st.sampled_from(["add", "add", "remove", "remove", "restore", "again", "
 STEPS = st.lists(st.tuples(KINDS, st.integers(0, 9), st.integers(0, 9)), max_size=24)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(steps=STEPS)
 async def test_after_whatever_happened_exactly_what_has_a_place_in_sight_is_in_sight(
     engine: AsyncEngine, database: str, tmp_path: Path, steps: list[tuple[str, int, int]]
