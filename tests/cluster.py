@@ -83,7 +83,7 @@ async def _started(folder: Path) -> tuple[asyncio.subprocess.Process, int] | Non
     process = await asyncio.create_subprocess_exec(
         find_binary().path,
         *("--port", f"{port}", "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""),
-        *("--cluster-enabled", "yes", "--cluster-node-timeout", "5000", "--appendonly", "yes"),
+        *("--cluster-enabled", "yes", "--cluster-node-timeout", "120000", "--appendonly", "yes"),
         stdout=asyncio.subprocess.DEVNULL,
     )
     async with Redis(port=port) as client:

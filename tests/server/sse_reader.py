@@ -35,11 +35,11 @@ class Reader:
     events: list[Dispatched] = field(default_factory=list)
     _lines: AsyncIterator[str] | None = None
 
-    async def next(self, timeout_s: float = PATIENCE_S) -> Dispatched | None:
+    async def next(self) -> Dispatched | None:
         """The next event; None when the stream has ended."""
         self._lines = self._lines or self.response.aiter_lines()
         name, data = "message", []
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(PATIENCE_S):
             async for line in self._lines:
                 key, _, value = line.partition(":")
                 value = value.removeprefix(" ")

@@ -32,7 +32,7 @@ async def test_a_cluster_without_a_redis_for_the_queues_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_uploads_and_questions_run_to_their_end_on_a_cluster(
     services: Services, cluster_url: str, redis_client: Redis
 ) -> None:

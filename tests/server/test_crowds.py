@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import stat
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from server import audience as audience_module
 from server import lane as lane_module
 from server.errors import Close
 from server.fanout import Counts, Descriptors, send_all
+from server.known_topic import KnownTopic
 from server.line import SocketLine
 from server.published import Published
 from server.rights import KNOWN_S
@@ -98,6 +101,7 @@ async def test_a_membership_that_ended_unannounced_is_found_before_anything_is_s
 async def test_what_waits_for_roles_reaches_also_those_whose_socket_stalls_meanwhile(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(audience_module, "_TRY_S", PATIENCE_S)
     rights = live.parts.rights
     asking, answered = asyncio.Event(), asyncio.Event()
     ask = rights.ask
@@ -131,6 +135,12 @@ async def test_what_waits_for_roles_reaches_also_those_whose_socket_stalls_meanw
                 assert await titles(wire, 7) == expected(7)
 
 
+def believed_long(known: KnownTopic) -> None:
+    """Have the roles of who follows a topic believed, however long the test takes."""
+    assert known.audience is not None
+    known.audience._believed_until = math.inf
+
+
 async def test_what_comes_in_one_turn_is_sent_at_once_and_whole(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +159,7 @@ async def test_what_comes_in_one_turn_is_sent_at_once_and_whole(
             for wire in wires:
                 assert await titles(wire, 1) == expected(1)
             known = live.parts.hub._topics[topic]
+            believed_long(known)
 
             def publish(first: int, count: int, size: int) -> None:
                 for position in range(first, first + count):
@@ -223,6 +234,7 @@ async def test_a_few_do_not_wait_for_the_end_of_a_turn(live: Live, monkeypatch: 
             for wire in wires:
                 assert await titles(wire, 1) == expected(1)
             written: list[SocketLine] = []
+            believed_long(live.parts.hub._topics[topic])
             monkeypatch.setattr(SocketLine, "write", lambda line, frame: written.append(line))
             token = {"type": "passing", "topic": topic, "machine": "m", "what": "token", "data": {}}
             live.parts.hub._topics[topic].offer(Published(token, 100))

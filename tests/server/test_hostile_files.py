@@ -34,7 +34,7 @@ async def ended(client: Client, machines: dict[str, str]) -> dict[str, tuple[str
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_every_hostile_file_ends_in_a_clear_state_and_disturbs_nothing(documents: Path) -> None:
     async with serving(**LIMITS) as url, investigator(url) as client:
         case = await open_case(client, "hostile")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -115,18 +116,34 @@ async def test_those_who_resume_from_further_back_cost_one_read_in_all(
     assert store.reads == 1
 
 
-async def test_a_lost_message_is_filled_in_from_the_log(
-    engine: Engine, hub: Hub, redis_client: Redis
-) -> None:
+class Deaf(dict[str, str]):
+    """Topics by channel, of which a listener is told none; counts what it heard."""
+
+    heard = 0
+
+    def get(self, *_: object) -> None:
+        self.heard += 1
+
+
+@asynccontextmanager
+async def deaf(hub: Hub, *, messages: int) -> AsyncIterator[None]:
+    """Lose what is published meanwhile, so many messages, of which nobody hears later either."""
+    listener = hub._listener
+    topics, listener._topics = listener._topics, Deaf()
+    yield
+    async with asyncio.timeout(PATIENCE_S):
+        while listener._topics.heard < messages:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+    listener._topics = topics
+
+
+async def test_a_lost_message_is_filled_in_from_the_log(engine: Engine, hub: Hub) -> None:
     [machine] = await spawn(engine, 1)
     subscription = await hub.subscribe(TOPIC)
     view = View(subscription.first)
     # The hub is made deaf to the channel for a while; Redis gives no sign of what was missed.
-    channel = topic_keys(shard_of(TOPIC, SHARDS), TOPIC).channel
-    hub._listener._topics.pop(channel)
-    await spawn(engine, 3)
-    await asyncio.sleep(0.1)
-    hub._listener._topics[channel] = TOPIC
+    async with deaf(hub, messages=3):
+        await spawn(engine, 3)
     await engine.send(machine, "hold", {}, source="client", role="owner")
     await follow(subscription, view, until=5)
     assert view.offsets == [2, 3, 4, 5]
@@ -146,13 +163,10 @@ async def test_what_was_published_while_the_connection_was_away_arrives_with_not
 async def test_a_subscriber_that_is_ahead_of_its_process_gets_nothing_twice(engine: Engine, hub: Hub) -> None:
     await spawn(engine, 1)
     behind = await hub.subscribe(TOPIC)
-    topics = dict(hub._listener._topics)
-    hub._listener._topics.clear()
-    await spawn(engine, 2)
-    await asyncio.sleep(0.1)
-    ahead = await hub.subscribe(TOPIC, Since(behind.first["epoch"], 2))
-    assert [entry["offset"] for entry in ahead.first["entries"]] == [3]
-    hub._listener._topics.update(topics)
+    async with deaf(hub, messages=2):
+        await spawn(engine, 2)
+        ahead = await hub.subscribe(TOPIC, Since(behind.first["epoch"], 2))
+        assert [entry["offset"] for entry in ahead.first["entries"]] == [3]
     await spawn(engine, 1)
     assert (await follow(behind, View(behind.first), until=4)).offsets == [2, 3, 4]
     assert (await follow(ahead, View(ahead.first), until=4)).offsets == [3, 4]
@@ -176,12 +190,9 @@ async def test_a_snapshot_is_pushed_where_the_log_no_longer_reaches_back(
     subscription = await hub.subscribe(TOPIC)
     view = View(subscription.first)
     keys = topic_keys(shard_of(TOPIC, SHARDS), TOPIC)
-    topics = dict(hub._listener._topics)
-    hub._listener._topics.clear()
-    await spawn(engine, 3)
-    await asyncio.sleep(0.1)
+    async with deaf(hub, messages=3):
+        await spawn(engine, 3)
     await redis_client.xtrim(keys.log, maxlen=1, approximate=False)
-    hub._listener._topics.update(topics)
     await engine.send(machine, "hold", {}, source="client", role="owner")
     await follow(subscription, view, until=5)
     assert view.snapshots == 1

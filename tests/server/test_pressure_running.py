@@ -202,7 +202,8 @@ async def test_of_several_servers_one_measures_and_all_read_the_same(parts: Part
     try:
 
         async def often() -> bool:
-            return len(measured) >= 3
+            # The turn of one that starved may have gone to another, but they do not alternate.
+            return len(measured) >= 3 and len(set(measured[-3:])) == 1
 
         await until(often)
     finally:
@@ -210,7 +211,6 @@ async def test_of_several_servers_one_measures_and_all_read_the_same(parts: Part
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     # Nobody measures any more, so what two ask for one after the other is the same.
-    assert len(set(measured)) == 1
     assert await RuntimeRecords(other).pressure() == await parts.records.pressure() != PressureState()
     # What nobody measures any more counts for nothing.
     assert 0 < await parts.redis.ttl(PRESSURE_KEY) <= 10

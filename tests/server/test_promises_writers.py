@@ -17,6 +17,7 @@ from storage.machine_store import Unavailable
 from storage.machine_store_redis import RedisMachineStore
 from storage.redis_client import connect
 from tests.cutting import CuttingProxy, cutting_proxy
+from tests.patience import PATIENCE_S
 from tests.server.conftest import SHARDS, TOPIC
 
 
@@ -97,7 +98,7 @@ async def test_a_sender_whose_reply_is_cut_again_and_again_gets_the_outcome_of_o
             ledger[machine].append((done.revision, title))
 
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(2 * PATIENCE_S):
             await asyncio.gather(*(write(machine) for machine in machines))
     finally:
         await client.aclose()

@@ -358,7 +358,7 @@ class Sending(RuleBasedStateMachine):
         return done.sha256
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "examples", [pytest.param(6, id="few"), pytest.param(150, id="many", marks=pytest.mark.slow)]
 )

@@ -17,7 +17,7 @@ import pytest
 from server.client import Client
 from tests.bench.serving import Server, investigator, open_case, server
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 SIZE = 48 << 20
 
