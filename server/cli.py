@@ -133,6 +133,10 @@ def _parser() -> argparse.ArgumentParser:
         filling = verbs.add_parser(store, help=text, description=text)
         filling.add_argument("--check", action="store_true", help="compare only, and tell what differs")
         filling.set_defaults(run=_rebuild, store=store)
+    text = "Count the totals anew, or compare them: for rows that came while triggers were off."
+    counting = verbs.add_parser("totals", help=text, description=text)
+    counting.add_argument("--check", action="store_true", help="compare only, and tell what differs")
+    counting.set_defaults(run=_rebuild_totals)
     text = "Embed every passage anew, by the configured embedder; for when the server is stopped."
     verbs.add_parser("embeddings", help=text, description=text).set_defaults(run=_rebuild_embeddings)
     text = "Tag again, now, what an earlier tagger has tagged and nobody has edited."
@@ -231,6 +235,12 @@ async def _rebuild(options: argparse.Namespace, settings: Settings) -> int:
     from server.cli_rebuild import rebuild
 
     return await rebuild(settings, options.store, check=options.check)
+
+
+async def _rebuild_totals(options: argparse.Namespace, settings: Settings) -> int:
+    from server.cli_rebuild import rebuild_totals
+
+    return await rebuild_totals(settings, check=options.check)
 
 
 async def _verify_blobs(_: argparse.Namespace, settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""`casewire rebuild`: a store beside PostgreSQL is filled anew, or compared with it."""
+"""`casewire rebuild`: what PostgreSQL can give anew is filled or counted again, or compared with it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from storage.machine_store import MachineStore
 from storage.machine_store_redis import RedisMachineStore
 from storage.marks import FollowerState, Marks
 from storage.redis_client import connect
+from storage.totals import Totals
 
 PROBLEM = 1
 _LOOK_S = 0.5
@@ -59,6 +60,22 @@ async def rebuild(settings: Settings, name: str, *, check: bool) -> int:
         store = RedisMachineStore(redis, shards=settings.shards, era="")
         await _through(follower, Marks(database), store)
     return 0
+
+
+async def rebuild_totals(settings: Settings, *, check: bool) -> int:
+    """Count anew what triggers keep count of, or compare it with a count; 1 where they differ.
+
+    Raises:
+        ServicesError: PostgreSQL or Redis cannot be found.
+    """
+    database = create_engine(attached_services(settings).database_url, pool_size=1)
+    try:
+        totals = Totals(database)
+        if not check:
+            await totals.recount()
+        return _told(await totals.compare())
+    finally:
+        await database.dispose()
 
 
 def _told(found: Comparison) -> int:

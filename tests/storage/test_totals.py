@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,30 +12,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.database import create_engine
-from storage.entities import Entities, MentionDraft
-from storage.evidence import ChunkDraft, EvidenceStore
+from storage.evidence import EvidenceStore
 from storage.graph import Name
 from storage.graph_postgres import GraphPostgres
-from storage.pois import Pois
-from storage.same_as import AlreadyJudged, Pair, SameNames
-from storage.words import Words
+from storage.totals import Totals
 from tests.case_rows import new_case, new_evidence
-
-CASES = ("case1", "case2")
-PEOPLE = ("Ann", "Bo", "Cy", "Dee", "Eli")
-
-_KEPT = "SELECT case_id, chunks, indexed, words FROM case_totals ORDER BY case_id"
-_COUNTED = """
-    SELECT cases.id, (SELECT count(*) FROM chunks WHERE case_id = cases.id),
-           (SELECT count(*) FROM chunk_lengths WHERE case_id = cases.id),
-           (SELECT coalesce(sum(words), 0) FROM chunk_lengths WHERE case_id = cases.id)
-    FROM cases ORDER BY cases.id
-"""
-_KEPT_MENTIONS = "SELECT case_id, entity_id, chunks FROM entity_counts ORDER BY entity_id"
-_COUNTED_MENTIONS = """
-    SELECT entities.case_id, entities.id, count(DISTINCT mentions.chunk_id)
-    FROM mentions JOIN entities ON entities.id = mentions.entity_id GROUP BY 1, 2 ORDER BY 2
-"""
+from tests.storage.changing import CASES, Changing, all_is_right, rows
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -45,148 +25,6 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(database)
     yield engine
     await engine.dispose()
-
-
-async def rows(engine: AsyncEngine, query: str) -> list[tuple[object, ...]]:
-    async with engine.connect() as connection:
-        return [tuple(row) for row in await connection.execute(text(query))]
-
-
-async def all_is_right(engine: AsyncEngine) -> None:
-    """Both tables say what there is, and nothing of a transaction is left."""
-    kept = {row[0]: row[1:] for row in await rows(engine, _KEPT)}
-    for case, *counted in await rows(engine, _COUNTED):
-        assert kept.pop(case, (0, 0, 0)) == tuple(counted)
-    assert kept == {}
-    assert await rows(engine, _KEPT_MENTIONS) == await rows(engine, _COUNTED_MENTIONS)
-    assert await rows(engine, "SELECT id FROM total_changes") == []
-    assert await rows(engine, "SELECT xact FROM open_totals") == []
-
-
-class Changing:
-    """Changes of two cases, drawn by chance, by the means of the stores."""
-
-    def __init__(self, engine: AsyncEngine, seed: int) -> None:
-        self._engine, self._chance, self._made = engine, random.Random(seed), 0
-        self._evidence: dict[int, str] = {}
-
-    async def one(self) -> None:
-        ways = [
-            self.add,
-            self.read_again,
-            self.index,
-            self.link,
-            self.link,
-            self.hide,
-            self.drop,
-            self.undone,
-        ]
-        if not self._evidence:
-            await self.add()
-            return
-        await self._chance.choice([*ways, self.person, self.same, self.judge, self.move])()
-
-    def _some(self) -> tuple[int, str]:
-        return self._chance.choice(list(self._evidence.items()))
-
-    async def add(self) -> None:
-        case, self._made = self._chance.choice(CASES), self._made + 1
-        row = await EvidenceStore(self._engine).register(new_evidence(case, f"sha-{self._made}"))
-        self._evidence[row.id] = case
-        await self._text(row.id)
-
-    async def _text(self, evidence: int) -> None:
-        drafts = [ChunkDraft(i, 0, 10 * i, 10 * i + 9, "x", []) for i in range(self._chance.randint(0, 4))]
-        await EvidenceStore(self._engine).store_text(
-            evidence, title="", text="x" * 50, pages=[], meta={}, chunks=drafts
-        )
-
-    async def read_again(self) -> None:
-        await self._text(self._some()[0])
-
-    async def _chunks(self, evidence: int) -> list[int]:
-        return [chunk.id for chunk in await EvidenceStore(self._engine).chunks(evidence)]
-
-    async def index(self) -> None:
-        evidence, case = self._some()
-        bags = {i: Counter(self._chance.choices("abc", k=3)) for i in await self._chunks(evidence)}
-        await Words(self._engine).index(
-            case, {i: bag if self._chance.random() < 0.8 else {} for i, bag in bags.items()}
-        )
-
-    async def link(self) -> None:
-        evidence, case = self._some()
-        mentions = [
-            MentionDraft("person", who.lower(), who, chunk, start, start + 1)
-            for chunk in await self._chunks(evidence)
-            for start, who in enumerate(self._chance.choices(PEOPLE, k=self._chance.randint(0, 5)))
-        ]
-        pois = await Pois(self._engine).of_case(case)
-        await Entities(self._engine).replace(case, evidence, mentions, pois=pois)
-
-    async def hide(self) -> None:
-        await EvidenceStore(self._engine).hide(
-            self._some()[0], "upload-0-a", hidden=self._chance.random() < 0.6
-        )
-
-    async def drop(self) -> None:
-        evidence, _ = self._some()
-        del self._evidence[evidence]
-        await self._run(f"DELETE FROM evidence WHERE id = {evidence}")
-
-    async def undone(self) -> None:
-        evidence, _ = self._some()
-        async with self._engine.connect() as connection:
-            await connection.execute(text(f"DELETE FROM chunks WHERE evidence_id = {evidence}"))
-            await connection.rollback()
-
-    async def person(self) -> None:
-        case = self._chance.choice(CASES)
-        there = await Pois(self._engine).of_case(case)
-        if there:
-            await Pois(self._engine).remove(case, there[0].id)
-        else:
-            await Pois(self._engine).add(case, self._chance.choice(PEOPLE), ["Alias"], "")
-
-    async def same(self) -> None:
-        case = self._chance.choice(CASES)
-        found = await rows(
-            self._engine,
-            f"SELECT id FROM entities WHERE case_id = '{case}' AND kind <> 'poi' AND status <> 'rejected'",
-        )
-        if len(found) > 1:
-            one, two = self._chance.sample([row[0] for row in found], 2)
-            try:
-                await SameNames(self._engine).judge(
-                    case, Pair.of(int(str(one)), other=int(str(two))), "same", [], "u1"
-                )
-            except AlreadyJudged:
-                await self._run(f"DELETE FROM same_as WHERE case_id = '{case}'")
-
-    async def judge(self) -> None:
-        status = self._chance.choice(["accepted", "rejected", "suggested"])
-        await self._run(
-            f"UPDATE entities SET status = '{status}' WHERE name = '{self._chance.choice(PEOPLE)}'"
-        )
-
-    async def move(self) -> None:
-        """As no store does: lengths are others, mentions are another's, chunks another case's."""
-        evidence, case = self._some()
-        other = CASES[1 - CASES.index(case)]
-        await self._run("UPDATE chunk_lengths SET words = words + 1 WHERE chunk_id % 2 = 0")
-        named = f"FROM entities AS own WHERE own.case_id = '{case}'"
-        await self._run(
-            f"UPDATE mentions SET entity_id = (SELECT min(id) {named}), start = start + 100 "
-            f"WHERE start < 100 AND entity_id = (SELECT max(id) {named})"
-        )
-        await self._run(f"UPDATE chunks SET case_id = '{other}' WHERE evidence_id = {evidence}")
-        await self._run(
-            f"UPDATE chunks SET case_id = '{case}' WHERE evidence_id = {evidence} AND ordinal > 1"
-        )
-
-    async def _run(self, statement: str) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(text(statement))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -215,14 +53,10 @@ async def test_totals_are_right_when_several_write_one_case_at_once(engine: Asyn
     for case in CASES:
         await new_case(engine, case)
     crowd = [Changing(engine, seed) for seed in range(4)]
-    for i, each in enumerate(crowd):
-        each._made = 1000 * i
 
     async def write(each: Changing) -> None:
         for _ in range(25):
-            await each._chance.choice(
-                [each.add, each.add, *([each.link, each.index, each.drop] if each._evidence else [])]
-            )()
+            await each.write()
 
     await asyncio.gather(*map(write, crowd))
     await all_is_right(engine)
@@ -238,7 +72,7 @@ async def test_a_writer_that_dies_before_its_commit_leaves_the_totals_as_they_we
     for _ in range(5):
         await changing.add()
         await changing.link()
-    before = await rows(engine, _KEPT)
+    before = await rows(engine, "SELECT * FROM case_totals ORDER BY case_id")
     async with engine.connect() as dying:
         own = await dying.scalar(text("SELECT pg_backend_pid()"))
         await dying.execute(text("DELETE FROM evidence"))
@@ -247,23 +81,66 @@ async def test_a_writer_that_dies_before_its_commit_leaves_the_totals_as_they_we
         with pytest.raises(DBAPIError):
             await dying.commit()
     await all_is_right(engine)
-    assert await rows(engine, _KEPT) == before
+    assert await rows(engine, "SELECT * FROM case_totals ORDER BY case_id") == before
 
 
-async def test_what_came_while_triggers_were_off_is_counted_by_hand(engine: AsyncEngine) -> None:
+async def test_what_came_while_triggers_were_off_is_told_and_counted_anew(engine: AsyncEngine) -> None:
     for case in CASES:
         await new_case(engine, case)
-    changing = Changing(engine, 2)
+    changing, totals = Changing(engine, 2), Totals(engine)
     for _ in range(5):
         await changing.add()
         await changing.link()
         await changing.index()
+    right = await totals.compare()
+    assert right.agree
+    named = (await rows(engine, "SELECT count(*) FROM entity_counts"))[0][0]
+    assert right.compared == len(CASES) + int(str(named))
     async with engine.begin() as connection:
         await connection.execute(text("SET LOCAL session_replication_role = replica"))
-        await connection.execute(text("DELETE FROM mentions WHERE start % 2 = 0"))
-        await connection.execute(text("DELETE FROM chunk_lengths WHERE chunk_id % 2 = 0"))
+        await connection.execute(
+            text("DELETE FROM mentions WHERE entity_id = (SELECT min(id) FROM entities)")
+        )
+        await connection.execute(text("DELETE FROM chunk_lengths WHERE case_id = 'case1'"))
+        await connection.execute(
+            text("DELETE FROM entity_counts WHERE entity_id = (SELECT max(entity_id) FROM entity_counts)")
+        )
     with pytest.raises(AssertionError):
         await all_is_right(engine)
-    async with engine.begin() as connection:
-        await connection.execute(text("SELECT recount_totals()"))
+    found = await totals.compare()
+    assert (found.missing, found.spare, found.different) == (1, 1, 1)
+    [[chunks, indexed, words]] = await rows(
+        engine, "SELECT chunks, indexed, words FROM case_totals WHERE case_id = 'case1'"
+    )
+    told = f"case case1: kept ({chunks},{indexed},{words}), counted ({chunks},0,0)"
+    assert (len(found.examples), found.examples[0]) == (3, told)
+    await totals.recount()
+    await all_is_right(engine)
+    assert (await totals.compare()).agree
+
+
+async def test_totals_are_counted_anew_while_others_write_and_drop_cases(engine: AsyncEngine) -> None:
+    for case in CASES:
+        await new_case(engine, case)
+    crowd, totals = [Changing(engine, seed) for seed in range(3)], Totals(engine)
+
+    async def write(each: Changing) -> None:
+        for _ in range(25):
+            await each.write()
+
+    async def come_and_go() -> None:
+        for i in range(25):
+            await new_case(engine, f"other{i}")
+            await EvidenceStore(engine).register(new_evidence(f"other{i}", f"sha-other-{i}"))
+            async with engine.begin() as connection:
+                await connection.execute(text(f"DELETE FROM cases WHERE id = 'other{i}'"))
+
+    writing = asyncio.gather(*map(write, crowd), come_and_go())
+    counted = 0
+    while not writing.done():
+        await totals.recount()
+        assert (await totals.compare()).agree
+        counted += 1
+    await writing
+    assert counted > 1
     await all_is_right(engine)
