@@ -1,10 +1,12 @@
 """Kill server, workers, Redis and PostgreSQL while a folder is imported; it must end as if nobody had.
 
     python -m tests.proof.import_kills --files 2000 --kills 60 --seed 1
+    python -m tests.proof.import_kills --files 2000 --kills 60 --database
 
 The folder is imported twice: into one case in peace, into another under attack. What failed only
 because its worker was killed again and again is tried again once, as a person would; then every
-file must stand as its twin does, and every count be that of the files.
+file must stand as its twin does, with as many passages, terms and mentions, every count be that of
+the files, and every transition stand in the custody chain once.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -32,18 +34,31 @@ from server.client import Client, Refused
 from server.folder_sending import FolderSender
 from server.folder_walk import walk
 from tests.folders import make_folder
+from tests.killing import kill_family
+from tests.proof import oracle
 from tests.proof.instance import Instance, connect
+from tests.proof.ledger import Ledger
 
 WEIGHTS = {"server": 8, "worker": 14, "parser": 8, "redis": 8, "postgres": 4, "postgres session": 6}
+DATABASE = "postgres with all its sessions"
 REST_S = 3600.0
 """How long a folder may take to come to rest."""
 
 _FILES = """
 SELECT f.path, f.state, f.reason, f.sha256, f.pages, f.found,
        (SELECT count(*) FROM chunks c WHERE c.evidence_id = e.id) AS chunks,
-       (SELECT count(*) FROM chunks c WHERE c.evidence_id = e.id AND c.vector IS NULL) AS unembedded
+       (SELECT count(*) FROM chunks c WHERE c.evidence_id = e.id AND c.vector IS NULL) AS unembedded,
+       (SELECT sum(l.words) FROM chunks c JOIN chunk_lengths l ON l.chunk_id = c.id
+        WHERE c.evidence_id = e.id) AS terms,
+       (SELECT count(*) FROM chunks c JOIN mentions m ON m.chunk_id = c.id
+        WHERE c.evidence_id = e.id) AS mentions
 FROM import_files f LEFT JOIN evidence e ON e.id = f.evidence AND f.state <> 'duplicate'
 WHERE f.import_id = $1
+"""
+_CHANGING = """
+SELECT (SELECT count(*) FROM chunks) AS passages,
+       EXISTS (SELECT FROM pg_locks WHERE relation = 'total_changes'::regclass
+               AND mode = 'RowExclusiveLock') AS changing
 """
 _MISCOUNTED = """
 SELECT coalesce(a.state, b.state) AS state, a.files AS kept, b.files AS counted
@@ -67,6 +82,8 @@ class Outcome:
     """Files that had failed under attack alone, and were tried again."""
     starts: int = 0
     tally: dict[str, int] = field(default_factory=dict)
+    passages: int = 0
+    mentions: int = 0
     faults: list[str] = field(default_factory=list)
     evidence: str = ""
 
@@ -76,6 +93,7 @@ class Outcome:
         rows += [(f"– {victim}", count) for victim, count in sorted(self.kills.items())]
         rows += [("starts of the server", self.starts), ("files tried again", self.retried)]
         rows += [(f"files {state}", count) for state, count in sorted(self.tally.items())]
+        rows += [("passages", self.passages), ("mentions in them", self.mentions)]
         rows += [("seconds in peace", round(self.peace_s)), ("seconds under attack", round(self.attacked_s))]
         rows += [("faults", len(self.faults))]
         print("| what | count |\n|---|---:|")
@@ -147,7 +165,7 @@ class Import:
             await asyncio.sleep(0.3)
 
 
-Attack = Callable[[Instance, Outcome], Awaitable[None]]
+Attack = Callable[[Instance, Outcome], Coroutine[Any, Any, None]]
 
 
 def killer(*, kills: int, seed: int, pause_s: tuple[float, float]) -> Attack:
@@ -169,7 +187,37 @@ def killer(*, kills: int, seed: int, pause_s: tuple[float, float]) -> Attack:
     return attack
 
 
-async def prove(*, files: int, kills: int, seed: int, pause_s: tuple[float, float] = (0.5, 4.0)) -> Outcome:
+def database_killer(*, kills: int) -> Attack:
+    """Kill PostgreSQL with all its sessions, each time while a transaction changes the totals of a case."""
+
+    async def attack(instance: Instance, outcome: Outcome) -> None:
+        passages = 0
+        while outcome.kills.total() < kills:
+            [leader] = (await asyncio.to_thread(instance.victims))["postgres"]
+            passages = await _in_the_middle(instance, passages)
+            kill_family(leader)
+            outcome.kills[DATABASE] += 1
+            await instance.ready()
+
+    return attack
+
+
+async def _in_the_middle(instance: Instance, passages: int) -> int:
+    """Wait for more passages than so many, and for a transaction that has noted a change; the passages."""
+    owner = instance.owner
+    assert owner is not None
+    connection = await connect(owner)
+    try:
+        while True:
+            there, changing = await connection.fetchrow(_CHANGING)
+            if changing and there > passages:
+                return int(there)
+            await asyncio.sleep(0.001)
+    finally:
+        connection.terminate()
+
+
+async def prove(attack: Attack, *, files: int, seed: int) -> Outcome:
     """Import in peace, import under attack, compare."""
     outcome = Outcome()
     instance = Instance(CASEWIRE_CPU_WORKERS="2", CASEWIRE_GPU_WORKERS="1", OMP_NUM_THREADS="1")
@@ -181,14 +229,14 @@ async def prove(*, files: int, kills: int, seed: int, pause_s: tuple[float, floa
             await client.register("ann@example.org", "Ann", "a long enough password")
             peace, war = Import(client, folder), Import(client, folder)
             outcome.peace_s = await _timed(peace.run())
-            attacking = asyncio.create_task(
-                killer(kills=kills, seed=seed, pause_s=pause_s)(instance, outcome)
-            )
+            attacking = asyncio.create_task(attack(instance, outcome))
             try:
                 outcome.attacked_s = await _timed(war.run())
             finally:
                 attacking.cancel()
-                await asyncio.gather(attacking, return_exceptions=True)
+                [ended] = await asyncio.gather(attacking, return_exceptions=True)
+            if isinstance(ended, Exception):
+                raise ended
             await instance.ready()
             before = await war.view()
             if before["tally"]["failed"] > (await peace.view())["tally"]["failed"]:
@@ -199,9 +247,12 @@ async def prove(*, files: int, kills: int, seed: int, pause_s: tuple[float, floa
             outcome.retried = before["tally"]["failed"] - after["tally"]["failed"]
             outcome.tally = {state: number for state, number in after["tally"].items() if number}
             outcome.files = sum(outcome.tally.values())
-        status, said = await instance.command("custody", "verify")
-        if status:
-            outcome.faults.append(f"custody: {said[-500:]}")
+        outcome.faults += await oracle.left_over(instance)
+        outcome.faults += Ledger().compare(await oracle.transitions(instance))
+        for command in (("custody", "verify"), ("rebuild", "totals", "--check")):
+            status, said = await instance.command(*command)
+            if status:
+                outcome.faults.append(f"{' '.join(command)}: {said[-500:]}")
     finally:
         outcome.starts = instance.starts
         code = await instance.stop()
@@ -247,6 +298,9 @@ async def _compare(instance: Instance, peace: Import, war: Import, outcome: Outc
             )
         ]
     await connection.close()
+    outcome.passages, outcome.mentions = (
+        sum(row[what] or 0 for row in twins[war.machine]) for what in ("chunks", "mentions")
+    )
     calm, shaken = (_state_of(rows) for rows in twins.values())
     for path in sorted(calm.keys() | shaken.keys()):
         if calm.get(path) != shaken.get(path):
@@ -260,10 +314,13 @@ def _state_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for row in rows:
         if row["sha256"] and shared[row["sha256"]] > 1:
             twins = [r for r in rows if r["sha256"] == row["sha256"]]
-            state[row["sha256"]] = sorted((str(r["state"]), int(r["chunks"])) for r in twins)
+            state[row["sha256"]] = sorted(
+                (str(r["state"]), *(r[name] or 0 for name in ("chunks", "terms", "mentions"))) for r in twins
+            )
         else:
             state[row["path"]] = tuple(
-                row[name] for name in ("state", "reason", "sha256", "pages", "found", "chunks")
+                row[name]
+                for name in ("state", "reason", "sha256", "pages", "found", "chunks", "terms", "mentions")
             )
     return state
 
@@ -275,12 +332,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pause", type=float, nargs=2, default=(2.0, 15.0), metavar=("LEAST", "MOST"))
+    parser.add_argument("--database", action="store_true", help="kill PostgreSQL alone, with its sessions")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the instance ends, too
     least, most = options.pause
-    outcome = asyncio.run(
-        prove(files=options.files, kills=options.kills, seed=options.seed, pause_s=(least, most))
+    attack = (
+        database_killer(kills=options.kills)
+        if options.database
+        else killer(kills=options.kills, seed=options.seed, pause_s=(least, most))
     )
+    outcome = asyncio.run(prove(attack, files=options.files, seed=options.seed))
     sys.exit(outcome.report())
 
 

@@ -26,9 +26,8 @@ _SETTLE_S = 90.0
 async def faults(instance: Instance, load: Load) -> list[str]:
     """Everything that is wrong with an instance that had time to come to rest; a sentence each."""
     found = [f"stuck: {machine}" for machine in load.stuck]
-    found += await _left_over(instance)
-    entries = await _transitions(instance)
-    found += load.ledger.compare(entries)
+    found += await left_over(instance)
+    found += load.ledger.compare(await transitions(instance))
     found += await _views(load)
     code, said = await instance.command("custody", "verify")
     if code:
@@ -36,7 +35,7 @@ async def faults(instance: Instance, load: Load) -> list[str]:
     return found + load.ledger.faults
 
 
-async def _left_over(instance: Instance) -> list[str]:
+async def left_over(instance: Instance) -> list[str]:
     """What has not left outbox, awaited effects, journal and queues although nothing is at work."""
     owner = instance.owner
     assert owner is not None
@@ -64,7 +63,7 @@ async def _left_over(instance: Instance) -> list[str]:
         await redis.aclose()
 
 
-async def _transitions(instance: Instance) -> list[dict[str, Any]]:
+async def transitions(instance: Instance) -> list[dict[str, Any]]:
     """Every transition of the custody chains, those of a topic in their order, with what they quote."""
     owner = instance.owner
     assert owner is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.proof.import_kills import DATABASE, database_killer, killer
 from tests.proof.import_kills import prove as prove_import
 from tests.proof.kills import Killer
 from tests.proof.redis_restarts import Restarter
@@ -32,7 +33,15 @@ async def test_restarts_of_redis_under_load_lose_nothing() -> None:
 
 
 async def test_a_folder_that_is_imported_under_kills_ends_as_one_that_was_left_in_peace() -> None:
-    outcome = await prove_import(files=200, kills=40, seed=2, pause_s=(0.1, 1.5))
+    outcome = await prove_import(killer(kills=40, seed=2, pause_s=(0.1, 1.5)), files=200, seed=2)
     assert outcome.faults == []
     assert outcome.files == 200
     assert outcome.kills.total() >= 40
+
+
+async def test_a_folder_whose_database_is_killed_with_all_its_sessions_is_imported_and_counted() -> None:
+    outcome = await prove_import(database_killer(kills=6), files=120, seed=3)
+    assert outcome.faults == []
+    assert (outcome.files, outcome.retried, outcome.starts) == (120, 0, 1)
+    assert outcome.kills == {DATABASE: 6}
+    assert outcome.mentions > 100
