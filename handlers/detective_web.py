@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.detective_keys import (
-    SURE,
-    Key,
-    is_noise,
-    keys_of_entity,
-    keys_of_person,
-    name_addresses,
-    only_bearers,
-)
+from handlers.detective_keys import SURE, name_addresses
+from handlers.detective_members import NAMES, Member, joined, members_of
 from handlers.detective_mentions import Mentions, mentions_of
 from handlers.detective_told import ToldUnits, told_units
-from handlers.detective_units import Floats, Ints, cut_units, families, rare_in, roots
+from handlers.detective_units import Floats, Ints, cut_units, families, rare_in
 from storage.detective import CaseFacts, File
 from storage.detective_told import Told
-
-_NAMES = ("name", "address of the name", "short name", "common name", "surname")
-
-
-@dataclass(frozen=True)
-class Member:
-    """A person of interest or an entity of one case; `case` is the case's place."""
-
-    what: Literal["poi", "entity"]
-    node: int
-    kind: str
-    name: str
-    case: int
-    keys: frozenset[Key]
-    poi: int = 0
-    by_word: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,11 +177,11 @@ class Web:
             return "judged"
         shared = [key.why for key in one.keys & other.keys]
         # A name and what is made of it are keys of two sorts with one value.
-        values = {key.value: key.why for key in one.keys if key.why in _NAMES}
+        values = {key.value: key.why for key in one.keys if key.why in NAMES}
         shared += [
             min(key.why, values[key.value], key=lambda why: SURE[why])
             for key in other.keys
-            if key.why in _NAMES and key.value in values
+            if key.why in NAMES and key.value in values
         ]
         # Joined by way of a third: as sure as the least sure of the reasons that there are.
         return max(shared, key=lambda why: SURE[why]) if shared else "name"
@@ -218,8 +194,12 @@ def weave(cases: Sequence[CaseFacts]) -> Web:
     []
     """
     made = name_addresses(cases)
-    members = [member for place, case in enumerate(cases) for member in _members(case, place, made)]
-    identity_of, identities = _joined(members, [pair for case in cases for pair in case.same])
+    members = [member for place, case in enumerate(cases) for member in members_of(case, place, made)]
+    identity_of, identities = joined(
+        members,
+        [pair for case in cases for pair in case.same],
+        [pair for case in cases for pair in case.apart],
+    )
     files = [file for case in cases for file in case.files]
     file_case = [place for place, case in enumerate(cases) for _ in case.files]
     at = {file.node: place for place, file in enumerate(files)}
@@ -285,55 +265,3 @@ def _lasting(member: Member, cases: Sequence[CaseFacts]) -> str:
         return f" poi:{member.node}"
     # Ids of entities are given anew when evidence is read again; their names are not.
     return f"{cases[member.case].case}:{member.kind}:{member.name.casefold()}"
-
-
-def _members(case: CaseFacts, place: int, made: dict[str, str]) -> list[Member]:
-    persons = {one.node: frozenset(keys_of_person(one)) for one in case.persons}
-    bearers = only_bearers(case)
-    found = [Member("poi", one.node, "poi", one.name, place, persons[one.node]) for one in case.persons]
-    for one in case.named:
-        keys = set(keys_of_entity(one)) | set(persons.get(one.poi, ()))
-        if one.kind == "person" and (full := bearers.get(one.key)):
-            keys.add(Key("surname", full))
-        elif one.kind != "poi" and not one.poi and is_noise(one.kind, one.key, accepted=one.accepted):
-            continue
-        if one.kind == "email" and (name := made.get(one.key.partition("@")[0])):
-            keys.add(Key("address of the name", name))
-        own = (one.node, one.kind, one.name, place, frozenset(keys), one.poi, one.by_word)
-        found.append(Member("entity", *own))
-    return found
-
-
-def _called(member: Member) -> int:
-    """Which of several names something is called by: that with the least number."""
-    if member.what == "poi":
-        return 0
-    if member.kind == "poi":
-        return 1
-    if any(key.why == "surname" for key in member.keys):
-        return 4
-    return 2 if member.kind == "person" else 3
-
-
-def _joined(members: Sequence[Member], same: Sequence[tuple[int, int]]) -> tuple[Ints, list[list[int]]]:
-    """Members that share a key, are a person of interest or were found to be the same are one identity."""
-    said: dict[int, list[object]] = defaultdict(list)
-    for pair in same:
-        for node in pair:
-            said[node].append(("same", pair))
-    ties: list[list[object]] = []
-    for member in members:
-        own: list[object] = [("poi", member.node if member.what == "poi" else member.poi)]
-        # An address made of a name belongs to whoever has the name.
-        own += [("name", key.value) if key.why in _NAMES else key for key in sorted(member.keys)]
-        ties.append([tie for tie in own if tie != ("poi", 0)] + said[member.node])
-    groups: dict[int, list[int]] = defaultdict(list)
-    for place, root in enumerate(roots(ties).tolist()):
-        groups[root].append(place)
-    identities = [
-        sorted(group, key=lambda m: (_called(members[m]), m)) for _, group in sorted(groups.items())
-    ]
-    identity_of = np.zeros(len(members), dtype=np.int64)
-    for identity, group in enumerate(identities):
-        identity_of[group] = identity
-    return identity_of, identities

@@ -18,7 +18,7 @@ from storage import hidden
 from storage.detective_mentions import MENTIONS, flat
 from storage.detective_told import TOLD, TOLD_AT, Told, ToldAt
 from storage.findings import NodeSort
-from storage.graph_queries import SAME
+from storage.graph_queries import APART, SAME
 
 SECTION = 8
 """Passages whose vectors are averaged: comparing each with each would take 64 times as long."""
@@ -184,6 +184,7 @@ class CaseFacts:
         copies: Pairs of evidence that are nearly the same.
         told: What the evidence says that one entity does to another.
         same: Entities that somebody found to be the same.
+        apart: An entity and another one, or a person of interest, that somebody found to be different.
     """
 
     case: str
@@ -196,6 +197,7 @@ class CaseFacts:
     copies: list[tuple[int, int]]
     told: list[Told] = field(default_factory=list)
     same: list[tuple[int, int]] = field(default_factory=list)
+    apart: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,6 +268,7 @@ class DetectiveFacts:
             copies = await _rows(connection, _COPIES, case=case)
             told = await _rows(connection, TOLD, case=case)
             same = await _rows(connection, SAME, case=case)
+            apart = await _rows(connection, APART, case=case)
         return CaseFacts(
             case=case,
             title=title,
@@ -291,6 +294,7 @@ class DetectiveFacts:
             copies=[(row.a, row.b) for row in copies],
             told=[Told(*row) for row in told],
             same=[(row.entity, row.other) for row in same],
+            apart=[(row.entity, row.other) for row in apart],
         )
 
     async def sections(self, case: str) -> Sections:

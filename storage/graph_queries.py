@@ -186,6 +186,15 @@ SAME = text(
     """
 )
 
+# `other` is a person of interest where the verdict is about one.
+APART = text(
+    """
+    SELECT entity, coalesce(other, poi) AS other
+    FROM same_as WHERE case_id = :case AND verdict = 'different'
+    ORDER BY entity, other
+    """
+)
+
 CASE_CHUNKS = text(
     "SELECT id, evidence_id, ordinal FROM chunks WHERE case_id = :case "
     f"AND evidence_id NOT IN {hidden.EVIDENCE} ORDER BY id"

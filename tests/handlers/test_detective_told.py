@@ -177,6 +177,28 @@ async def test_names_that_somebody_found_to_be_the_same_are_one(search: Search) 
     assert one.sentence.endswith(f"Joined by the {why}.")
 
 
+async def test_names_that_somebody_found_to_be_different_are_two(search: Search) -> None:
+    made = search.cases["quay"]
+    statement = (
+        "INSERT INTO entities (case_id, kind, key, name, status) "
+        "VALUES ('quay', 'email', 'anna.orrin@quay.example', 'anna.orrin@quay.example', 'suggested')"
+    )
+    await search.do(statement)
+    address = await made.entity("anna.orrin@quay.example")
+    await search.do(
+        'INSERT INTO mentions (chunk_id, entity_id, start, "end") VALUES (:chunk, :entity, 0, 5)',
+        chunk=made.chunk("menu"),
+        entity=address,
+    )
+    anna = await search.poi("Anna Orrin")
+    assert await search.run(about=(anna, made.evidence["menu"])), "the address is made of the name"
+    verdicts = SameNames(search.database)
+    judged = await verdicts.judge("quay", Pair.of(address, poi=anna), "different", [], "ann")
+    assert not await search.run(about=(anna, made.evidence["menu"]))
+    await verdicts.take_back("quay", judged.id)
+    assert await search.run(about=(anna, made.evidence["menu"]))
+
+
 async def test_headers_lists_labels_and_quotations_are_not_running_text(search: Search) -> None:
     said = (
         "all of the barrels had been moved out of the store in the night by Anna Orrin and a driver whom"
