@@ -13,10 +13,21 @@ from handlers.poi_names import TITLES, key_of, parts, untitled
 _CAP = r"(?:(?:Mc|Mac|O['’]|D['’])?[A-ZÀ-Þ][a-zß-ÿ]+(?:-[A-ZÀ-Þ][a-zß-ÿ]+)?)"
 _PARTICLE = r"(?:(?:van|von|de|del|della|di|da|du|la|le|bin|al|der|den|ter)[ ]){0,2}"
 _INITIALS = r"(?:[A-Z]\.?[ ]){0,2}"
-_SURNAME = rf"{_PARTICLE}{_CAP}"
+_SAINT = r"(?:(?:St|Ste)\.?[ ])?"
+_SAINTS = ("St", "Ste")
+_STREET_NUMBER = re.compile(r"\d[ ]$")
+_SURNAME = rf"{_SAINT}{_PARTICLE}{_CAP}"
 _TAIL = r"(?:,?[ ](?:Jr|Sr)\.?|[ ](?:II|III|IV))?"
 
-_TITLED = re.compile(rf"(?<!\w)(?:{TITLES})\.?[ ](?:{_CAP}[ ]{_INITIALS})?{_SURNAME}(?![\w])")
+_TITLED = re.compile(
+    rf"(?<!\w)(?P<title>{TITLES})(?P<stop>\.?)[ ](?:{_CAP}[ ]{_INITIALS})?{_SURNAME}(?![\w])"
+)
+_SHORT = "Mr Mrs Ms Mx Dr Prof Sen Rep Gov Det Sgt Lt Capt Col Gen Hon Rev"
+_SHORT_TITLES = frozenset(_SHORT.split())
+"""Titles that take a stop; behind one that is written out it ends a sentence."""
+
+_OF_PEOPLE = frozenset({"Mr", "Mrs", "Ms", "Miss", "Mx", "Dr", "Prof", "Professor"})
+"""Titles that stand before nothing but names; “General” and “Judge” begin other phrases, too."""
 _SPEAKER = re.compile(
     r"^[ \t]*(?:BY )?(?P<title>MR|MS|MRS|DR|JUDGE|PROFESSOR)\.?[ ]"
     r"(?P<name>[A-Z][A-Z'’-]+(?:[ ][A-Z][A-Z'’-]+)?):",
@@ -35,7 +46,7 @@ _HEADER_NAME = re.compile(
     rf"|(?P<plain>{_CAP}[ ]{_INITIALS}{_SURNAME}))(?=[\"'\s]*(?:<|;|,|\(|\[|@|/|$))"
 )
 _NOTES = re.compile(
-    rf"(?<![\w/])({_CAP}[ ]{_INITIALS}{_SURNAME})/[A-Z][A-Za-z ]+(?:/[A-Z][A-Za-z]+)*(?:@\w+)?"
+    rf"(?<![\w/])({_CAP}[ ]{_INITIALS}{_SURNAME})(?P<unit>/[A-Z][A-Za-z ]+(?:/[A-Z][A-Za-z]+)*(?:@\w+)?)"
 )
 
 _NOT_SURNAMES_TEXT = """
@@ -121,7 +132,12 @@ def people(text: str) -> list[Found]:
         for match in _HEADER_NAME.finditer(text, *header.span("list")):
             group = match.lastgroup or "plain"
             named.extend(_person(text, *match.span(group)))
-    for match in _NOTES.finditer(text):
+    notes = list(_NOTES.finditer(text))
+    is_address = [
+        match["unit"].split()[0].isupper() or len(match["unit"].split("/")) > 2 or "@" in match["unit"]
+        for match in notes
+    ]
+    for match in notes if any(is_address) else ():
         named.extend(_person(text, *match.span(1)))
     for match in _INITIALLED.finditer(flowing):
         if match["first"] not in _LEADING and not _is_place(flowing, match.start()):
@@ -170,6 +186,10 @@ def _person(text: str, start: int, end: int) -> Iterator[Found]:
     words = parts(name)
     if len(words) < 2 or len(words) > 4 or any(word in _NOT_SURNAMES for word in words):
         return
+    if words[-1] in _SAINTS or (
+        words[-2] in _SAINTS and _STREET_NUMBER.search(text[max(0, start - 8) : start])
+    ):
+        return
     last, comma, first = name.partition(", ")
     shown = f"{first} {last}" if comma and not first.startswith(("Jr", "Sr")) else name
     yield Found("person", key_of(name), shown, start, end)
@@ -178,13 +198,24 @@ def _person(text: str, start: int, end: int) -> Iterator[Found]:
 def _titled(text: str, by_surname: dict[str, set[tuple[str, str]]]) -> Iterator[Found]:
     for match in _TITLED.finditer(text):
         words = parts(match.group())
-        if any(word in _NOT_SURNAMES for word in words):
+        if any(word in _NOT_SURNAMES for word in words) or words[-1] in _SAINTS or not _is_title(match, text):
             continue
         shown = match.group()
-        if len(words) > 1:
+        if len(words) == 2 and words[0] in _SAINTS:
+            words = [" ".join(words)]
+        elif len(words) > 1:
             shown = untitled(shown)
             by_surname[level(words[-1])].add((key_of(shown), shown))
         yield _by_surname(words, shown, by_surname, *match.span())
+
+
+def _is_title(match: re.Match[str], text: str) -> bool:
+    """Whether a title begins a name: “General Comments” is none where the text knows comments, too."""
+    title = match["title"]
+    if match["stop"] and title not in _SHORT_TITLES:
+        return False
+    last = match.group().rpartition(" ")[2]
+    return title in _OF_PEOPLE or re.search(rf"(?<![\w-]){last.lower()}(?![\w-])", text) is None
 
 
 def _speakers(text: str, by_surname: dict[str, set[tuple[str, str]]]) -> Iterator[Found]:
@@ -197,7 +228,7 @@ def _speakers(text: str, by_surname: dict[str, set[tuple[str, str]]]) -> Iterato
 def _by_surname(
     words: list[str], shown: str, by_surname: dict[str, set[tuple[str, str]]], start: int, end: int
 ) -> Found:
-    full = by_surname.get(level(words[-1]), set())
+    full = by_surname.get(level(words[-1].rpartition(" ")[2]), set())
     keys = {key for key, _ in full}
     if len(words) == 1 and len(keys) == 1:
         key, name = min(full)

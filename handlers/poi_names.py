@@ -146,11 +146,15 @@ def _forms(name: str, words: list[str], *, titled: bool) -> Iterator[tuple[str, 
         return
     first, last, middle = escaped[0], escaped[-1], escaped[1:-1]
     initials = r"(?:\s+[a-z]\.?){0,2}"
-    between = "".join(rf"(?:\s+{word})?" for word in middle)
+    if f"{parts(name)[0]}." in spoken(name):
+        first = rf"{first}\.?"
+    # “St. Pierre” and “St Pierre”, in a name's middle or behind a title.
+    between = "".join(rf"(?:\s+{word}\.?)?" for word in middle)
     yield rf"{first}{between}{initials}\s+{last}", False
     yield rf"{last},\s*{first}{between}(?:\s+[a-z]\.){{0,2}}", False
     if titled:
-        yield rf"{level(TITLES)}\.?\s+{last}", False
+        inner = "".join(rf"(?:{word}\.?\s+)?" for word in middle)
+        yield rf"{level(TITLES)}\.?\s+{inner}{last}", False
 
 
 def name_locals(words: list[str]) -> Iterator[str]:

@@ -106,6 +106,11 @@ def test_citations_have_one_normal_form() -> None:
         ("From: Quill, Martha\nTo: Henry Tamm <h@example.org>", ["martha quill", "henry tamm"]),
         ("Cc: Henry Tamm; Osei, Ama", ["henry tamm", "ama osei"]),
         ("Martha Quill/NYC/ACME@ACME asked", ["martha quill"]),
+        ("Tove Quill/ACME asked", ["tove quill"]),
+        ("To: Odd Quill/Acme@Acme and Tove Quill/Acme", ["odd quill", "tove quill"]),
+        ("the claim of Martha St. Quill was heard", ["martha st quill"]),
+        ("Martha St. Quill came, and then Ms. St. Quill left", ["martha st quill", "martha st quill"]),
+        ("The court heard General Quill.", ["quill"]),
         ("the letter that Martha\nQuill wrote", []),
         ("a line that is long enough to be wrapped at its end, Martha\nQuill wrote it", ["martha quill"]),
     ],
@@ -123,6 +128,11 @@ def test_people_are_told_by_how_they_are_written(text: str, keys: list[str]) -> 
         "Attorney General and Attorney Work Product",
         "Dear Sir, Best Regards",
         "On Monday Morning",
+        "Tallest Mast/Rate: 4",
+        "They live at 12 Martha St. Quill Bay",
+        "at the corner of Martha St",
+        "the discharge was a General Discharge",
+        "He spoke in General. Neither heard him.",
     ],
 )
 def test_headings_places_and_beginnings_are_no_people(text: str) -> None:
@@ -185,6 +195,14 @@ POIS = PoiNames(
 )
 def test_a_poi_is_found_in_every_form(text: str, shown: str) -> None:
     assert found(text, "poi", POIS) == [("1", shown)]
+
+
+def test_a_poi_whose_name_has_a_stop_is_found_with_it_and_without() -> None:
+    pois = PoiNames([Person(1, "Ellen St. Wharton"), Person(2, "Wm. Vasquez")])
+    for text in ("Ellen St. Wharton", "Ellen St Wharton", "ELLEN ST. WHARTON", "Ms. St. Wharton"):
+        assert found(f"then {text} came", "poi", pois) == [("1", text)]
+    for text in ("Wm. Vasquez", "Wm Vasquez"):
+        assert found(f"then {text} came", "poi", pois) == [("2", text)]
 
 
 @pytest.mark.parametrize(
