@@ -57,12 +57,15 @@ def rare_in(units: Ints, named: Ints, case_of_unit: Ints, cases: int, by_word: I
 
 
 def families(cases: Sequence[CaseFacts], files: Sequence[File], at: dict[int, int]) -> Ints:
-    """Evidence that is known to belong together: copies, what came in one file, a conversation, a subject."""
+    """Evidence that is known to belong together: copies, what came in one file, a conversation, mails of one
+    subject.
+    """
     ties: list[list[object]] = [[("sha256", file.sha256)] for file in files]
     for place, file in enumerate(files):
         ties[place] += [("thread", one) for one in sorted(file.thread)]
         ties[place] += [("file", file.node), ("file", file.parent or file.node)]
-        if len(subject := subject_of(file.subject or file.title)) > 3:
+        # Two opinions of one court, or two agreements, have one title and nothing else in common.
+        if len(subject := subject_of(file.subject)) > 3:
             ties[place].append(("subject", subject))
     for case in cases:
         for a, b in case.copies:

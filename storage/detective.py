@@ -44,7 +44,8 @@ _NAMED = text(
 _FILES = text(
     """
     SELECT id, title, sha256, parent_id, meta -> 'thread' AS thread,
-           coalesce(meta ->> 'subject', '') AS subject, meta ->> 'date' AS date
+           CASE WHEN meta ? 'from' THEN coalesce(meta ->> 'subject', '') ELSE '' END AS subject,
+           meta ->> 'date' AS date
     FROM evidence WHERE case_id = :case AND hidden_at IS NULL ORDER BY id
     """
 )
@@ -159,7 +160,10 @@ class Named:
 
 @dataclass(frozen=True)
 class File:
-    """A piece of evidence; `thread` holds the ids of mails of its conversation that it names."""
+    """A piece of evidence; `thread` holds the ids of mails of its conversation that it names.
+
+    `subject` is a mail's; what other documents call their subject makes no conversation.
+    """
 
     node: int
     title: str

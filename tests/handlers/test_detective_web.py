@@ -281,6 +281,14 @@ def test_copies_replies_and_files_of_one_mail_are_not_told_as_near() -> None:
     assert near(*subjects, []) == 0
 
 
+def test_a_title_that_two_share_makes_no_conversation_of_them() -> None:
+    facts = case("a", [], [], [], 2)
+    opinions = [replace(file, title="Court of Appeals") for file in facts.files]
+    assert len(set(weave([replace(facts, files=opinions)]).family.tolist())) == 2
+    mails = [replace(file, subject="Court of Appeals") for file in facts.files]
+    assert len(set(weave([replace(facts, files=mails)]).family.tolist())) == 1
+
+
 @settings(deadline=None)
 @given(
     st.text(alphabet="ab \n", min_size=1, max_size=1500),
