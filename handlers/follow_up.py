@@ -6,11 +6,11 @@ What needs no resolving comes back as None, so that it is searched byte for byte
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from handlers.given_names import MEN, WOMEN
-from handlers.said import Finder, Focus, Mention, Said, Topic, focus_of
+from handlers.pronouns import HE, SHE, Spoken
+from handlers.said import Finder, Focus, Mention, Said, Topic, asks_who, focus_of
 from handlers.terms import fold
 from machines.query_parts import Understood
 
@@ -39,8 +39,12 @@ _BARE = re.compile(
 _QUOTED = re.compile(r"[\"“„«][^\"“”„«»]{0,300}[\"”“»]")
 _TOKEN = re.compile(r"[^\W_]+")
 
-_HE, _SHE, _THEY = "he him his himself", "she her hers herself", "they them their theirs themselves"
-_LEMMA = {word: words.split()[0] for words in (_HE, _SHE, _THEY, "it its itself") for word in words.split()}
+_LEMMA = {
+    word: words.split()[0]
+    for words in ("they them their theirs themselves", "it its itself")
+    for word in words.split()
+}
+_LEMMA |= dict.fromkeys(HE, "he") | dict.fromkeys(SHE, "she")
 _OWN = frozenset({"his", "their", "theirs", "hers", "its"})
 _DETERMINERS = frozenset({"the", "that", "this", "those", "these", "same"})
 _POINTING = frozenset({"that", "this", "those", "these", "same"})
@@ -75,7 +79,9 @@ class _Resolving:
     said: Sequence[Said]
     finder: Finder
     own: list[Mention]
+    spoken: Mapping[str, Spoken] = field(default_factory=dict)
     evidence: set[int] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
     chosen: dict[str, list[Focus]] = field(default_factory=dict)
     leans: bool = False
 
@@ -113,19 +119,31 @@ def needs_resolving(question: str) -> bool:
     )
 
 
-def understand(question: str, said: Sequence[Said], finder: Finder) -> Understood | None:
+def is_about_one(question: str) -> bool:
+    """Whether a question has a pronoun for one man or woman."""
+    return not {word.group().lower() for word in _TOKEN.finditer(question)}.isdisjoint(HE | SHE)
+
+
+def understand(
+    question: str, said: Sequence[Said], finder: Finder, spoken: Mapping[str, Spoken] | None = None
+) -> Understood | None:
     """What a follow-up means by itself, or None where it says so already, or nothing tells.
+
+    “He” and “she” are never one person. Whoever is taken for either although somebody else may be meant
+    is told in the note; where that would be a guess, nobody is taken, and the note asks.
 
     Args:
         said: The earlier turns, oldest first.
+        spoken: Folded name of a person → how the case speaks of them, where it tells.
     """
     if not said or not needs_resolving(question):
         return None
-    work = _Resolving(question, said, finder, finder.mentions(question))
+    work = _Resolving(question, said, finder, finder.mentions(question), spoken or {})
     text = _bare(work) or _slot(work) or _substituted(work)
     if text is None or len(text) > LONGEST or text == question:
         return None
-    return Understood(text=text, way="rules", evidence=sorted(work.evidence))
+    note = "; ".join(dict.fromkeys(work.notes))
+    return Understood(text=text, way="rules", evidence=sorted(work.evidence), note=note)
 
 
 def _bare(work: _Resolving) -> str | None:
@@ -150,7 +168,7 @@ def _slot(work: _Resolving) -> str | None:
     bare = _PREPOSITION.sub("", what).strip()
     if match["bare"] is not None and not (len(named) == 1 and _covers(named[0], what, bare)):
         return None  # “and who paid him?” is a sentence of its own
-    inner = _Resolving(what, work.said, work.finder, named)
+    inner = _Resolving(what, work.said, work.finder, named, work.spoken, notes=work.notes)
     replaced = _pronouns(inner)
     if replaced != what:
         what = bare = replaced
@@ -269,24 +287,51 @@ def _person(work: _Resolving, words: list[str], i: int) -> str | None:
     lemma = _LEMMA[word]
     if lemma in work.chosen:
         return _inflected(work.take(lemma, work.chosen[lemma]), word, words, i)
-    found = work.antecedents("person")
     if lemma == "they":
+        found = work.antecedents("person")
         firms = work.antecedents("organisation")
         if len(found) > 1 and _is_of_last(work, found[0]):
             return _inflected(work.take(lemma, found[:4]), word, words, i)
         if firms and (not found or _is_of_last(work, firms[0])):
             return _inflected(work.take(lemma, firms[:1]), word, words, i)
     else:
-        wrong = MEN if lemma == "she" else WOMEN
-        found = [one for one in found if one.text.split()[0] not in wrong]
-        if not found:
-            # Whoever of the other kind was named last is not meant: look further back.
-            every = [one for turn in reversed(work.said) for one in focus_of(turn, "person", work.finder)]
-            found = [one for one in every if one.text.split()[0] not in wrong]
+        found = _one(work, word, "he" if lemma == "he" else "she")
     if not found:
         work.leans = True
         return None
     return _inflected(work.take(lemma, found[:1]), word, words, i)
+
+
+def _one(work: _Resolving, word: str, how: Spoken) -> list[Focus]:
+    """Whom “he” or “she” means, of the latest turn that names anybody who may be; nobody where that would
+    be a guess.
+    """
+    away = {mention.key for mention in work.own}
+    away |= {fold(one.text) for lemma, found in work.chosen.items() if lemma != how for one in found}
+    passed = False
+    for turn in reversed(work.said):
+        named = focus_of(turn, "person", work.finder)
+        found = [one for one in named if fold(one.text) not in away]
+        may_be = [one for one in found if work.spoken.get(fold(one.text), how) == how]
+        passed = passed or len(may_be) < len(found)
+        told = [one for one in may_be if fold(one.text) in work.spoken]
+        found = told or may_be
+        if len(found) == 1:
+            return found
+        if found and (told or asks_who(turn)):
+            others = _or([one.text for one in found[1:4]])
+            work.notes.append(f"“{word}” was taken for {found[0].text}; it may be {others}")
+            return found[:1]
+        if found:
+            work.notes.append(f"“{word}” may be {_or([one.text for one in found[:4]])}; name whom you mean")
+            return []
+    if passed:
+        work.notes.append(f"nobody who was named before is spoken of as “{how}”")
+    return []
+
+
+def _or(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _description(work: _Resolving, words: list[str], i: int, noun: int) -> str | None:

@@ -38,33 +38,3 @@ Wallace Walter Wanda Warren Wayne Wendy Wesley William Willie Wolfgang Yolanda Y
 """
 
 GIVEN_NAMES = frozenset(_NAMES.split())
-
-_WOMEN = """
-Abigail Adriana Agnes Aisha Alexandra Alice Alicia Alison Allison Amanda Amber Amy Ana Angela Anita Ann Anna
-Anne Annette Arlene Audrey Barbara Beatrice Bernadette Beth Betty Bonnie Brenda Bridget Carla Carmen
-Caroline Carolyn Catherine Cathy Cecilia Charlene Charlotte Cheryl Christina Christine Cindy Claire Clara
-Claudia Colleen Constance Cynthia Daisy Danielle Darlene Deborah Debra Denise Diana Diane Dolores Donna
-Doris Dorothy Edith Eileen Elaine Eleanor Elena Elizabeth Ella Ellen Emily Emma Erica Erin Esther Eva Evelyn
-Fatima Felicia Fiona Francesca Gabriela Gail Geraldine Gina Gladys Gloria Gwendolyn Hannah Harriet Heather
-Heidi Helen Helena Ida Ingrid Irene Isabel Isabella Jacqueline Jane Janet Janice Jeanne Jennifer Jenny
-Jessica Jill Joann Joanna Joanne Joyce Judith Judy Julia Julie Karen Kate Katherine Kathleen Kathryn Kathy
-Katie Kimberly Kristen Kristin Laura Lauren Leah Lillian Linda Lisa Lois Lori Lorraine Louise Lucia Lucy
-Lydia Mabel Marcia Margaret Maria Marie Marilyn Marjorie Marlene Marsha Martha Mary Maureen Megan Melanie
-Melissa Mercedes Michelle Mildred Mindy Miriam Monica Nadia Nancy Naomi Natalie Nicole Nina Nora Norma Olga
-Olivia Pamela Patricia Paula Pauline Peggy Penelope Phyllis Priya Rachel Rebecca Regina Renee Rhonda Rita
-Roberta Rosemary Ruth Sabrina Sally Samantha Sandra Sara Sarah Sharon Sheila Shelley Sherri Sherry Sheryl
-Shirley Sofia Sonia Sophia Sophie Stella Stephanie Susan Susanne Suzanne Sylvia Tamara Tammy Tanya Tara
-Teresa Terri Thelma Theresa Tina Ursula Valerie Vanessa Vera Veronica Vicki Victoria Viola Wanda Wendy
-Yolanda Yvonne Zoe
-"""
-_EITHER = """
-Alex Andrea Ashley Beverly Cameron Carol Charlie Chris Connie Dale Florence Frances Francis Jackie Jamie Jan
-Jean Jesse Joan Jordan June Kelly Kim Lee Leslie Lindsay Lynn Marian Marion Meredith Michele Morgan Robin
-Ronnie Sam Sandy Shannon Shawn Sidney Stacey Stacy Terry Tracey Tracy Virginia Vivian
-"""
-
-WOMEN = frozenset(_WOMEN.split())
-"""Those that a woman has."""
-
-MEN = GIVEN_NAMES - WOMEN - frozenset(_EITHER.split())
-"""Those that a man has; some are neither's alone."""

@@ -36,6 +36,11 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(_POSSESSIVE.sub(" ", text))
 
 
+def form_of(name: str) -> str:
+    """A name as `NameIndex.by_form` has it."""
+    return " ".join(fold(word) for word in words_of(name))
+
+
 class NameIndex:
     """Names by what is looked for in a question.
 

@@ -100,6 +100,10 @@ class Finder:
             if topic == "person" and len(parts) > 1:
                 self._last[parts[-1]].add(name.text)
 
+    def bearers(self, surname: str) -> int:
+        """How many people the case knows by a surname."""
+        return len(self._last.get(fold(surname), ()))
+
     def mentions(self, text: str) -> list[Mention]:
         """What a text names, in its order; nothing twice at one place."""
         taken: set[int] = set()
@@ -148,6 +152,11 @@ _WHO = re.compile(
     r"\b(?:who|whom|whose|which (?:person|man|woman|people|company|firm|bank))\b", re.IGNORECASE
 )
 _WHEN = re.compile(r"\b(?:when|what (?:day|date|month|year|time))\b", re.IGNORECASE)
+
+
+def asks_who(turn: Said) -> bool:
+    """Whether a turn asks for a person, whom its answer then names first."""
+    return _WHO.search(turn.question) is not None
 
 
 def focus_of(turn: Said, topic: Topic, finder: Finder) -> list[Focus]:

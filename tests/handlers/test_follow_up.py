@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.follow_up import needs_resolving, understand
+from handlers.pronouns import Spoken, spoken_of_as
 from handlers.said import Claimed, Finder, Said
 from storage.graph import Name
 
@@ -20,6 +21,7 @@ NAMES = [
     Name(7, "email", "helena.dahl@brask-quarry.example", (7,), False),
 ]
 FINDER = Finder(NAMES)
+SPOKEN: dict[str, Spoken] = {"helena dahl": "she", "peter osman": "he"}
 
 
 def turn(question: str, *claims: str, evidence: int = 1, title: str = "Blasting record") -> Said:
@@ -99,8 +101,9 @@ TABLE = [
     ("said", "asked", "meant"), [row for row in TABLE if row[1] != "Was she paid for it?"]
 )
 def test_a_follow_up_means_what_it_says_by_itself(said: list[Said], asked: str, meant: str | None) -> None:
-    found = understand(asked, said, FINDER)
+    found = understand(asked, said, FINDER, SPOKEN)
     assert (None if found is None else found.text) == meant
+    assert found is None or found.note == ""
 
 
 def test_the_table_is_long_enough() -> None:
@@ -112,6 +115,91 @@ def test_what_is_understood_tells_the_evidence_that_its_names_come_from() -> Non
     assert found is not None
     assert found.evidence == [1]
     assert understand("When did she receive the money?", [PAID], FINDER).evidence == []  # type: ignore[union-attr]
+
+
+CHIEF = turn("Who approved the blast?", "Helena Dahl approved it, and Peter Osman and Marit Solheim agreed.")
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "spoken", "meant", "note"),
+    [
+        # One who is spoken of as “she” is never “he”.
+        (
+            [BLAST],
+            "And who paid him?",
+            {"marit solheim": "she"},
+            "Who paid him (Who approved the blast of bench nine — Marit Solheim)?",
+            "nobody who was named before is spoken of as “he”",
+        ),
+        (
+            [MAIL, BLAST],
+            "Did he answer?",
+            {"marit solheim": "she", "peter osman": "he"},
+            "Did Peter Osman answer?",
+            "",
+        ),
+        # Nor are “he” and “she” one person, though nothing tells who is who.
+        (
+            [BLAST],
+            "Did he pay her?",
+            {},
+            "Did Marit Solheim pay her (Who approved the blast of bench nine — Marit Solheim)?",
+            "",
+        ),
+        ([MAIL], "Did he pay her?", {"peter osman": "he"}, "Did Peter Osman pay Helena Dahl?", ""),
+        # Where it would be a guess, the note asks; whoever the answer names first is taken, openly.
+        (
+            [MAIL],
+            "Did he answer?",
+            {},
+            "Did he answer (What did Helena Dahl write to Peter Osman)?",
+            "“he” may be Helena Dahl or Peter Osman; name whom you mean",
+        ),
+        (
+            [CHIEF],
+            "When did she do so?",
+            {},
+            "When did Helena Dahl do so?",
+            "“she” was taken for Helena Dahl; it may be Peter Osman or Marit Solheim",
+        ),
+        ([CHIEF], "When did he agree?", {"peter osman": "he"}, "When did Peter Osman agree?", ""),
+    ],
+)
+def test_whom_he_and_she_mean_is_told_by_the_case_or_else_openly(
+    said: list[Said], asked: str, spoken: dict[str, Spoken], meant: str, note: str
+) -> None:
+    found = understand(asked, said, FINDER, spoken)
+    assert found is not None
+    assert (found.text, found.note) == (meant, note)
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "how"),
+    [
+        ("Marit Solheim", ["Ms. Solheim signed."], "she"),
+        ("Marit Solheim", ["MR. SOLHEIM: Yes."], "he"),
+        ("Marit Solheim", ["Mr. Marit B. Solheim signed."], "he"),
+        ("Marit van Solheim", ["Then Mrs van Solheim left."], "she"),
+        ("Marit Solheim", ["Mr. and Mrs. Solheim came.", "Mr. Solheim left."], None),
+        ("Marit Solheim", ["Dr. Solheim signed.", "Judge Solheim read it."], None),
+        ("Marit Solheim", ["Marit Solheim said that she had read it."], "she"),
+        ("Marit Solheim", ["Solheim lost his keys. Solheim found his hat."], "he"),
+        ("Marit Solheim", ["Marit Solheim told Peter Osman that he was late."], None),
+        ("Marit Solheim", ["She had waited for Marit Solheim."], None),
+        ("Marit Solheim", ["Marit Solheim saw her.", "Marit Solheim saw him."], None),
+        ("Marit Solheim", ["Marit Solheim asked him what she should do."], None),
+        ("Marit Solheim", ["Ms. Solheim said that Marit Solheim knew his way."], "she"),
+        ("Marit Solheim", ["Nothing was said of anybody."], None),
+        # Two have the surname: the title and the surname alone may be either's.
+        ("Helena Dahl", ["Mr. Dahl signed."], None),
+        ("Helena Dahl", ["Ms. Helena Dahl signed."], "she"),
+    ],
+)
+def test_titles_and_pronouns_tell_how_somebody_is_spoken_of(
+    name: str, texts: list[str], how: Spoken | None
+) -> None:
+    finder = Finder([*NAMES, Name(8, "person", "Piet Dahl", (8,), True)])
+    assert spoken_of_as(name, texts, finder) == how
 
 
 def test_names_that_the_case_does_not_know_are_found_by_how_they_are_written() -> None:

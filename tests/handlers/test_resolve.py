@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from sqlalchemy import text
 
 from handlers.history import LONGEST, in_short, summary_of
 from handlers.job import Temporary
@@ -84,6 +85,17 @@ async def test_without_a_model_the_rules_and_the_names_of_the_case_tell(quarry: 
     found = (await resolved(quarry, "And who paid her?")).understood
     assert found is not None
     assert (found.text, found.way, found.evidence) == ("Who paid Marit Solheim?", "rules", [7])
+
+
+async def test_how_the_evidence_speaks_of_somebody_tells_whom_a_pronoun_means(quarry: SmallCase) -> None:
+    statement = text("UPDATE chunks SET text = :words || text WHERE text LIKE '%Marit Solheim%'")
+    async with quarry.database.begin() as connection:
+        await connection.execute(statement, {"words": "Mr. Solheim was there. "})
+    assert (await resolved(quarry, "And who paid him?")).understood is not None
+    found = (await resolved(quarry, "And who paid her?")).understood
+    assert found is not None
+    assert found.text == "Who paid her (Who approved the blast — Marit Solheim)?"
+    assert found.note == "nobody who was named before is spoken of as “she”"
 
 
 async def test_what_rests_on_removed_evidence_is_nobody_s_antecedent(quarry: SmallCase) -> None:
