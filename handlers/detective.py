@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
+from handlers.detective_aliases import aliases_of_people
 from handlers.detective_between import LOCAL, between
 from handlers.detective_drafts import Draft, from_json
 from handlers.detective_ends import end_of, ways
@@ -199,7 +200,8 @@ async def _web(user: str, wanted: Sequence[str], about: Sequence[int], job: Job,
         raise Permanent(f"you are no member of {which} of these cases (any more); begin a search in others")
     if not chosen:
         raise Permanent("you have no case yet; open one, and add evidence")
-    people = {key for case in chosen for key in names_of_people(await stores.facts.persons(case))}
+    persons = [person for case in chosen for person in await stores.facts.persons(case)]
+    people = names_of_people(persons) | aliases_of_people(persons)
     facts: list[CaseFacts] = []
     for place, case in enumerate(chosen):
         await job.progress(place, len(chosen), "cases")

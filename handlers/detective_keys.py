@@ -27,6 +27,7 @@ SURE = {
     "short name": 0.75,
     "surname": 0.75,
     "common name": 0.5,
+    "alias": 0.5,
 }
 """How sure it is that two names are one thing, by what they share. People share names; mailboxes hardly."""
 
@@ -42,6 +43,7 @@ WORDS = {
     "short name": "short form of the name",
     "surname": "surname that one person of the case has",
     "common name": "same name, a common one",
+    "alias": "other name that was entered",
 }
 
 SHORT = {
@@ -81,7 +83,7 @@ _ROLES = frozenset(
     unsubscribe updates webmaster
     """.split()  # noqa: SIM905 - a list a line long is read more easily
 )
-_GENERIC = frozenset(
+GENERIC = frozenset(
     """
     agency air america american and appeals area association bank bar board branch bureau business capital
     center central chief circuit city civil college commerce commission committee community companies
@@ -123,7 +125,7 @@ def is_noise(kind: str, key: str, *, accepted: bool) -> bool:
     if kind == "person":
         return len(key.split()) < 2
     if kind == "organisation":
-        return len(words) < 2 or _GENERIC.issuperset(words)
+        return len(words) < 2 or GENERIC.issuperset(words)
     return False
 
 
@@ -182,7 +184,7 @@ def only_bearers(case: CaseFacts) -> dict[str, str]:
     name more often says nothing.
     """
     bearers: dict[str, set[str]] = defaultdict(set)
-    for _, key in _full_names(case):
+    for _, key in full_names(case):
         bearers[key.split()[-1]].add(key)
     places = _named_in(case)
     return {
@@ -210,13 +212,14 @@ def name_addresses(cases: Sequence[CaseFacts]) -> dict[str, str]:
     """What stands before the @ of somebody of a name → the key of that name, where only one name makes it."""
     made: dict[str, set[str]] = defaultdict(set)
     for case in cases:
-        for name, key in _full_names(case):
+        for name, key in full_names(case):
             for local in name_locals([level(word) for word in parts(name)]):
                 made[local].add(key)
     return {local: min(keys) for local, keys in made.items() if len(keys) == 1}
 
 
-def _full_names(case: CaseFacts) -> Iterable[tuple[str, str]]:
+def full_names(case: CaseFacts) -> Iterable[tuple[str, str]]:
+    """Every name in full of a case's people, and the key of whom it names."""
     for person in case.persons:
         for name in (person.name, *person.aliases):
             if "@" not in name and len(parts(name)) > 1:

@@ -13,7 +13,7 @@ from handlers.detective_keys import SURE, Key, is_noise, keys_of_entity, keys_of
 from handlers.detective_units import Ints, roots
 from storage.detective import CaseFacts
 
-NAMES = ("name", "address of the name", "short name", "common name", "surname")
+NAMES = ("name", "address of the name", "short name", "common name", "surname", "alias")
 """Kinds of keys whose values are names: equal values of any two of them are one name."""
 
 
@@ -31,13 +31,24 @@ class Member:
     by_word: int = 0
 
 
-def members_of(case: CaseFacts, place: int, made: dict[str, str]) -> list[Member]:
+def members_of(case: CaseFacts, place: int, made: dict[str, str], meant: dict[int, str]) -> list[Member]:
+    """What a case names, with its keys; what joins nothing is left out.
+
+    Args:
+        place: The case's.
+        made: What stands before the @ of somebody of a name → the key of that name.
+        meant: Of entities of a single word, the key of the name of whom they mean.
+    """
     persons = {one.node: frozenset(keys_of_person(one)) for one in case.persons}
     bearers = only_bearers(case)
     found = [Member("poi", one.node, "poi", one.name, place, persons[one.node]) for one in case.persons]
     for one in case.named:
         keys = set(keys_of_entity(one)) | set(persons.get(one.poi, ()))
-        if one.kind == "person" and (full := bearers.get(one.key)):
+        if one.bare and not one.poi:
+            if one.node not in meant:
+                continue
+            keys.add(Key("alias", meant[one.node]))
+        elif one.kind == "person" and (full := bearers.get(one.key)):
             keys.add(Key("surname", full))
         elif one.kind != "poi" and not one.poi and is_noise(one.kind, one.key, accepted=one.accepted):
             continue
@@ -54,7 +65,7 @@ def _called(member: Member) -> int:
         return 0
     if member.kind == "poi":
         return 1
-    if any(key.why == "surname" for key in member.keys):
+    if any(key.why in ("surname", "alias") for key in member.keys):
         return 4
     return 2 if member.kind == "person" else 3
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handlers.detective_aliases import aliases_meant, bearers_of_aliases
 from handlers.detective_keys import SURE, name_addresses
 from handlers.detective_members import NAMES, Member, joined, members_of
 from handlers.detective_mentions import Mentions, mentions_of
@@ -193,8 +194,12 @@ def weave(cases: Sequence[CaseFacts]) -> Web:
     >>> weave([]).identities
     []
     """
-    made = name_addresses(cases)
-    members = [member for place, case in enumerate(cases) for member in members_of(case, place, made)]
+    made, aliases = name_addresses(cases), bearers_of_aliases(cases)
+    members = [
+        member
+        for place, case in enumerate(cases)
+        for member in members_of(case, place, made, aliases_meant(case, aliases))
+    ]
     identity_of, identities = joined(
         members,
         [pair for case in cases for pair in case.same],

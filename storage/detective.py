@@ -32,7 +32,8 @@ _NAMED = text(
            CASE WHEN kind <> 'organisation' THEN 0 ELSE (
                SELECT count(DISTINCT m.chunk_id) FROM entities n JOIN mentions m ON m.entity_id = n.id
                WHERE n.case_id = :case AND n.kind = 'name' AND n.key = split_part(entities.key, ' ', 1)
-           ) END AS by_word
+           ) END AS by_word,
+           kind = 'name' AND key NOT LIKE '% %' AS bare
     FROM entities
     WHERE case_id = :case AND status <> 'rejected'
       AND (kind IN ('poi', 'person', 'organisation', 'email', 'phone', 'citation')
@@ -146,7 +147,8 @@ class Person:
 class Named:
     """An entity that can be a bridge; `poi` is the person of interest that it is, 0 for none.
 
-    `by_word` counts the passages that name an organisation's first word.
+    `by_word` counts the passages that name an organisation's first word; `bare` is a name of a single word,
+    of which its text does not tell what it names.
     """
 
     node: int
@@ -156,6 +158,7 @@ class Named:
     accepted: bool
     poi: int
     by_word: int = 0
+    bare: bool = False
 
 
 @dataclass(frozen=True)
@@ -278,7 +281,9 @@ class DetectiveFacts:
             title=title,
             persons=_persons(persons),
             named=[
-                Named(row.id, row.kind, row.key, row.name, row.accepted, row.poi_id or 0, row.by_word)
+                Named(
+                    row.id, row.kind, row.key, row.name, row.accepted, row.poi_id or 0, row.by_word, row.bare
+                )
                 for row in named
             ],
             files=[
