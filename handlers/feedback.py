@@ -133,7 +133,8 @@ async def rerank(
     built = await _graph_of(case, query, snapshot, graph=graph, graphs=graphs)
     if built is None:
         return None
-    solution = solve(built, tally.sums, await attention_of(context, attention=attention))
+    paid = await attention_of(context, attention=attention)
+    solution = solve(built, tally.sums, paid, cast_here=tally.raised_in(query, meant(context)))
     best = order(built, solution, ORDERED)
     await graphs.replace(query, to_bytes(solved(built, solution)))
     new = [node for node, _ in best[:SHOWN] if str(node) not in context["hits"]]

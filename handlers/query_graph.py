@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +57,15 @@ VOTE_STEP = 0.75
 
 Measured by `tests/bench/bench_feedback.py`: from 1.25 on the voted passage crowds out what it leads to.
 """
-LEAST_RELEVANT = 0.05
-"""Share of that step for a chunk that no leg found."""
-RELEVANCE = 2
-"""Power of the fused score by which that share rises: other questions stay as they are."""
+RELATED = 0.7
+"""Fused score up to which a question has nothing to do with a vote up that was cast in another one.
+
+Above it the share of the step that counts rises in a straight line, to all of it for the best chunk.
+Chosen by what other questions to the same agreement lose of their recall@5 (`tests/bench/bench_feedback.py
+--set contractnli`): at 0.5 still 0.4 points, at 0.7 nothing any more.
+"""
+READ_RELEVANCE = 2
+"""Power of the fused score by which the share of the step rises that good attention adds."""
 DOWNVOTED_RESET = 0.05
 """Factor on the reset weight of a chunk for each vote below zero."""
 DOWNVOTED = 0.25
@@ -163,23 +168,29 @@ def build(around: Neighbourhood, fused: Mapping[int, float], seeds: Sequence[See
 
 
 def solve(
-    graph: QueryGraph, votes: Mapping[int, int], attention: Mapping[int, float] | None = None
+    graph: QueryGraph,
+    votes: Mapping[int, int],
+    attention: Mapping[int, float] | None = None,
+    *,
+    cast_here: Collection[int] = (),
 ) -> Solution:
     """The scores under votes (node → clamped sum), started from the graph's last solution.
 
-    A vote up adds to the reset weight of its node, the more the more relevant the node is; a vote
-    down cuts it, and the node's own score; what the node mentions follows mildly. The walk is not
+    A vote up adds to the reset weight of its node: wholly where it was cast in this very question
+    (`cast_here`), else by how relevant the node is here, and nothing below `RELATED`. A vote down cuts
+    that weight, and the node's own score; what the node mentions follows mildly. The walk is not
     normalised again, so that a vote up takes nothing from anybody.
 
-    `attention` (node → −1 … 1) acts in the same way, by as much less as it is less than a vote; but
-    where no leg found a passage it adds nothing. What is said of evidence as a whole is said of its
-    best passage here, or against each of them.
+    `attention` (node → −1 … 1) acts in the same way, by as much less as it is less than a vote, and
+    wherever some leg found the passage. What is said of evidence as a whole is said of its best
+    passage here, or against each of them.
     """
     cast: dict[int, float] = {
         i: votes[int(node)] for i, node in enumerate(graph.nodes) if votes.get(int(node))
     }
     paid = _paid(graph, attention or {})
-    walked = _walk(graph, _voted(graph, cast, paid), start=graph.walked)
+    here = {i for i in cast if int(graph.nodes[i]) in cast_here}
+    walked = _walk(graph, _voted(graph, cast, paid, here), start=graph.walked)
     scores = (graph.prior + WALK * walked / graph.unit) / (1.0 + WALK)
     for said in (cast, paid):
         for i, value in said.items():
@@ -194,6 +205,15 @@ def order(graph: QueryGraph, solution: Solution, limit: int) -> list[tuple[int, 
     ids = [int(node) for node in graph.nodes[chunks]]
     best = rank_order(scores, ids, resolution=RESOLUTION)[:limit]
     return [(ids[i], float(scores[i])) for i in best]
+
+
+def relevance(prior: float) -> float:
+    """Share in [0, 1] of a vote up cast elsewhere that counts in a question, by its chunk's fused score.
+
+    >>> [round(relevance(prior), 3) for prior in (0.0, 0.7, 0.85, 1.0)]
+    [0.0, 0.0, 0.5, 1.0]
+    """
+    return max(prior - RELATED, 0.0) / (1.0 - RELATED)
 
 
 def solved(graph: QueryGraph, solution: Solution) -> QueryGraph:
@@ -297,13 +317,16 @@ def _joined(graph: QueryGraph, i: int, kind: EdgeKind) -> Ints:
     return joined
 
 
-def _voted(graph: QueryGraph, cast: Mapping[int, float], paid: Mapping[int, float]) -> Floats:
+def _voted(
+    graph: QueryGraph, cast: Mapping[int, float], paid: Mapping[int, float], here: Collection[int]
+) -> Floats:
     reset = graph.reset.copy()
-    for said, least in ((cast, LEAST_RELEVANT), (paid, 0.0)):
+    shares = {i: 1.0 if i in here else relevance(float(graph.prior[i])) for i in cast}
+    read = {i: float(graph.prior[i]) ** READ_RELEVANCE for i in paid}
+    for said, share in ((cast, shares), (paid, read)):
         for i in sorted(said):
             if said[i] > 0:
-                relevance = least + (1.0 - least) * graph.prior[i] ** RELEVANCE
-                change = VOTE_STEP * said[i] * relevance
+                change = VOTE_STEP * said[i] * share[i]
             else:
                 change = graph.reset[i] * (DOWNVOTED_RESET ** -said[i] - 1.0)
             reset[i] += change

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -75,6 +75,22 @@ _SUMS = text(
     """
 )
 
+_RAISED = text(
+    """
+    SELECT DISTINCT cast_in.node, cast_in.query, coalesce(asked.question, '') AS question
+    FROM votes
+    JOIN attention AS cast_in USING (case_id, user_id, node)
+    LEFT JOIN questions AS asked ON asked.machine = cast_in.query AND asked.case_id = :case
+    WHERE votes.case_id = :case AND votes.value > 0 AND cast_in.what = 'vote' AND cast_in.value > 0
+      AND NOT EXISTS (
+        SELECT FROM attention AS later
+        WHERE later.case_id = :case AND later.user_id = cast_in.user_id AND later.node = cast_in.node
+          AND later.what = 'vote' AND later.value <= 0
+          AND (later.at, later.id) > (cast_in.at, cast_in.id)
+      )
+    """
+)
+
 
 class NotInCase(Exception):
     """The case has no such node, so nobody can vote on it there."""
@@ -91,10 +107,25 @@ class Tally:
     Attributes:
         as_of: Id of the last recorded vote, 0 for none; rises with every vote.
         sums: Node → sum over users, clamped to ±`CLAMP`; nodes that sum to 0 are absent.
+        raised: `(node, query, question)` of the standing votes up: every query in which their users cast
+            them since they took one back; the question is "" while nothing is archived of it.
     """
 
     as_of: int
     sums: dict[int, int]
+    raised: frozenset[tuple[int, str, str]] = field(default=frozenset())
+
+    def raised_in(self, query: str, question: str) -> frozenset[int]:
+        """The nodes that were voted up in a query, or in another one that asked the same in the same words.
+
+        Case and spaces do not matter.
+        """
+        words = _words(question)
+        return frozenset(
+            node
+            for node, cast_in, asked in self.raised
+            if cast_in == query or (words and _words(asked) == words)
+        )
 
 
 class Votes:
@@ -171,4 +202,13 @@ class Votes:
 async def _tally(connection: AsyncConnection, case: str) -> Tally:
     as_of = (await connection.execute(_AS_OF, {"case": case})).scalar_one()
     rows = await connection.execute(_SUMS, {"case": case, "clamp": CLAMP})
-    return Tally(as_of, {row[0]: row[1] for row in rows})
+    raised = await connection.execute(_RAISED, {"case": case})
+    return Tally(
+        as_of,
+        {row[0]: row[1] for row in rows},
+        frozenset((row.node, row.query, row.question) for row in raised),
+    )
+
+
+def _words(question: str) -> str:
+    return " ".join(question.casefold().split())

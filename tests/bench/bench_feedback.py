@@ -1,21 +1,25 @@
 """What one vote does: to the rest of its own question, and to questions that it was not cast in.
 
-`python -m tests.bench.bench_feedback [--set NAME] [--limit N] [--others N] [--steps S …]` prints a table.
-For each question one vote up is cast on its best-placed gold passage; then the same question, and others
-drawn at random from the rest of its case, are asked anew under that vote. Reading counts as well: the same
-passage, opened and read before by the asker, without any vote.
+`python -m tests.bench.bench_feedback [--set NAME] [--limit N] [--others N] [--steps S …] [--related R …]`
+prints a table. For each question one vote up is cast on its best-placed gold passage; then the same
+question, and others drawn at random from the rest of its case, are asked under that vote: whether their
+first five stay, and what their own recall@5 gains or loses. “Cast elsewhere” is the same vote, cast in a
+question of other words: what a related question has of it. Reading counts as well: the same passage,
+opened and read before by the asker, without any vote.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers import query_graph
@@ -49,22 +53,30 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """What is said of a passage: votes, or attention."""
+    """What is said of a passage: votes, or attention; `here` if in the question that is measured."""
 
     name: str
     vote: int = 0
     attention: float = 0.0
+    here: bool = False
 
-    def order(self, graph: QueryGraph, node: int) -> list[int]:
+    def order(self, graph: QueryGraph, node: int, *, own: bool) -> list[int]:
+        """The order of a question under it, `own` if it is the one that the passage answers."""
         votes = {node: self.vote} if self.vote else {}
-        return top(graph, votes, {node: self.attention})
+        return top(graph, votes, {node: self.attention}, {node} if self.here and own else ())
 
 
-WAYS = (Said("a vote up", vote=1), Said("read before", attention=WEIGHTS["read"]))
+WAYS = (
+    Said("a vote up", vote=1, here=True),
+    Said("a vote up, cast elsewhere", vote=1),
+    Said("read before", attention=WEIGHTS["read"]),
+)
 
 
-def top(graph: QueryGraph, votes: Mapping[int, int], attention: Mapping[int, float]) -> list[int]:
-    return [node for node, _ in order(graph, solve(graph, votes, attention), 50)]
+def top(
+    graph: QueryGraph, votes: Mapping[int, int], attention: Mapping[int, float], here: Collection[int]
+) -> list[int]:
+    return [node for node, _ in order(graph, solve(graph, votes, attention, cast_here=here), 50)]
 
 
 def recall(ranking: Sequence[int], gold: frozenset[int]) -> float:
@@ -88,12 +100,13 @@ async def asked(
     }
     legs = {leg: [(one.node, one.score) for one in result.found] for leg, result in found.items()}
     built = await build_graph(case, question.text, legs, graph=graph)
-    return Asked(case, built, gold, top(built, {}, {}))
+    return Asked(case, built, gold, top(built, {}, {}, ()))
 
 
 def measure(questions: Sequence[Asked], said: Said, others: int) -> dict[str, list[float]]:
     """Of each question where gold was found and more remains: own and others' recall, and what stayed."""
-    values: dict[str, list[float]] = {name: [] for name in ("before", "after", "stayed", "lost")}
+    names = ("before", "after", "stayed", "others before", "others after")
+    values: dict[str, list[float]] = {name: [] for name in names}
     chance = np.random.default_rng(0)
     for i, one in enumerate(questions):
         voted = next((node for node in one.best if node in one.gold), None)
@@ -101,7 +114,7 @@ def measure(questions: Sequence[Asked], said: Said, others: int) -> dict[str, li
             continue
         rest = one.gold - {voted}
         values["before"].append(recall(one.best, rest))
-        values["after"].append(recall(said.order(one.graph, voted), rest))
+        values["after"].append(recall(said.order(one.graph, voted, own=True), rest))
         apart = [
             j
             for j, other in enumerate(questions)
@@ -110,32 +123,35 @@ def measure(questions: Sequence[Asked], said: Said, others: int) -> dict[str, li
         if not apart:
             continue
         drawn = [questions[j] for j in chance.choice(apart, min(others, len(apart)), replace=False)]
-        moved = [(other, said.order(other.graph, voted)) for other in drawn]
+        moved = [(other, said.order(other.graph, voted, own=False)) for other in drawn]
         values["stayed"].append(np.mean([other.best[:SHOWN] == new[:SHOWN] for other, new in moved]))
-        values["lost"].append(
-            np.mean([recall(new, other.gold) - recall(other.best, other.gold) for other, new in moved])
-        )
+        values["others before"].append(np.mean([recall(other.best, other.gold) for other in drawn]))
+        values["others after"].append(np.mean([recall(new, other.gold) for other, new in moved]))
     return values
 
 
-def report(questions: Sequence[Asked], others: int, steps: Sequence[float]) -> None:
-    print(f"\n{len(questions)} questions, {others} others for each; in percent, 95 % bootstrap intervals\n")
+def report(questions: Sequence[Asked], others: int, steps: Sequence[float], related: Sequence[float]) -> None:
+    print(f"\n{len(questions)} questions, up to {others} others each; percent, 95 % bootstrap intervals\n")
     print(
-        "| said | step | rest's recall@5 before | after | gain | others' first five stay | their recall@5 |"
+        "| said | step | related | rest's recall@5 before | after | gain "
+        "| others' first five stay | their recall@5 before | after | gain |"
     )
-    print("|---" * 7 + "|")
-    kept = query_graph.VOTE_STEP
-    for step in steps or (kept,):
-        query_graph.VOTE_STEP = step
+    print("|---" * 10 + "|")
+    kept = query_graph.VOTE_STEP, query_graph.RELATED
+    for step, floor in itertools.product(steps or kept[:1], related or kept[1:]):
+        query_graph.VOTE_STEP, query_graph.RELATED = step, floor
         for said in WAYS:
-            found = {name: np.array(v) for name, v in measure(questions, said, others).items()}
-            cells = [interval(found["before"]), interval(found["after"])]
-            cells += [interval(found["after"] - found["before"]), interval(found["stayed"])]
-            print(
-                f"| {said.name} | {step} | " + " | ".join([*cells, interval(found["lost"])]) + " |",
-                flush=True,
-            )
-    query_graph.VOTE_STEP = kept
+            cells = cells_of({name: np.array(v) for name, v in measure(questions, said, others).items()})
+            print(f"| {said.name} | {step} | {floor} | " + " | ".join(cells) + " |", flush=True)
+    query_graph.VOTE_STEP, query_graph.RELATED = kept
+
+
+def cells_of(found: Mapping[str, NDArray[np.float64]]) -> list[str]:
+    """Means with their intervals; gains are of the same question before and after."""
+    before, after = found["before"], found["after"]
+    others_before, others_after = found["others before"], found["others after"]
+    columns = (before, after, after - before, found["stayed"])
+    return [interval(one) for one in (*columns, others_before, others_after, others_after - others_before)]
 
 
 async def run(chosen: RetrievalSet, database: AsyncEngine, limit: int | None) -> list[Asked]:
@@ -160,6 +176,7 @@ async def main() -> None:
     parser.add_argument("--others", type=int, default=50, help="other questions asked under each vote")
     parser.add_argument("--set", choices=sorted(SETS), default="rules")
     parser.add_argument("--steps", type=float, nargs="*", default=[], help="values of VOTE_STEP to compare")
+    parser.add_argument("--related", type=float, nargs="*", default=[], help="values of RELATED to compare")
     arguments = parser.parse_args()
     root = folder()
     if root is None:
@@ -172,7 +189,7 @@ async def main() -> None:
             database = create_engine(services.database_url)
             questions = await run(SETS[arguments.set](root), database, arguments.limit)
             await database.dispose()
-    report(questions, arguments.others, arguments.steps)
+    report(questions, arguments.others, arguments.steps, arguments.related)
 
 
 if __name__ == "__main__":

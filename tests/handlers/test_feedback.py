@@ -30,6 +30,7 @@ from machines.errors import NotAllowed, StepError
 from machines.query import ComposeAnswer, RankHits, RecordVote, SearchLinks, SearchMeaning, SearchWords
 from machines.snapshot import Snapshot
 from server.engine import Engine, MachineMissing
+from storage.conversations import note_questions
 from storage.machine_store import OutboxItem
 from storage.machine_store_redis import RedisMachineStore
 from storage.vectors_pgvector import PgVectors
@@ -38,6 +39,7 @@ from tests.handlers.small_case import QUARRY, SHARDS, SmallCase, WatchedJob, add
 
 QUESTION = "Who paid the one who approved the blast of bench nine?"
 OTHER_QUESTION = "When was the blast approved?"
+FAR_QUESTION = "When are unclaimed boots given away?"
 DOCUMENTS = QUARRY | {
     "diary": [f"Day {i}: blast number {i} on bench {i}, gate locked, nobody hurt." for i in range(1, 40)]
 }
@@ -149,11 +151,17 @@ class Running:
         found = (await self.snapshot(query)).context["order"]
         return [(place["node"], place["score"]) for place in found]
 
-    async def cold(self, question: str) -> list[tuple[int, float]]:
-        """The order that a computation from nothing but the tables gives."""
+    async def cold(self, query: str, question: str) -> list[tuple[int, float]]:
+        """The order of a query that a computation from nothing but the tables gives."""
         graph = await self.case.query_graph(question)
         tally = await self.case.votes.tally(self.case.id)
-        return [(p.node, p.score) for p in ordered(order(graph, solve(graph, tally.sums), ORDERED))]
+        solution = solve(graph, tally.sums, cast_here=tally.raised_in(query, question))
+        return [(p.node, p.score) for p in ordered(order(graph, solution, ORDERED))]
+
+    async def archive(self, query: str) -> None:
+        """Note the question as the journalist does."""
+        async with self.case.database.begin() as connection:
+            await note_questions(connection, [await self.snapshot(query)])
 
 
 @asynccontextmanager
@@ -212,7 +220,7 @@ async def test_after_any_votes_the_order_is_the_cold_one_and_undo_restores_the_f
             query, chance.choice(nodes(first)[:20]), chance.choice((-1, 0, 1)), chance.choice(("u1", "u2"))
         )
         await here.settle()
-        assert same(await here.order(query), await here.cold(QUESTION))
+        assert same(await here.order(query), await here.cold(query, QUESTION))
     mine = (await here.snapshot(query)).context["mine"]
     for user, cast in mine.items():
         for node in cast:
@@ -228,11 +236,52 @@ async def test_every_open_query_of_the_case_moves_with_the_vote(here: Running) -
     await here.vote(voted, before[0][0], -1)
     await here.settle()
     assert nodes(await here.order(other))[0] != before[0][0]
-    assert same(await here.order(other), await here.cold(OTHER_QUESTION))
+    assert same(await here.order(other), await here.cold(other, OTHER_QUESTION))
     one, two = await here.snapshot(voted), await here.snapshot(other)
     assert one.context["as_of"] == two.context["as_of"] > 0
     case = (await here.engine.store.machines("case"))[0]
     assert case.context["versions"] == {"standing": 1}
+
+
+async def test_a_vote_up_raises_its_passage_in_related_questions_and_leaves_all_others_as_they_were(
+    here: Running,
+) -> None:
+    voted, related, far = [await here.ask(q) for q in (QUESTION, OTHER_QUESTION, FAR_QUESTION)]
+    before = [await here.order(query) for query in (voted, related, far)]
+    top = here.case.chunk("blasting-record")
+    assert [nodes(order)[0] == top for order in before] == [True, True, False]
+    await here.vote(voted, top, 1)
+    await here.settle()
+    after = [await here.order(query) for query in (voted, related, far)]
+    for old, new in zip(before[:2], after[:2], strict=True):
+        assert new[0][1] > old[0][1] + 0.1
+    assert same(after[2], before[2])
+    assert (await here.snapshot(far)).context["votes"] == {str(top): 1}
+
+
+async def test_a_vote_up_counts_wholly_where_it_was_cast_and_where_the_same_is_asked_again(
+    here: Running,
+) -> None:
+    query, other = await here.ask(QUESTION), await here.ask(OTHER_QUESTION)
+    first, elsewhere = await here.order(query), await here.order(other)
+    low = first[9][0]
+    assert low in nodes(elsewhere)
+    await here.vote(query, low, 1)
+    await here.settle()
+    voted = await here.order(query)
+    assert nodes(voted).index(low) < 3
+    assert same(await here.order(other), elsewhere)
+    await here.archive(query)
+    again = await here.ask(QUESTION)
+    assert same(await here.order(again), voted)
+    # Cast again and taken back in either, it is back where it was in both.
+    await here.vote(again, low, 1)
+    await here.settle()
+    assert same(await here.order(query), voted)
+    await here.vote(query, low, 0)
+    await here.settle()
+    assert same(await here.order(query), first)
+    assert same(await here.order(again), first)
 
 
 async def test_the_order_survives_the_loss_of_the_cache(here: Running, redis_client: Redis) -> None:
@@ -240,7 +289,7 @@ async def test_the_order_survives_the_loss_of_the_cache(here: Running, redis_cli
     await redis_client.delete(*[key async for key in redis_client.scan_iter("*qgraph*")])
     await here.vote(query, (await here.order(query))[3][0], 1)
     await here.settle()
-    assert same(await here.order(query), await here.cold(QUESTION))
+    assert same(await here.order(query), await here.cold(query, QUESTION))
 
 
 async def test_a_hit_that_comes_into_view_is_sent_along(here: Running) -> None:
@@ -274,7 +323,7 @@ async def test_votes_done_at_the_same_time_end_in_the_order_of_them_all(here: Ru
     items = await here.waiting()
     assert len(items) == 8
     await asyncio.gather(*(here.do(item) for item in items))
-    assert same(await here.order(query), await here.cold(QUESTION))
+    assert same(await here.order(query), await here.cold(query, QUESTION))
 
 
 async def test_a_vote_during_the_ranking_is_in_the_first_order(here: Running) -> None:
@@ -290,7 +339,7 @@ async def test_a_vote_during_the_ranking_is_in_the_first_order(here: Running) ->
     await here.do(ranking)
     await here.settle()
     assert (await here.snapshot(query)).context["votes"] == {str(node): 1}
-    assert same(await here.order(query), await here.cold(QUESTION))
+    assert same(await here.order(query), await here.cold(query, QUESTION))
 
 
 async def test_a_vote_on_a_foreign_node_is_refused_and_moves_nothing(here: Running) -> None:

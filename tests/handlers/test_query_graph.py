@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import fields
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from handlers.named import Seed
 from handlers.paths import STEPS, path_to, ways
 from handlers.query_graph import (
     DAMPING,
+    RELATED,
     RESOLUTION,
     SHARPNESS,
     TELLING_LINKS,
@@ -86,10 +88,42 @@ def test_a_vote_up_raises_its_chunk_and_takes_nothing_from_any_other(
     graph: QueryGraph, data: st.DataObject
 ) -> None:
     node = data.draw(st.sampled_from(chunks_of(graph)))
-    before, after = solve(graph, {}).scores, solve(graph, {node: 1}).scores
+    before, after = solve(graph, {}).scores, solve(graph, {node: 1}, cast_here={node}).scores
+    elsewhere = solve(graph, {node: 1}).scores
     place = int(np.searchsorted(graph.nodes, node))
     assert after[place] > before[place] + 1e-3
-    assert (after >= before - 1e-9).all()
+    assert (after >= elsewhere - 1e-9).all()
+    assert (elsewhere >= before - 1e-9).all()
+
+
+@given(graph=graphs(), data=st.data(), value=st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_a_vote_up_cast_elsewhere_moves_a_question_that_it_has_nothing_to_do_with_by_no_bit(
+    graph: QueryGraph, data: st.DataObject, value: int
+) -> None:
+    node = data.draw(st.sampled_from(chunks_of(graph)))
+    plain, voted = solve(graph, {}).scores, solve(graph, {node: value}).scores
+    place = int(np.searchsorted(graph.nodes, node))
+    if graph.prior[place] <= RELATED:
+        np.testing.assert_array_equal(voted, plain)
+    elif graph.prior[place] > RELATED + 1e-3:
+        assert voted[place] > plain[place]
+
+
+def test_a_vote_up_cast_elsewhere_counts_the_more_the_more_a_question_has_to_do_with_it() -> None:
+    def lift(prior: float, **cast: Collection[int]) -> float:
+        """Of a chunk that is so relevant, beside the best one and a poor one."""
+        legs = {"words": [(1, 1.0), (11, prior), (21, 0.0)]}
+        graph = build(neighbourhood(3, 0, []), fuse(legs), [])
+        return float((solve(graph, {11: 1}, **cast).scores - solve(graph, {}).scores)[1])
+
+    assert [lift(prior) for prior in (0.2, 0.5, RELATED)] == [0.0, 0.0, 0.0]
+    lifts = [lift(prior) for prior in np.linspace(RELATED, 1.0, 31)]
+    steps = np.diff(lifts)
+    assert (steps > 0).all()
+    # No jump, at the threshold or above it: equal steps of relevance are equal steps of the lift.
+    np.testing.assert_allclose(steps, lifts[-1] / 30, rtol=1e-6)
+    assert lift(0.2, cast_here={11}) == pytest.approx(lifts[-1])
 
 
 @given(graph=graphs(), data=st.data())
@@ -243,7 +277,7 @@ def test_attention_raises_what_a_leg_found_by_less_than_a_vote_and_nothing_else(
     node = data.draw(st.sampled_from(chunks_of(graph)))
     place = int(np.searchsorted(graph.nodes, node))
     plain, paid = solve(graph, {}).scores, solve(graph, {}, {node: weight}).scores
-    voted = solve(graph, {node: 1}).scores
+    voted = solve(graph, {node: 1}, cast_here={node}).scores
     assert (paid >= plain - 1e-9).all()
     assert paid[place] <= voted[place] + 1e-9
     if graph.prior[place] > 0.01:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.database import create_engine
@@ -28,7 +29,14 @@ class Ballot:
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     async def cast(
-        self, user: str, node: int, value: int, *, effect: str = "", at: float | None = None
+        self,
+        user: str,
+        node: int,
+        value: int,
+        *,
+        effect: str = "",
+        at: float | None = None,
+        query: str = "q",
     ) -> Tally:
         number = next(self.numbers)
         return await Votes(self.engine).record(
@@ -36,7 +44,7 @@ class Ballot:
             user,
             node,
             value,
-            query="q",
+            query=query,
             effect=effect or f"e{number}",
             at=1000.0 + number if at is None else at,
         )
@@ -93,6 +101,45 @@ async def test_a_vote_that_arrives_late_does_not_outlive_a_later_one(ballot: Bal
     await ballot.cast("a", one, 0, at=20.0)
     late = await ballot.cast("a", one, 1, at=10.0)
     assert late.sums == {}
+
+
+async def test_a_tally_tells_where_each_standing_vote_up_was_cast(ballot: Ballot) -> None:
+    one, two, three = ballot.nodes
+    await ballot.cast("a", one, 1, query="q1")
+    await ballot.cast("b", one, 1, query="q1")
+    await ballot.cast("b", one, 1, query="q2")
+    await ballot.cast("a", two, -1, query="q1")
+    await ballot.cast("c", three, 1, query="q1")
+    await ballot.cast("c", three, 1, query="q2")
+    await ballot.cast("c", three, 0, query="q1")
+    tally = await ballot.cast("c", three, 1, query="q3")
+    assert tally == await ballot.tally()
+    # What was taken back is counted nowhere any more, although the passage is voted up again.
+    assert tally.raised == {(one, "q1", ""), (one, "q2", ""), (three, "q3", "")}
+    assert [tally.raised_in(query, "") for query in ("q2", "q3", "q4")] == [{one}, {three}, frozenset()]
+
+
+async def test_a_vote_up_is_found_by_the_words_of_its_question_in_its_own_case_alone(ballot: Ballot) -> None:
+    await new_case(ballot.engine, "case2")
+    asked = {"q1": (ballot.case, "Who  paid Hill?"), "q2": ("case2", "Who paid nobody?")}
+    async with ballot.engine.begin() as connection:
+        for query, (case, question) in asked.items():
+            values = {"id": query, "case": case, "question": question}
+            for row in (
+                "INSERT INTO conversations (case_id, id, asker, started_at, last_at) "
+                "VALUES (:case, :id, 'a', 1, 1)",
+                "INSERT INTO questions (machine, case_id, conversation, asker, asked_at, question, answer, "
+                "revision, updated_at) VALUES (:id, :case, :id, 'a', 1, :question, '', 1, 1)",
+            ):
+                await connection.execute(text(row), values)
+    one, two, three = ballot.nodes
+    for query, node in (("q1", one), ("q2", two), ("q3", three)):
+        await ballot.cast("a", node, 1, query=query)
+    tally = await ballot.tally()
+    assert tally.raised_in("q9", " who paid HILL? ") == {one}
+    assert tally.raised_in("q9", "Who paid nobody?") == frozenset()
+    # A question that is not archived yet has no words that another could share.
+    assert tally.raised_in("q9", "") == frozenset()
 
 
 async def test_sums_are_clamped(ballot: Ballot) -> None:
