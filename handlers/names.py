@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from handlers.found import Found, level
 from handlers.given_names import GIVEN_NAMES
@@ -28,6 +28,7 @@ _SHORT_TITLES = frozenset(_SHORT.split())
 
 _OF_PEOPLE = frozenset({"Mr", "Mrs", "Ms", "Miss", "Mx", "Dr", "Prof", "Professor"})
 """Titles that stand before nothing but names; “General” and “Judge” begin other phrases, too."""
+_LOWER = re.compile(r"(?<![\w-])[a-zß-ÿ]+(?:-[a-zß-ÿ]+)*(?![\w-])")
 _SPEAKER = re.compile(
     r"^[ \t]*(?:BY )?(?P<title>MR|MS|MRS|DR|JUDGE|PROFESSOR)\.?[ ]"
     r"(?P<name>[A-Z][A-Z'’-]+(?:[ ][A-Z][A-Z'’-]+)?):",
@@ -196,9 +197,12 @@ def _person(text: str, start: int, end: int) -> Iterator[Found]:
 
 
 def _titled(text: str, by_surname: dict[str, set[tuple[str, str]]]) -> Iterator[Found]:
+    lower = frozenset(_LOWER.findall(text))
     for match in _TITLED.finditer(text):
         words = parts(match.group())
-        if any(word in _NOT_SURNAMES for word in words) or words[-1] in _SAINTS or not _is_title(match, text):
+        if any(word in _NOT_SURNAMES for word in words) or words[-1] in _SAINTS:
+            continue
+        if not _is_title(match, lower):
             continue
         shown = match.group()
         if len(words) == 2 and words[0] in _SAINTS:
@@ -209,13 +213,16 @@ def _titled(text: str, by_surname: dict[str, set[tuple[str, str]]]) -> Iterator[
         yield _by_surname(words, shown, by_surname, *match.span())
 
 
-def _is_title(match: re.Match[str], text: str) -> bool:
-    """Whether a title begins a name: “General Comments” is none where the text knows comments, too."""
+def _is_title(match: re.Match[str], lower: Collection[str]) -> bool:
+    """Whether a title begins a name: “General Comments” is none where the text knows comments, too.
+
+    Args:
+        lower: The words of the text that it writes in lower case.
+    """
     title = match["title"]
     if match["stop"] and title not in _SHORT_TITLES:
         return False
-    last = match.group().rpartition(" ")[2]
-    return title in _OF_PEOPLE or re.search(rf"(?<![\w-]){last.lower()}(?![\w-])", text) is None
+    return title in _OF_PEOPLE or match.group().rpartition(" ")[2].lower() not in lower
 
 
 def _speakers(text: str, by_surname: dict[str, set[tuple[str, str]]]) -> Iterator[Found]:
