@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import aclosing
 
 import pytest
 
 from handlers.generated import generate
 from handlers.job import Cancelled
-from handlers.language_model import LanguageModel
+from handlers.language_model import LanguageModel, RepeatsItself
 from handlers.language_model_ollama import OllamaModel
 from handlers.language_model_openai import OpenAIModel
 from handlers.reading_model import read_passage
@@ -60,3 +61,14 @@ async def test_a_prompt_with_more_tokens_than_reckoned_loses_passages_and_tells(
 async def test_a_passage_is_read_by_the_schema(model: LanguageModel) -> None:
     reading = await read_passage("Ada Berg signed the log.", model)
     assert isinstance(reading.entities, list)
+
+
+async def test_json_that_repeats_itself_is_ended_and_the_next_is_answered(model: LanguageModel) -> None:
+    said = {"type": "array", "items": {"enum": ["again"]}, "minItems": 200, "maxItems": 200}
+    schema = {"type": "object", "properties": {"said": said}, "required": ["said"]}
+    with pytest.raises(RepeatsItself, match="again and again"):
+        await model.complete("List.", "What was said?", schema=schema, most_tokens=2000)
+    cut = await model.complete("List.", "What was said?", schema=schema, most_tokens=40)
+    assert cut.replace(" ", "").startswith('{"said":["again","again"')
+    async with aclosing(model.stream("Answer.", "Who?")) as pieces:
+        assert "".join([piece async for piece in pieces]) == LINE
