@@ -9,21 +9,27 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gpu import device_leases
 from handlers.answer import compose_answer
 from handlers.article_ranks import order_articles
 from handlers.articles import READERS, embed_articles, fetch_articles
+from handlers.embedder import Embedder
 from handlers.fetching import Fetcher
+from handlers.focus import focused
 from handlers.job import Permanent
 from handlers.prompt import fenced
 from handlers.rank import rank_hits
 from handlers.sandbox import Sandbox
 from handlers.sources import sources_in
+from handlers.terms import terms
 from machines.query import ComposeAnswer, EmbedArticles, FetchArticles, Fetched, RankHits
+from storage.articles import NewArticle
 from tests.handlers.agreeing import models
 from tests.handlers.sites import FEED, Site, site
-from tests.handlers.small_case import SmallCase, WatchedJob
+from tests.handlers.small_case import SmallCase, WatchedJob, small_case
 from tests.handlers.test_answer import nobody
 from tests.handlers.test_fetching import Kept
 from tests.patience import PATIENCE_S
@@ -64,9 +70,9 @@ async def fetch(case: SmallCase, setting: str, sandbox: Sandbox, folder: Path) -
     )
 
 
-async def found(case: SmallCase) -> list[dict[str, Any]]:
+async def found(case: SmallCase, question: str = QUESTION) -> list[dict[str, Any]]:
     embedded = await embed_articles(
-        EmbedArticles(case.id, QUERY, QUESTION),
+        EmbedArticles(case.id, QUERY, question),
         WatchedJob(),
         articles=case.articles,
         words=case.words,
@@ -180,6 +186,42 @@ async def test_without_a_source_the_setting_is_named(
 ) -> None:
     with pytest.raises(Permanent, match="CASEWIRE_SOURCES"):
         await fetch(quarry, "", sandbox, tmp_path)
+
+
+DIARY = {
+    "diary": [f"Skarvik quarry, day {i}: the lorries of Skarvik came {i} times." for i in range(1, 8)]
+    + [
+        "The ferry of Skarvik was late, and so was the post.",
+        "A cheque for the ferry lay in the post, said the harbour master.",
+        "The harbour was closed for the storm. Nobody was paid that day.",
+        "The master of the ferry was paid by cheque.",
+    ]
+}
+
+
+async def test_an_article_of_the_same_words_as_evidence_is_scored_as_the_legs_score_that_evidence(
+    rows: AsyncEngine, redis_client: Redis, encoder: Embedder
+) -> None:
+    case = await small_case(rows, redis_client, encoder, documents=DIARY, entities={})
+    question = "Who in Skarvik paid the master of the ferry by cheque?"
+    read = [
+        NewArticle("feed", "http://news.example.org/1", "News", 0.0, "", passage, [(0, len(passage))])
+        for passage in DIARY["diary"]
+    ]
+    assert await case.articles.replace(case.id, QUERY, read) == len(read)
+    of_article = {passage.text: node for node, passage in (await case.articles.passages(QUERY)).items()}
+    scored = {one["node"]: one for one in await found(case, question)}
+    legs = await case.legs(question)
+    # The name is everywhere in the case, so the search by meaning looks past it.
+    size, frequencies = await case.words.frequencies(case.id, terms(question))
+    assert focused(question, frequencies, size) != question
+    for leg in ("meaning", "words"):
+        of_evidence = {one["node"]: one["score"] for one in legs[leg]}
+        assert len(of_evidence) >= 5
+        for i, passage in enumerate(DIARY["diary"]):
+            expected = of_evidence.get(case.chunk("diary", i), 0.0)
+            # Vectors of evidence are stored in half precision.
+            assert scored[of_article[passage]][leg] == pytest.approx(expected, abs=5e-4), leg
 
 
 def test_an_article_is_measured_by_what_the_legs_found_in_the_evidence() -> None:
