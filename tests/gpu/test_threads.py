@@ -28,7 +28,7 @@ def test_no_more_threads_take_part_than_allowed(limited):
 
     def work(_):
         seen.add(threading.get_ident())
-        meeting.wait(10)
+        meeting.wait(100)
 
     threads.side_by_side(work, range(limited))
     assert len(seen) == limited

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from handlers.notify import deliver_toast, notify
 from machines.notification import DeliverToast, Notify
+from server import supervisor
 from server.blob_store import arrivals_of, blobs_of
 from server.engine import Engine
 from server.environment import load_settings
@@ -17,11 +18,13 @@ from server.services import attached_services
 from storage.database import create_engine
 from storage.era import settle_era
 from storage.machine_store_redis import RedisMachineStore
+from tests.patience import PATIENCE_S
 
 BINDINGS = "tests.server.runtime_bindings:bindings"
 
 
 async def main(bindings: str = BINDINGS) -> None:
+    supervisor.STOP_S = PATIENCE_S / 2  # so that a starved worker comes to give its job back
     settings = load_settings()
     services = attached_services(settings)
     redis = Redis.from_url(services.redis_url)

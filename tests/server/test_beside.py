@@ -46,8 +46,11 @@ async def test_no_strategy_takes_the_end_for_a_failure_and_tries_again() -> None
 
         ask()
 
-    with pytest.raises(TimeoutError):
-        await beside(work, within_s=0.2)
+    within_s = 0.2
+    while not tried:  # a busy machine may not have begun by then
+        with pytest.raises(TimeoutError):
+            await beside(work, within_s=within_s)
+        within_s *= 3
     assert len(tried) == 1
 
 

@@ -79,7 +79,7 @@ async def test_a_part_that_talks_to_redis_all_the_time_ends_at_its_first_cancell
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
-            ended, _ = await asyncio.wait({task}, timeout=10)
+            ended, _ = await asyncio.wait({task}, timeout=PATIENCE_S)
             assert ended, f"cancelled after {turns} turns of the loop, it goes on"
     finally:
         await redis.aclose()

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from server.app import create_app
 from server.services import Services
 from server.settings import Settings
+from tests.patience import PATIENCE_S
 
 ALONE = """
 import gc, weakref
@@ -36,7 +37,7 @@ assert left() is None, "garbage of later is not found"
 
 
 def test_a_process_that_settles_looks_only_at_what_comes_later() -> None:
-    subprocess.run([sys.executable, "-c", ALONE], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", ALONE], check=True, timeout=PATIENCE_S)
 
 
 async def test_an_application_tells_when_all_is_loaded(

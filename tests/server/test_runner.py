@@ -58,7 +58,7 @@ async def test_a_job_that_runs_twice_under_its_id_changes_the_machine_once(parts
 async def test_a_job_that_another_worker_holds_is_left_to_it(parts: Parts) -> None:
     machine = await parts.upload("a.pdf")
     item = await job_of(parts, machine)
-    assert await parts.store.take_lease(item.effect_id, "other", ttl_s=30)
+    assert await parts.store.take_lease(item.effect_id, "other", ttl_s=600)
     assert await parts.runner({VerifyUpload: recognise}).run(item) == "held"
     assert await parts.state(machine) == ["verifying"]
     assert await parts.store.leases([item.effect_id]) == [True]

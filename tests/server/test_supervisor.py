@@ -12,10 +12,12 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from server import supervisor as supervising
 from server.ending import end
 from server.services import Services
 from server.settings import Settings
 from server.supervisor import Supervisor
+from tests.patience import PATIENCE_S
 from tests.server.runtime_bindings import GO, RUNS
 from tests.server.runtime_parts import BINDINGS, SHARDS, Parts, alive, gone, parts_of, until
 
@@ -24,6 +26,12 @@ from tests.server.runtime_parts import BINDINGS, SHARDS, Parts, alive, gone, par
 async def parts(services: Services, redis_client: Redis) -> AsyncIterator[Parts]:
     async with parts_of(services, redis_client) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A starved worker comes to give its job back before it is killed."""
+    monkeypatch.setattr(supervising, "STOP_S", PATIENCE_S)
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ async def test_a_job_that_reached_no_queue_is_queued_without_counting_as_a_dead_
 async def test_a_job_that_somebody_works_on_is_left_alone(parts: Parts) -> None:
     machine = await parts.upload("a.pdf")
     item = await taken_by_a_worker_that_died(parts, machine)
-    await parts.store.take_lease(item.effect_id, "alive", ttl_s=30)
+    await parts.store.take_lease(item.effect_id, "alive", ttl_s=600)
     sweeper = parts.sweeper(after_s=0)
     for _ in range(4):
         await sweeper.sweep()

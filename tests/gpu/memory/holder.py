@@ -44,7 +44,7 @@ def hold_and_fork(folder: Path, capacity: int, required: int, priority: int) -> 
         print("held", flush=True)
         child = os.fork()
         if not child:
-            time.sleep(60)
+            time.sleep(600)
             os._exit(0)
         print(child, flush=True)
         sys.stdin.readline()
@@ -55,7 +55,7 @@ def lock_and_fork(folder: Path, capacity: int, required: int, priority: int) -> 
     with Board(folder / "device").alone():
         child = os.fork()
         if not child:
-            time.sleep(60)
+            time.sleep(600)
             os._exit(0)
     print(child, flush=True)
     sys.stdin.readline()
@@ -66,7 +66,7 @@ def contend(folder: Path, capacity: int, seed: int, rounds: int) -> None:
     chance, leases, most = random.Random(seed), leases_of(folder, capacity), 0
     for _ in range(rounds):
         required = chance.randint(1, capacity)
-        with leases.lease(required, priority=chance.randint(0, 2), deadline_s=60):
+        with leases.lease(required, priority=chance.randint(0, 2), deadline_s=600):
             most = max(most, shared_sum(folder / "sum", required))
             time.sleep(chance.random() * 0.004)
             shared_sum(folder / "sum", -required)
