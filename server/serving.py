@@ -24,6 +24,9 @@ WS_FRAME_BYTES = 1 << 20
 """Beyond it the connection fails; between the session's own bound and this, the client gets an error."""
 
 GRACE_S = 10.0
+KEEP_ALIVE_S = 75
+"""For which a connection stays that asks for nothing: longer than proxies keep an idle one to a server (nginx
+a minute), so that none sends on a connection that is just being closed."""
 BACKLOG = 4096
 """Connections that wait to be accepted: a crowd comes back at once. The system may allow fewer."""
 
@@ -83,6 +86,7 @@ def server_of(
         server_header=False,
         # Behind a proxy the sender's address is in a header; elsewhere anybody could write one.
         proxy_headers=settings.public_url is not None,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(GRACE_S),
         lifespan="on",
     )

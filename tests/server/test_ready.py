@@ -305,6 +305,7 @@ async def test_a_connection_closes_once_it_has_asked_for_nothing_for_long(
     [timer] = timers
     assert timer is not None
     keep_s = spoken.protocol.timeout_keep_alive
+    assert keep_s > 60  # as long as proxies keep a connection that they may use again
     for moment, closes in ((keep_s, False), (8.0 + keep_s - 0.1, False), (8.0 + keep_s, True)):
         monkeypatch.setattr(ready, "time", SimpleNamespace(monotonic=lambda at=moment: at))
         spoken.protocol.timeout_keep_alive_handler()

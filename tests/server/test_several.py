@@ -161,7 +161,6 @@ async def test_content_is_received_from_one_sender_although_another_comes_to_ano
             await go.wait()
             yield b"more"
 
-        # Each connection is used at once, since the server closes those that are idle for seconds.
         sending = asyncio.create_task((await http_on(ann, first, stack)).put(path, content=slowly()))
         await begun.wait()
         refused = await (await http_on(ann, second, stack)).put(path, content=b"others!!")
