@@ -26,8 +26,8 @@ from sqlalchemy import make_url
 from storage.data_folder import DataFolder, Owner, read_owner
 
 _ROOT = Path(__file__).resolve().parents[2]
-_START_S = 90.0
-_END_S = 60.0
+_START_S = 300.0
+_END_S = 240.0
 
 
 def free_port() -> int:
@@ -93,7 +93,7 @@ class Instance:
 
     async def ready(self, timeout_s: float = _START_S) -> None:
         """Wait until it answers, and until its Redis and its PostgreSQL do, which may be starting again."""
-        async with asyncio.timeout(timeout_s), httpx.AsyncClient(base_url=self.url, timeout=2) as http:
+        async with asyncio.timeout(timeout_s), httpx.AsyncClient(base_url=self.url, timeout=10) as http:
             while True:
                 with contextlib.suppress(httpx.HTTPError):
                     if (await http.get("/healthz")).is_success and await self._services_answer():
@@ -115,7 +115,7 @@ class Instance:
         return True
 
     async def stop(self) -> int:
-        """End it in good order; the exit code, and a kill after a minute."""
+        """End it in good order; the exit code, and a kill after some minutes."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
@@ -143,7 +143,7 @@ class Instance:
             sys.executable, "-m", "server.cli", *arguments,
             cwd=_ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        said, _ = await asyncio.wait_for(process.communicate(), 120)
+        said, _ = await asyncio.wait_for(process.communicate(), 600)
         return process.returncode or 0, said.decode()
 
     def victims(self) -> dict[str, list[psutil.Process]]:

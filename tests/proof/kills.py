@@ -25,7 +25,7 @@ from tests.proof.run import Outcome, progress, prove
 WEIGHTS = {"server": 6, "worker": 24, "parser": 34, "redis": 12, "postgres": 10, "postgres session": 14}
 AT_ONCE = (1, 1, 1, 1, 1, 2, 2, 2, 3, 3)
 """How many processes die in the same moment; one of these is drawn."""
-_PROGRESS_S = 45.0
+_PROGRESS_S = 180.0
 
 
 class Killer:

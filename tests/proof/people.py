@@ -149,7 +149,7 @@ class Person:
 
     @asynccontextmanager
     async def _second(self) -> AsyncIterator[Client]:
-        async with Client(self.client.url, timeout_s=30) as other:
+        async with Client(self.client.url, timeout_s=120) as other:
             await other.login(self.email, PASSWORD)
             await other.connect()
             yield other

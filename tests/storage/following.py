@@ -6,15 +6,14 @@ import asyncio
 
 from storage.follow import Follower
 from storage.marks import Marks
+from tests.patience import PATIENCE_S
 
 
 async def until_known(marks: Marks, name: str) -> None:
     """Other tests' transactions on the same server count, too."""
-    for _ in range(1000):
-        if await marks.is_known_to_all(name):
-            return
-        await asyncio.sleep(0.03)
-    raise AssertionError("some transaction never ended")
+    async with asyncio.timeout(PATIENCE_S):
+        while not await marks.is_known_to_all(name):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.03)
 
 
 async def mark_all(marks: Marks, follower: Follower, *, at_once: int = 2) -> None:
