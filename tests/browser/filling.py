@@ -10,8 +10,6 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE
 
-READY_MS = 90_000
-
 _FAINT = Path(__file__).with_name("faint.js").read_text()
 
 
@@ -22,7 +20,7 @@ async def fill(page: Page, folder: Path, files: Mapping[str, str]) -> None:
     await page.locator("input[type=file]").first.set_input_files([folder / name for name in files])
     for name in files:
         row = page.get_by_test_id("upload").filter(has_text=name)
-        await expect(row.first).to_have_attribute("data-state", "ready", timeout=READY_MS)
+        await expect(row.first).to_have_attribute("data-state", "ready")
 
 
 async def add_poi(page: Page, name: str) -> None:
@@ -30,9 +28,7 @@ async def add_poi(page: Page, name: str) -> None:
     await page.get_by_role("button", name="Add a person of interest").click()
     await page.get_by_label("Name", exact=True).fill(name)
     await page.get_by_role("button", name="Save").click()
-    await expect(page.get_by_test_id("poi-search").last).to_have_attribute(
-        "data-state", "found", timeout=READY_MS
-    )
+    await expect(page.get_by_test_id("poi-search").last).to_have_attribute("data-state", "found")
 
 
 async def look(page: Page, name: str) -> None:

@@ -10,11 +10,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.bench.serving import serving
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import DESKTOP, PHONE, new_context
 from tests.browser.test_main_job import new_case, register
 from tests.handlers.sites import FEED, site
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 MEMO = (
     "The blast of bench nine was approved by Barbara Okafor on 14 May 2033.\n\n"
@@ -42,7 +42,7 @@ async def story(page: Page, address: str, folder: Path, look: Look) -> None:
     await new_case(page, "The quarry")
     (folder / "memo.txt").write_text(MEMO)
     await page.locator("input[type=file]").first.set_input_files([folder / "memo.txt"])
-    await expect(page.get_by_test_id("upload").first).to_have_attribute("data-state", "ready", timeout=90_000)
+    await expect(page.get_by_test_id("upload").first).to_have_attribute("data-state", "ready")
 
     box = page.get_by_label("Ask a question")
     await box.fill("Who approved the blast of bench nine?")
@@ -50,7 +50,7 @@ async def story(page: Page, address: str, folder: Path, look: Look) -> None:
     await look(page, "switch")
     await box.press("Enter")
     turn = page.get_by_test_id("query").first
-    await expect(turn).to_have_attribute("data-state", "answered", timeout=90_000)
+    await expect(turn).to_have_attribute("data-state", "answered")
     await expect(turn.get_by_test_id("sources")).to_contain_text("1 of 2 sources answered")
     await expect(turn.get_by_test_id("sources")).to_contain_text("status 404")
     article = turn.locator("article[data-source=article]").first
@@ -63,7 +63,7 @@ async def story(page: Page, address: str, folder: Path, look: Look) -> None:
     await page.get_by_label("Look outside, too").uncheck()
     await box.press("Enter")
     second = page.get_by_test_id("query").nth(1)
-    await expect(second).to_have_attribute("data-state", "answered", timeout=90_000)
+    await expect(second).to_have_attribute("data-state", "answered")
     await expect(second.get_by_test_id("understood")).to_contain_text("Who paid Barbara Okafor?")
     await expect(second.get_by_test_id("answer")).to_contain_text("Vanter Holding")
     await look(page, "follow-up")
@@ -122,6 +122,6 @@ async def pictures(browser: Browser, address: str, folder: Path) -> None:
                 await page.screenshot(path=folder / f"{name}-{width}-{scheme}.png")
         await page.set_viewport_size(DESKTOP)
 
-    context = await browser.new_context(viewport=DESKTOP)
+    context = await new_context(browser, viewport=DESKTOP)
     await story(await context.new_page(), address, folder, look)
     await context.close()

@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from tests.browser.conftest import PHONE
 from tests.browser.test_main_job import new_case, register
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 CASES = {
     "The harbour": {
@@ -49,18 +49,16 @@ async def story(page: Page, address: str, folder: Path, look: Look) -> None:
         await page.locator("input[type=file]").first.set_input_files(paths)
         for name in files:
             row = page.get_by_test_id("upload").filter(has_text=name.removesuffix(".txt"))
-            await expect(row.first).to_have_attribute("data-state", "ready", timeout=90_000)
+            await expect(row.first).to_have_attribute("data-state", "ready")
         await page.get_by_role("button", name="Add a person of interest").click()
         await page.get_by_label("Name", exact=True).fill(PERSONS[title])
         await page.get_by_role("button", name="Save").click()
-        await expect(page.get_by_test_id("poi-search")).to_have_attribute(
-            "data-state", "found", timeout=60_000
-        )
+        await expect(page.get_by_test_id("poi-search")).to_have_attribute("data-state", "found")
 
     await page.get_by_role("link", name="Detective").click()
     await page.get_by_role("button", name="Search", exact=True).click()
     search = page.get_by_test_id("search")
-    await expect(search).to_have_attribute("data-state", "presented", timeout=90_000)
+    await expect(search).to_have_attribute("data-state", "presented")
     named = page.get_by_test_id("finding").filter(has_text="is named in “The book of visitors")
     await expect(named).to_contain_text("Martha Quilling, a person of interest of “The harbour”")
     connected = page.get_by_test_id("finding").filter(has_text="are connected through")
@@ -76,7 +74,7 @@ async def story(page: Page, address: str, folder: Path, look: Look) -> None:
     await page.get_by_role("button", name="Search again").click()
     await expect(dismissed).to_have_count(0)
     await expect(named).to_have_count(0)
-    await expect(connected).to_have_attribute("data-verdict", "1", timeout=60_000)
+    await expect(connected).to_have_attribute("data-verdict", "1")
 
     choice = page.get_by_role("group", name="Show").get_by_role("button", name=re.compile("^Connected"))
     await choice.click()
@@ -90,7 +88,7 @@ async def story(page: Page, address: str, folder: Path, look: Look) -> None:
     await page.get_by_role("button", name="Search", exact=True).click()
     await expect(page.get_by_role("link", name=re.compile("two ends"))).to_be_visible()
     way = page.get_by_test_id("finding")
-    await expect(way).to_have_count(1, timeout=60_000)
+    await expect(way).to_have_count(1)
     await page.set_viewport_size(PHONE)
     await expect(way).to_be_visible()
     wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -14,11 +14,12 @@ from redis.asyncio import Redis
 
 from server.services import Services
 from server.settings import Settings
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import DESKTOP, PHONE, new_context
 from tests.browser.evidence_case import SECRET, TRANSCRIPT, evidence_case
+from tests.patience import PATIENCE_S
 from tests.server.live import PASSWORD, Live, running
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 
 @dataclass
@@ -44,7 +45,7 @@ async def page(
     request: pytest.FixtureRequest, browser: Browser, chromium: str, shown: Shown
 ) -> AsyncIterator[Page]:
     """A page of somebody who has logged in; it fails on errors and on what its own policy forbids."""
-    context = await browser.new_context(viewport=request.param, has_touch=request.param is PHONE)
+    context = await new_context(browser, viewport=request.param, has_touch=request.param is PHONE)
     page = await context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -59,7 +60,7 @@ async def page(
 
 async def until(page: Page, said: str) -> None:
     """Look from outside: the page's own policy forbids it to evaluate what it is waited for with."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not await page.evaluate(said):
             await page.wait_for_timeout(50)
 

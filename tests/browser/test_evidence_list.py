@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 from server.services import Services
 from server.settings import Settings
 from storage.evidence import NewEvidence
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import DESKTOP, PHONE, new_context
 from tests.server.live import PASSWORD, Live, running
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 FILES = 230
 """More than a page lists at once."""
@@ -54,7 +54,7 @@ async def page(
     request: pytest.FixtureRequest, browser: Browser, chromium: str, case: Case
 ) -> AsyncIterator[Page]:
     """The open case; its list is in sight."""
-    context = await browser.new_context(viewport=request.param, has_touch=request.param is PHONE)
+    context = await new_context(browser, viewport=request.param, has_touch=request.param is PHONE)
     page = await context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -112,6 +112,8 @@ async def test_a_late_answer_does_not_replace_a_newer_one(page: Page) -> None:
         await box.fill("letter")
     await box.fill("ledger")
     await expect(page.get_by_test_id("filter-count")).to_have_text("2 pieces of evidence found")
+    while not ended:
+        await page.wait_for_timeout(50)
     assert [await asked.value] == ended
     assert len(held) == 1
     await expect(page.get_by_test_id("upload")).to_have_count(2)

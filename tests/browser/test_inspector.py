@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -10,23 +11,28 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, new_context
 from tests.browser.test_main_job import new_case, register, upload
+from tests.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 FILE = "payment-rules.md"
 
 
-async def lit(page: Page) -> set[str]:
-    """The simple states that are lit in the drawing."""
-    nodes = page.locator(".node.active")
-    return {(await node.get_attribute("id") or "").removeprefix("state-") for node in await nodes.all()}
+async def ids(page: Page, selector: str, prefix: str) -> set[str]:
+    """What all that fits is called, behind a prefix."""
+    found = await page.locator(selector).evaluate_all("nodes => nodes.map(node => node.id)")
+    return {name.removeprefix(prefix) for name in found}
 
 
-async def taken(page: Page) -> set[str]:
-    edges = page.locator(".edge.taken")
-    return {(await edge.get_attribute("id") or "").removeprefix("arrow-") for edge in await edges.all()}
+async def shows(page: Page, lit: set[str], taken: set[str] | None = None) -> None:
+    """Wait until the drawing shows these simple states as active, and these arrows as those just taken."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await ids(page, ".node.active", "state-") != lit:
+            await page.wait_for_timeout(50)
+        while taken is not None and await ids(page, ".edge.taken", "arrow-") != taken:
+            await page.wait_for_timeout(50)
 
 
 async def at_event(page: Page, event: str) -> None:
@@ -44,14 +50,14 @@ async def test_an_upload_is_found_and_stepped_through_with_the_drawing_lit(
     await new_case(page, "The inspected bridge")
     await upload(page, tmp_path, (FILE,))
     row = page.get_by_test_id("upload").filter(has_text=FILE)
-    await expect(row.first).to_have_attribute("data-state", "ready", timeout=90_000)
+    await expect(row.first).to_have_attribute("data-state", "ready")
 
     await page.get_by_role("link", name="Machines").click()
     machines = page.get_by_test_id("machine")
     await expect(machines.filter(has_text="The inspected bridge").first).to_be_visible(timeout=20_000)
     everything = await machines.count()
     await page.get_by_label("Kind", exact=True).select_option("upload")
-    await expect(machines).to_have_count(1, timeout=20_000)
+    await expect(machines).to_have_count(1)
     assert everything > 1
     await page.get_by_label("State", exact=True).select_option("ready")
     await expect(page).to_have_url(re.compile("kind=upload&state=ready"))
@@ -63,25 +69,25 @@ async def test_an_upload_is_found_and_stepped_through_with_the_drawing_lit(
     await machines.first.get_by_role("link").click()
     await at_event(page, "indexed")
     await expect(page.locator("#state-ready.active")).to_be_visible(timeout=20_000)
-    assert await lit(page) == {"ready"}
-    assert "analysing-ready" in await taken(page)
+    await shows(page, {"ready"})
+    await expect(page.locator("#arrow-analysing-ready.taken")).to_have_count(1)
 
     await page.keyboard.press("Home")
     await at_event(page, "spawn")
-    assert await lit(page) == {"receiving"}
+    await shows(page, {"receiving"})
     await page.get_by_role("button", name="Step forward").click()
     await at_event(page, "received")
-    assert (await lit(page), await taken(page)) == ({"verifying"}, {"receiving-verifying"})
+    await shows(page, {"verifying"}, {"receiving-verifying"})
     await expect(page.locator("[data-path=sha256]")).to_contain_text("“”")
     await page.keyboard.press("ArrowLeft")
     await at_event(page, "spawn")
-    assert (await lit(page), await taken(page)) == ({"receiving"}, set())
+    await shows(page, {"receiving"}, set())
     context = page.get_by_test_id("context")
     await expect(context.locator("[data-key=sha256]")).to_contain_text("“”")
 
     await page.get_by_test_id("entry").filter(has_text="extracted").click()
     await at_event(page, "extracted")
-    assert await lit(page) == {"embedding", "linking", "tagging", "summarising"}
+    await shows(page, {"embedding", "linking", "tagging", "summarising"})
     await expect(page.locator("[data-testid=stage][data-stage=linking]")).to_have_attribute(
         "data-status", "queued"
     )
@@ -90,7 +96,7 @@ async def test_an_upload_is_found_and_stepped_through_with_the_drawing_lit(
     await no_wider_than_the_screen(page, 1440)
 
     state = await page.context.storage_state()
-    phone = await browser.new_context(viewport=PHONE, storage_state=state)
+    phone = await new_context(browser, viewport=PHONE, storage_state=state)
     small = await phone.new_page()
     for path in (page.url, f"{address}/machines"):
         await small.goto(path)
@@ -123,10 +129,10 @@ async def test_what_happens_while_one_looks_is_followed_until_one_steps_back(
 
     # Each is one change: they are looked for, but a case without evidence names nobody.
     await add_person("Ada Example")
-    await expect(step).to_have_attribute("data-revision", "2", timeout=20_000)
+    await expect(step).to_have_attribute("data-revision", "2")
     await page.keyboard.press("ArrowLeft")
     await add_person("Bob Example")
-    await expect(page.get_by_test_id("entry")).to_have_count(3, timeout=20_000)
+    await expect(page.get_by_test_id("entry")).to_have_count(3)
     await expect(step).to_have_attribute("data-revision", "1")
     await page.get_by_role("button", name="Newest step").click()
     await expect(step).to_have_attribute("data-revision", "3")

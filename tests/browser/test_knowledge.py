@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.test_main_job import new_case, register
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 MEMO = (
     "The copper shipment left the harbour in the evening of June 4 and nobody on the quay saw it go.\n"
@@ -44,14 +44,14 @@ async def story(page: Page, address: str, folder: Path, look: Look) -> None:
     await page.locator("input[type=file]").first.set_input_files(paths)
     for name in FILES:
         row = page.get_by_test_id("upload").filter(has_text=name.removesuffix(".txt"))
-        await expect(row.first).to_have_attribute("data-state", "ready", timeout=90_000)
+        await expect(row.first).to_have_attribute("data-state", "ready")
     await expect(page.get_by_test_id("near-count")).to_have_count(2)
 
     await page.get_by_role("button", name="Add a person of interest").click()
     await page.get_by_label("Name", exact=True).fill("Martha Quilling")
     await page.get_by_role("button", name="Save").click()
     search = page.get_by_test_id("poi-search")
-    await expect(search).to_have_attribute("data-state", "found", timeout=60_000)
+    await expect(search).to_have_attribute("data-state", "found")
     await expect(search).to_contain_text("2 mentions in 2 files")
     await expect(search.locator(".pill")).to_have_text("new")
     await look(page, "poi-toast")
@@ -63,7 +63,7 @@ async def story(page: Page, address: str, folder: Path, look: Look) -> None:
     await page.get_by_role("textbox", name="Ask a question").fill("Who signed the papers for the copper?")
     await page.keyboard.press("Enter")
     near = page.get_by_test_id("near-hits")
-    await expect(near.first).to_contain_text("also in 1 near copy", timeout=60_000)
+    await expect(near.first).to_contain_text("also in 1 near copy")
     await look(page, "hits")
 
     await search.get_by_test_id("poi-place").first.get_by_role("link").click()

@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.test_main_job import new_case, register
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PAPERS = {
     f"blast-{i}.txt": f"The blast of bench {i} was approved by Barbara Okafor on {i} May 2033.\n"
@@ -39,20 +39,20 @@ async def test_what_was_learnt_is_seen_undone_and_turned_off(
     await page.locator("input[type=file]").first.set_input_files([tmp_path / name for name in PAPERS])
     for name in PAPERS:
         row = page.get_by_test_id("upload").filter(has_text=name).first
-        await expect(row).to_have_attribute("data-state", "ready", timeout=90_000)
+        await expect(row).to_have_attribute("data-state", "ready")
 
     await page.get_by_role("textbox", name="Ask a question").fill("Who approved the blast of bench 2?")
-    async with page.expect_response(re.compile("/shown$"), timeout=90_000) as told:
+    async with page.expect_response(re.compile("/shown$")) as told:
         await page.keyboard.press("Enter")
         hits = page.get_by_test_id("hit")
         await expect(hits.nth(3)).to_be_visible(timeout=60_000)
         await page.evaluate("document.querySelector('[data-testid=hit]').scrollIntoView()")
     assert (await told.value).status == 204
     await hits.nth(2).get_by_role("button", name="Helpful", exact=True).click()
-    await expect(hits.get_by_test_id("votes").filter(has_text="+1")).to_have_count(1, timeout=30_000)
+    await expect(hits.get_by_test_id("votes").filter(has_text="+1")).to_have_count(1)
     async with page.expect_response(re.compile("/attention$")):
         await hits.last.get_by_role("link").first.click()
-    async with page.expect_response(re.compile("/attention$"), timeout=60_000):
+    async with page.expect_response(re.compile("/attention$")):
         pass  # after ten seconds it counts as read
 
     await page.get_by_role("button", name=re.compile("Account of")).click()

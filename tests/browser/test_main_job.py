@@ -10,9 +10,9 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from server.demo_case import JOINED_QUESTION, documents
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, new_context
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PASSWORD = secrets.token_urlsafe(12)
 FILES = (
@@ -63,7 +63,7 @@ async def test_from_login_to_an_order_that_moved_and_stays(
     await expect(page.get_by_test_id("toast").first).to_be_visible(timeout=60_000)
     for name in FILES:
         row = page.get_by_test_id("upload").filter(has_text=name)
-        await expect(row.first).to_have_attribute("data-state", "ready", timeout=60_000)
+        await expect(row.first).to_have_attribute("data-state", "ready")
 
     await page.get_by_role("textbox", name="Ask a question").fill(JOINED_QUESTION)
     await page.keyboard.press("Enter")
@@ -71,7 +71,7 @@ async def test_from_login_to_an_order_that_moved_and_stays(
     await expect(hits.nth(2)).to_be_visible(timeout=60_000)
     before = await order(page)
 
-    second = await (await browser.new_context()).new_page()
+    second = await (await new_context(browser)).new_page()
     await second.goto(f"{address}/login")
     await second.get_by_label("Email").fill(email)
     await second.get_by_label("Password").fill(PASSWORD)
@@ -119,7 +119,7 @@ async def test_a_hostile_name_stays_text(page: Page, address: str, tmp_path: Pat
 
 
 async def test_every_chart_is_drawn_and_nothing_overflows_a_phone(browser: Browser, address: str) -> None:
-    context = await browser.new_context(viewport=PHONE)
+    context = await new_context(browser, viewport=PHONE)
     page = await context.new_page()
     await register(page, address, "phone@casewire.example")
     await page.goto(f"{address}/machines")

@@ -235,6 +235,7 @@ async def test_5_a_snapshot_and_the_entries_after_it_equal_a_fresh_snapshot(
             with contextlib.suppress(StepError, MachineMissing):
                 await act(engine, machines, chance)
         _, offset = await store.position(TOPIC)
+        await follow(*views[0], until=offset)  # by then the hub has heard all
         expected = await fresh(hub, TOPIC, role)
         assert (expected.offset, offset > 100, len(views) > 3) == (offset, True, True)
         for subscription, view in views:
