@@ -75,22 +75,21 @@ _SUMS = text(
     """
 )
 
+# One pass over the notes of votes: a look for later ones, note by note, took 20 s of 4,500 notes where the
+# planner knew nothing of the tables yet.
 _RAISED = text(
     """
-    SELECT DISTINCT cast_in.node, cast_in.query, coalesce(asked.question, '') AS question
-    FROM votes
-    JOIN attention AS cast_in USING (case_id, user_id, node)
-    LEFT JOIN questions AS asked ON asked.machine = cast_in.query AND asked.case_id = :case
-    WHERE votes.case_id = :case AND votes.value > 0 AND cast_in.what = 'vote' AND cast_in.value > 0
-      AND NOT EXISTS (
-        SELECT FROM attention AS later
-        WHERE later.case_id = :case AND later.user_id = cast_in.user_id AND later.node = cast_in.node
-          AND later.what = 'vote' AND later.value <= 0
-          AND (later.at, later.id) > (cast_in.at, cast_in.id)
-      )
+    SELECT DISTINCT noted.node, noted.query, coalesce(asked.question, '') AS question
+    FROM (
+      SELECT user_id, node, query, value, count(*) FILTER (WHERE value <= 0)
+        OVER (PARTITION BY user_id, node ORDER BY at DESC, id DESC) AS taken_back
+      FROM attention WHERE case_id = :case AND what = 'vote'
+    ) AS noted
+    JOIN votes ON votes.case_id = :case AND votes.user_id = noted.user_id AND votes.node = noted.node
+    LEFT JOIN questions AS asked ON asked.machine = noted.query AND asked.case_id = :case
+    WHERE noted.taken_back = 0 AND noted.value > 0
     """
 )
-
 
 class NotInCase(Exception):
     """The case has no such node, so nobody can vote on it there."""
