@@ -91,6 +91,7 @@ _RAISED = text(
     """
 )
 
+
 class NotInCase(Exception):
     """The case has no such node, so nobody can vote on it there."""
 

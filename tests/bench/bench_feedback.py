@@ -4,8 +4,9 @@
 prints a table. For each question one vote up is cast on its best-placed gold passage; then the same
 question, and others drawn at random from the rest of its case, are asked under that vote: whether their
 first five stay, and what their own recall@5 gains or loses. “Cast elsewhere” is the same vote, cast in a
-question of other words: what a related question has of it. Reading counts as well: the same passage,
-opened and read before by the asker, without any vote.
+question of other words: what a related question has of it. A vote down is cast on the best of the first
+five that is not gold. Reading counts as well: the best-placed gold passage, opened and read before by the
+asker, without any vote.
 """
 
 from __future__ import annotations
@@ -60,6 +61,12 @@ class Said:
     attention: float = 0.0
     here: bool = False
 
+    def target(self, one: Asked) -> int | None:
+        """The best-placed passage that answers; for a vote down, of the first ones the best that does not."""
+        if self.vote < 0:
+            return next((node for node in one.best[:SHOWN] if node not in one.gold), None)
+        return next((node for node in one.best if node in one.gold), None)
+
     def order(self, graph: QueryGraph, node: int, *, own: bool) -> list[int]:
         """The order of a question under it, `own` if it is the one that the passage answers."""
         votes = {node: self.vote} if self.vote else {}
@@ -69,6 +76,7 @@ class Said:
 WAYS = (
     Said("a vote up", vote=1, here=True),
     Said("a vote up, cast elsewhere", vote=1),
+    Said("a vote down", vote=-1),
     Said("read before", attention=WEIGHTS["read"]),
 )
 
@@ -104,21 +112,23 @@ async def asked(
 
 
 def measure(questions: Sequence[Asked], said: Said, others: int) -> dict[str, list[float]]:
-    """Of each question where gold was found and more remains: own and others' recall, and what stayed."""
+    """Of each question with such a passage and more gold than it: own and others' recall, and what stayed.
+
+    Others that are answered by what is voted up are left out, by what is voted down are not.
+    """
     names = ("before", "after", "stayed", "others before", "others after")
     values: dict[str, list[float]] = {name: [] for name in names}
     chance = np.random.default_rng(0)
     for i, one in enumerate(questions):
-        voted = next((node for node in one.best if node in one.gold), None)
-        if voted is None or len(one.gold) < 2:
+        voted = said.target(one)
+        if voted is None or not (rest := one.gold - {voted}):
             continue
-        rest = one.gold - {voted}
         values["before"].append(recall(one.best, rest))
         values["after"].append(recall(said.order(one.graph, voted, own=True), rest))
         apart = [
             j
             for j, other in enumerate(questions)
-            if j != i and other.case == one.case and voted not in other.gold
+            if j != i and other.case == one.case and (said.vote < 0 or voted not in other.gold)
         ]
         if not apart:
             continue
