@@ -1,7 +1,9 @@
 """The names of cases, ready to be found in questions, kept in this process while they stay the same.
 
 A large case has some 50,000 names, and a question looks at them in three or four of its stages. Whether what
-is kept is still right is asked of the database each time, by a number that changes with the names.
+is kept is still right is asked of the database each time, by a number that changes with the names. What comes
+to a case that has more names than are told mostly changes that number alone: there the names are read only
+where their digest is another one.
 """
 
 from __future__ import annotations
@@ -10,12 +12,12 @@ import asyncio
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import ReferenceType, WeakValueDictionary, ref
 
 from handlers.terms import STOP_WORDS, fold
-from storage.graph import Graph, Name
+from storage.graph import MOST_NAMES, Graph, Name
 
 MOST_BYTES = 128 << 20
 """Of all names that a process keeps; the case that was asked about longest ago goes first."""
@@ -75,6 +77,7 @@ class NameIndex:
 @dataclass(frozen=True)
 class _Kept:
     version: str
+    digest: str
     index: NameIndex
 
 
@@ -86,10 +89,11 @@ class KnownNames:
 
     Args:
         most_bytes: What they may take together; one case is kept even if it alone takes more.
+        most_names: Entities of a case that are looked for.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, most_bytes: int = MOST_BYTES, most_names: int = MOST_NAMES) -> None:
+        self._most_bytes, self._most_names = most_bytes, most_names
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._reading: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
@@ -101,11 +105,20 @@ class KnownNames:
             version = await graph.names_version(case)
             kept = self._kept.get(key)
             if kept is None or kept.version != version:
-                index = await asyncio.to_thread(NameIndex, await graph.names(case))
-                kept = self._kept[key] = _Kept(version, index)
+                kept = self._kept[key] = await self._renewed(case, graph, version, kept)
             self._kept.move_to_end(key)
             self._prune()
         return kept.index
+
+    async def _renewed(self, case: str, graph: Graph, version: str, kept: _Kept | None) -> _Kept:
+        if (
+            kept is not None
+            and kept.digest
+            and await graph.names_digest(case, limit=self._most_names) == kept.digest
+        ):
+            return replace(kept, version=version)
+        read = await graph.read_names(case, limit=self._most_names)
+        return _Kept(version, read.digest, await asyncio.to_thread(NameIndex, read.names))
 
     def _prune(self) -> None:
         for key in [key for key in self._kept if key[0]() is None]:

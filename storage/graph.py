@@ -42,6 +42,9 @@ class EdgeKind(IntEnum):
     """The evidence says that one entity does something to another; weight: how often."""
 
 
+MOST_NAMES = 50_000
+"""Entities of a case that a question may name."""
+
 NAMED_KINDS = ("poi", "person", "organisation", "email", "phone", "citation", "place", "event", "name")
 """Kinds of entities that a question may name."""
 
@@ -141,13 +144,27 @@ class Limits:
     """Mentions read on the way out, the rarest entities' first."""
 
 
+@dataclass(frozen=True)
+class ReadNames:
+    """The names of a case as of one moment.
+
+    Attributes:
+        names: As `Graph.names` tells them.
+        digest: As `Graph.names_digest` tells it; empty where there are fewer names than entities may be
+            told, so that whatever comes is told, too.
+    """
+
+    names: list[Name]
+    digest: str
+
+
 class Graph(Protocol):
     """The graph of every case; the same data gives the same answer in the same order.
 
     Evidence that waits to be deleted is no part of it, nor what only such evidence mentions.
     """
 
-    async def names(self, case: str, *, limit: int = 50_000) -> list[Name]:
+    async def names(self, case: str, *, limit: int = MOST_NAMES) -> list[Name]:
         """Names of people, organisations, addresses, numbers and citations, ordered by node and text.
 
         Persons of interest come with every alias. Of more than `limit` entities the accepted
@@ -155,7 +172,13 @@ class Graph(Protocol):
         """
 
     async def names_version(self, case: str) -> str:
-        """A text that is another one after every change of what `names` tells."""
+        """A text that is another one after every change of what `names` tells, and now and then without."""
+
+    async def names_digest(self, case: str, *, limit: int = MOST_NAMES) -> str:
+        """A text that is the same only while `names` tells the same; quicker to come by than the names."""
+
+    async def read_names(self, case: str, *, limit: int = MOST_NAMES) -> ReadNames:
+        """`names` with their digest, both as of one moment."""
 
     async def commonness(self, case: str, entities: Sequence[int]) -> tuple[dict[int, int], int]:
         """How many chunks mention each entity (absent: none), and how many chunks the case has."""

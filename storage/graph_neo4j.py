@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from storage import graph_cypher as cypher
 from storage import neighbourhood
 from storage.assembling import Columns, assemble
-from storage.graph import Limits, Name, NamedAt, Neighbourhood, Passage
+from storage.graph import MOST_NAMES, Limits, Name, NamedAt, Neighbourhood, Passage, ReadNames
 from storage.graph_postgres import GraphPostgres
 from storage.neighbourhood import Query, Read, Rows, as_columns
 from storage.neo4j_place import ANSWER_S, Neo4jPlace
@@ -43,13 +43,21 @@ class GraphNeo4j:
         self._database = database
         self._canonical = GraphPostgres(database)
 
-    async def names(self, case: str, *, limit: int = 50_000) -> list[Name]:
+    async def names(self, case: str, *, limit: int = MOST_NAMES) -> list[Name]:
         """See `Graph.names`."""
         return await self._canonical.names(case, limit=limit)
 
     async def names_version(self, case: str) -> str:
         """See `Graph.names_version`."""
         return await self._canonical.names_version(case)
+
+    async def names_digest(self, case: str, *, limit: int = MOST_NAMES) -> str:
+        """See `Graph.names_digest`."""
+        return await self._canonical.names_digest(case, limit=limit)
+
+    async def read_names(self, case: str, *, limit: int = MOST_NAMES) -> ReadNames:
+        """See `Graph.read_names`."""
+        return await self._canonical.read_names(case, limit=limit)
 
     async def commonness(self, case: str, entities: Sequence[int]) -> tuple[dict[int, int], int]:
         """See `Graph.commonness`."""

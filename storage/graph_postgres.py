@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from storage import graph_queries as sql
 from storage import neighbourhood
 from storage.assembling import Columns, assemble
-from storage.graph import Limits, Name, NamedAt, Neighbourhood, Passage
+from storage.graph import MOST_NAMES, Limits, Name, NamedAt, Neighbourhood, Passage, ReadNames
 from storage.neighbourhood import Query, Read, Rows, as_columns
 from storage.same_as import Joined
 
@@ -32,13 +32,9 @@ class GraphPostgres:
     async def reading(self, case: str) -> AsyncIterator[Read]:
         """What answers queries about a case, on one connection."""
         async with self._database.connect() as connection:
+            yield _reader(connection, case)
 
-            async def read(query: Query, **values: Any) -> Rows:
-                return await _rows(connection, sql.QUERIES[query], case=case, **values)
-
-            yield read
-
-    async def names(self, case: str, *, limit: int = 50_000) -> list[Name]:
+    async def names(self, case: str, *, limit: int = MOST_NAMES) -> list[Name]:
         """See `Graph.names`."""
         async with self.reading(case) as read:
             return await neighbourhood.names(read, limit)
@@ -48,6 +44,18 @@ class GraphPostgres:
         async with self._database.connect() as connection:
             rows = await _rows(connection, sql.NAMES_VERSION, case=case)
         return "".join(f"{names}.{mentions}" for names, mentions in rows)
+
+    async def names_digest(self, case: str, *, limit: int = MOST_NAMES) -> str:
+        """See `Graph.names_digest`."""
+        async with self._database.connect() as connection:
+            return await _digest(connection, case, limit)
+
+    async def read_names(self, case: str, *, limit: int = MOST_NAMES) -> ReadNames:
+        """See `Graph.read_names`."""
+        async with self._database.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            found = await neighbourhood.names(_reader(connection, case), limit)
+            return ReadNames(found, await _digest(connection, case, limit) if len(found) >= limit else "")
 
     async def commonness(self, case: str, entities: Sequence[int]) -> tuple[dict[int, int], int]:
         """See `Graph.commonness`."""
@@ -71,9 +79,6 @@ class GraphPostgres:
         """See `Graph.whole`."""
         async with self._database.connect() as connection:
 
-            async def read(query: Query, **values: Any) -> Rows:
-                return await _rows(connection, sql.QUERIES[query], case=case, **values)
-
             async def columns(query: Query) -> Columns:
                 parts = [as_columns(query, [])]
                 async with connection.stream(sql.QUERIES[query], {"case": case}) as rows:
@@ -81,7 +86,7 @@ class GraphPostgres:
                         parts.append(as_columns(query, some))
                 return tuple(np.concatenate(one) for one in zip(*parts, strict=True))
 
-            parts = await neighbourhood.parts_of_whole(read, columns)
+            parts = await neighbourhood.parts_of_whole(_reader(connection, case), columns)
         # No connection waits meanwhile: one that is idle in a transaction for long is ended.
         return await asyncio.to_thread(assemble, parts, None)
 
@@ -130,6 +135,18 @@ class GraphPostgres:
             group = joined.of(entity)
             found.append(NamedAt(chunk, start, end, kind, poi or of_group.get(group, group)))
         return sorted(found, key=lambda one: (one.chunk, one.start, one.identity))
+
+
+def _reader(connection: AsyncConnection, case: str) -> Read:
+    async def read(query: Query, **values: Any) -> Rows:
+        return await _rows(connection, sql.QUERIES[query], case=case, **values)
+
+    return read
+
+
+async def _digest(connection: AsyncConnection, case: str, limit: int) -> str:
+    [[digest]] = await _rows(connection, sql.NAMES_DIGEST, case=case, limit=limit)
+    return str(digest)
 
 
 async def _rows(connection: AsyncConnection, query: TextClause, **values: Any) -> Rows:

@@ -29,6 +29,17 @@ SAME_POIS = text(
 
 POIS = text("SELECT id, name, aliases FROM pois WHERE case_id = :case ORDER BY id")
 
+SAME = text(
+    """
+    SELECT same.entity, same.other
+    FROM same_as AS same
+    JOIN entities AS one ON one.id = same.entity AND one.status <> 'rejected'
+    JOIN entities AS two ON two.id = same.other AND two.status <> 'rejected'
+    WHERE same.case_id = :case AND same.verdict = 'same'
+    ORDER BY same.entity, same.other
+    """
+)
+
 # What is kept counts hidden evidence, of which there is hardly ever any.
 SIZE = text(
     f"""
@@ -57,6 +68,18 @@ NAMES_VERSION = text(
         SELECT FROM evidence WHERE case_id = :case AND hidden_at IS NOT NULL
     ) THEN kept.mentions ELSE 0 END
     FROM case_totals AS kept WHERE kept.case_id = :case
+    """
+)
+
+# Of all that names are made of: equal digests are equal names.
+NAMES_DIGEST = text(
+    f"""
+    WITH named AS ({NAMES.text}), person AS ({POIS.text}), joined AS ({SAME.text})
+    SELECT encode(sha256(convert_to(concat_ws(E'\\n',
+        (SELECT string_agg(named::text, ',' ORDER BY id) FROM named), 'persons',
+        (SELECT string_agg(person::text, ',' ORDER BY id) FROM person), 'the same',
+        (SELECT string_agg(joined::text, ',' ORDER BY entity, other) FROM joined)
+    ), 'UTF8')), 'hex')
     """
 )
 
@@ -172,17 +195,6 @@ CASE_RELATED = text(
     SELECT least(subject, object), greatest(subject, object), count(*)::int
     FROM relations WHERE case_id = :case AND chunk_id NOT IN {hidden.CHUNKS}
     GROUP BY 1, 2 ORDER BY 1, 2
-    """
-)
-
-SAME = text(
-    """
-    SELECT same.entity, same.other
-    FROM same_as AS same
-    JOIN entities AS one ON one.id = same.entity AND one.status <> 'rejected'
-    JOIN entities AS two ON two.id = same.other AND two.status <> 'rejected'
-    WHERE same.case_id = :case AND same.verdict = 'same'
-    ORDER BY same.entity, same.other
     """
 )
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
+
+import pytest
 from sqlalchemy import text
 
 from handlers.known_names import KnownNames, NameIndex
@@ -9,14 +13,16 @@ from handlers.query_graph import to_bytes
 from handlers.rank import build_graph, legs_from
 from handlers.search import search_links
 from machines.query import SearchLinks
+from storage.database import create_engine
 from storage.entities import Entities, MentionDraft
 from storage.evidence import ChunkDraft, EvidenceStore
-from storage.graph import Name
+from storage.graph import MOST_NAMES, ReadNames
 from storage.graph_postgres import GraphPostgres
 from storage.judgements import Judgements
 from storage.pois import Pois
 from tests.case_rows import new_case, new_evidence
 from tests.handlers.small_case import SmallCase, WatchedJob
+from tests.storage.changing import CASES, Changing
 
 QUESTION = "What did Marit Solheim pay to Vanter Holdings, and what of Ole Brandt?"
 
@@ -26,9 +32,9 @@ class Counting(GraphPostgres):
 
     reads = 0
 
-    async def names(self, case: str, *, limit: int = 50_000) -> list[Name]:
+    async def read_names(self, case: str, *, limit: int = MOST_NAMES) -> ReadNames:
         self.reads += 1
-        return await super().names(case, limit=limit)
+        return await super().read_names(case, limit=limit)
 
 
 async def found(case: SmallCase, graph: GraphPostgres) -> object:
@@ -86,6 +92,59 @@ async def test_what_is_found_with_kept_names_is_what_is_found_without(quarry: Sm
         await connection.execute(text("DELETE FROM entities WHERE id = :id"), {"id": entity})
     await compare(7)
     assert seen[-1] == seen[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_names_kept_of_more_than_are_told_are_those_that_are_read_whatever_changes(
+    database: str, seed: int
+) -> None:
+    engine = create_engine(database)
+    for case in CASES:
+        await new_case(engine, case)
+    changing, graph, known = Changing(engine, seed), Counting(engine), KnownNames(most_names=2)
+    versions = defaultdict[str, set[str]](set)
+    for _ in range(80):
+        await changing.one()
+        for case in CASES:
+            kept = await known.of(case, graph)
+            assert kept.names == await GraphPostgres(engine).names(case, limit=2)
+            versions[case].add(await graph.names_version(case))
+    assert 10 < graph.reads < sum(map(len, versions.values()))
+    await engine.dispose()
+
+
+async def test_names_are_right_once_several_have_written_while_they_were_read(database: str) -> None:
+    engine = create_engine(database)
+    for case in CASES:
+        await new_case(engine, case)
+    crowd, known = [Changing(engine, seed) for seed in range(3)], KnownNames(most_names=2)
+
+    async def write(each: Changing) -> None:
+        for _ in range(12):
+            await each.write()
+            await each.judge()
+            await each.rename()
+
+    graph, writing = GraphPostgres(engine), asyncio.gather(*map(write, crowd))
+    while not writing.done():
+        await known.of(CASES[0], graph)
+    await writing
+    for case in CASES:
+        assert (await known.of(case, graph)).names == await graph.names(case, limit=2)
+    await engine.dispose()
+
+
+async def test_what_comes_beyond_those_that_are_told_has_no_name_read_again(quarry: SmallCase) -> None:
+    first = len({name.node for name in await GraphPostgres(quarry.database).names(quarry.id)})
+    graph, known = Counting(quarry.database), KnownNames(most_names=first - 2)
+    before = await known.of(quarry.id, graph)
+    await upload(quarry, "Ole Brandt met Asta Lund.", ["Ole Brandt", "Asta Lund"])
+    assert await known.of(quarry.id, graph) is before
+    assert graph.reads == 1
+    await Judgements(quarry.database).judge(await quarry.entity("Asta Lund"), "accepted")
+    after = await known.of(quarry.id, graph)
+    assert "Asta Lund" in {name.text for name in after.names} - {name.text for name in before.names}
+    assert graph.reads == 2
 
 
 async def test_of_more_names_than_there_is_room_for_those_asked_about_longest_ago_go(

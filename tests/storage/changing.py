@@ -70,7 +70,7 @@ class Changing:
         if not self.evidence:
             await self.add()
             return
-        await self._chance.choice([*ways, self.person, self.same, self.judge, self.move])()
+        await self._chance.choice([*ways, self.person, self.same, self.judge, self.rename, self.move])()
 
     async def write(self) -> None:
         """What several may do at once."""
@@ -158,6 +158,13 @@ class Changing:
         status = self._chance.choice(["accepted", "rejected", "suggested"])
         await self._run(
             f"UPDATE entities SET status = '{status}' WHERE name = '{self._chance.choice(PEOPLE)}'"
+        )
+
+    async def rename(self) -> None:
+        name = self._chance.choice(PEOPLE)
+        await self._run(
+            f"UPDATE entities SET name = CASE name WHEN '{name}' THEN '{name}a' ELSE '{name}' END "
+            f"WHERE name IN ('{name}', '{name}a')"
         )
 
     async def move(self) -> None:

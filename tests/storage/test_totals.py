@@ -35,6 +35,7 @@ async def test_totals_equal_a_recount_and_names_their_version_after_any_changes(
         await new_case(engine, case)
     changing, graph = Changing(engine, seed), GraphPostgres(engine)
     known: dict[tuple[str, str], list[Name]] = {}
+    digests: dict[tuple[str, str], list[Name]] = {}
     for _ in range(60):
         await changing.one()
         await all_is_right(engine)
@@ -42,6 +43,8 @@ async def test_totals_equal_a_recount_and_names_their_version_after_any_changes(
             version = case, await graph.names_version(case)
             names = await graph.names(case)
             assert known.setdefault(version, names) == names
+            digest, some = await graph.names_digest(case, limit=2), await graph.names(case, limit=2)
+            assert digests.setdefault((case, digest), some) == some
     assert len({tuple(names) for names in known.values()}) > 5
     async with engine.begin() as connection:
         await connection.execute(text("DELETE FROM cases WHERE id = 'case1'"))
