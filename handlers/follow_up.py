@@ -82,6 +82,7 @@ class _Resolving:
     spoken: Mapping[str, Spoken] = field(default_factory=dict)
     evidence: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    unsure: dict[str, list[str]] = field(default_factory=dict)
     chosen: dict[str, list[Focus]] = field(default_factory=dict)
     leans: bool = False
 
@@ -142,8 +143,10 @@ def understand(
     text = _bare(work) or _slot(work) or _substituted(work)
     if text is None or len(text) > LONGEST or text == question:
         return None
-    note = "; ".join(dict.fromkeys(work.notes))
-    return Understood(text=text, way="rules", evidence=sorted(work.evidence), note=note)
+    notes = list(dict.fromkeys(work.notes))
+    for people, said_so in work.unsure.items():
+        notes.append(f"{' and '.join(dict.fromkeys(said_so))} may be {people}: name whom you mean")
+    return Understood(text=text, way="rules", evidence=sorted(work.evidence), note="; ".join(notes))
 
 
 def _bare(work: _Resolving) -> str | None:
@@ -168,7 +171,7 @@ def _slot(work: _Resolving) -> str | None:
     bare = _PREPOSITION.sub("", what).strip()
     if match["bare"] is not None and not (len(named) == 1 and _covers(named[0], what, bare)):
         return None  # “and who paid him?” is a sentence of its own
-    inner = _Resolving(what, work.said, work.finder, named, work.spoken, notes=work.notes)
+    inner = _Resolving(what, work.said, work.finder, named, work.spoken, notes=work.notes, unsure=work.unsure)
     replaced = _pronouns(inner)
     if replaced != what:
         what = bare = replaced
@@ -323,7 +326,7 @@ def _one(work: _Resolving, word: str, how: Spoken) -> list[Focus]:
             work.notes.append(f"“{word}” was taken for {found[0].text}; it may be {others}")
             return found[:1]
         if found:
-            work.notes.append(f"“{word}” may be {_or([one.text for one in found[:4]])}; name whom you mean")
+            work.unsure.setdefault(_or([one.text for one in found[:4]]), []).append(f"“{word}”")
             return []
     if passed:
         work.notes.append(f"nobody who was named before is spoken of as “{how}”")

@@ -149,7 +149,9 @@ def _written(text: str) -> Iterator[Mention]:
 
 
 _WHO = re.compile(
-    r"\b(?:who|whom|whose|which (?:person|man|woman|people|company|firm|bank))\b", re.IGNORECASE
+    r"\b(?:who|whom|whose|which (?:\w+ )?(?:person|man|woman|people|company|firm|bank|judge|justice|lawyer"
+    r"|attorney|counsel|witness|expert|officer|agent|director|manager|secretary|president|chair|doctor|clerk))\b",
+    re.IGNORECASE,
 )
 _WHEN = re.compile(r"\b(?:when|what (?:day|date|month|year|time))\b", re.IGNORECASE)
 

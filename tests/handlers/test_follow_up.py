@@ -153,7 +153,21 @@ CHIEF = turn("Who approved the blast?", "Helena Dahl approved it, and Peter Osma
             "Did he answer?",
             {},
             "Did he answer (What did Helena Dahl write to Peter Osman)?",
-            "“he” may be Helena Dahl or Peter Osman; name whom you mean",
+            "“he” may be Helena Dahl or Peter Osman: name whom you mean",
+        ),
+        (
+            [MAIL],
+            "Did he answer her?",
+            {},
+            "Did he answer her (What did Helena Dahl write to Peter Osman)?",
+            "“he” and “her” may be Helena Dahl or Peter Osman: name whom you mean",
+        ),
+        (
+            [turn("Which senior judge read it?", "Judge Helena Dahl read it, and Peter Osman heard of it.")],
+            "When did he do so?",
+            {},
+            "When did Helena Dahl do so?",
+            "“he” was taken for Helena Dahl; it may be Peter Osman",
         ),
         (
             [CHIEF],
