@@ -103,3 +103,26 @@ async def test_what_joins_two_cases_is_found_judged_and_opened(
     page: Page, address: str, tmp_path: Path
 ) -> None:
     await story(page, address, tmp_path, nothing)
+
+
+async def test_a_search_that_finds_nothing_says_what_it_looked_through(
+    page: Page, address: str, tmp_path: Path
+) -> None:
+    await register(page, address, "ada.nothing@casewire.example")
+    await new_case(page, "The mill")
+    await page.goto(f"{address}/detective")
+    await page.get_by_role("button", name="Search", exact=True).click()
+    search = page.get_by_test_id("search")
+    await expect(search).to_contain_text("Enter persons of interest in your cases", timeout=60_000)
+
+    await page.get_by_role("link", name="Cases", exact=True).click()
+    await page.get_by_role("link", name="The mill").click()
+    (tmp_path / "wheel.txt").write_text("Martha Quilling repaired the wheel of the mill in the autumn.\n")
+    await page.locator("input[type=file]").first.set_input_files([tmp_path / "wheel.txt"])
+    row = page.get_by_test_id("upload").filter(has_text="wheel")
+    await expect(row.first).to_have_attribute("data-state", "ready", timeout=90_000)
+    await page.get_by_role("link", name="Detective").click()
+    await page.get_by_role("button", name="Search", exact=True).click()
+    await expect(search).to_contain_text(
+        re.compile(r"Of \d+ names and files none joins persons of interest or cases"), timeout=60_000
+    )
