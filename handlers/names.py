@@ -65,6 +65,12 @@ Subject Date Regards Thanks Sincerely Monsieur Dept Contract Contracts He She Th
 """
 _NOT_SURNAMES = frozenset(_NOT_SURNAMES_TEXT.split())
 
+_CALLED_AFTER = re.compile(
+    r"[ ](?:Memorial|Society|Fellowship|Foundation|Church|Chapel|Ministries|Museum|Library|Hospital"
+    r"|Courthouse|Building|School|Prize|Award|Scholarship|Avenue|Boulevard)(?!\w)"
+)
+"""What stands behind the name of a person after whom something was called, and who is not meant there."""
+
 _AMBIGUOUS = frozenset(
     {
         "Mark",
@@ -187,9 +193,9 @@ def _person(text: str, start: int, end: int) -> Iterator[Found]:
     words = parts(name)
     if len(words) < 2 or len(words) > 4 or any(word in _NOT_SURNAMES for word in words):
         return
-    if words[-1] in _SAINTS or (
-        words[-2] in _SAINTS and _STREET_NUMBER.search(text[max(0, start - 8) : start])
-    ):
+    if words[-1] in (*_SAINTS, "Fellowship", "Society") or _CALLED_AFTER.match(text, end):
+        return
+    if words[-2] in _SAINTS and _STREET_NUMBER.search(text[max(0, start - 8) : start]):
         return
     last, comma, first = name.partition(", ")
     shown = f"{first} {last}" if comma and not first.startswith(("Jr", "Sr")) else name

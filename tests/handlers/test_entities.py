@@ -133,6 +133,8 @@ def test_people_are_told_by_how_they_are_written(text: str, keys: list[str]) -> 
         "at the corner of Martha St",
         "the discharge was a General Discharge",
         "He spoke in General. Neither heard him.",
+        "a brief of the Martha Quill Society",
+        "at the Henry B. Tamm Courthouse",
     ],
 )
 def test_headings_places_and_beginnings_are_no_people(text: str) -> None:
