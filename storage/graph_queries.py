@@ -40,6 +40,15 @@ SAME = text(
     """
 )
 
+# `other` is a person of interest where the verdict is about one.
+APART = text(
+    """
+    SELECT entity, coalesce(other, poi) AS other
+    FROM same_as WHERE case_id = :case AND verdict = 'different'
+    ORDER BY entity, other
+    """
+)
+
 # What is kept counts hidden evidence, of which there is hardly ever any.
 SIZE = text(
     f"""
@@ -195,15 +204,6 @@ CASE_RELATED = text(
     SELECT least(subject, object), greatest(subject, object), count(*)::int
     FROM relations WHERE case_id = :case AND chunk_id NOT IN {hidden.CHUNKS}
     GROUP BY 1, 2 ORDER BY 1, 2
-    """
-)
-
-# `other` is a person of interest where the verdict is about one.
-APART = text(
-    """
-    SELECT entity, coalesce(other, poi) AS other
-    FROM same_as WHERE case_id = :case AND verdict = 'different'
-    ORDER BY entity, other
     """
 )
 
