@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,11 +220,22 @@ async def test_a_paused_import_keeps_the_sender_waiting_until_it_is_resumed(
         assert not sender.paused
 
 
-async def test_a_cancelled_import_ends_the_sender(live: Live, tmp_path: Path) -> None:
+async def test_a_cancelled_import_ends_the_sender(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(tmp_path)
     async with sending(live, tmp_path) as it:
         sender = await it.listed()
-        await it.event("cancel")
+        page = sender._page
+
+        async def cancelled_behind_it(after: int) -> Any:
+            """The files are cancelled soon after their import, and wanted no more."""
+            found = await page(after)
+            if not after:
+                await it.event("cancel")
+            return found
+
+        monkeypatch.setattr(sender, "_page", cancelled_behind_it)
         with pytest.raises(Over):
             await sender.send_wanted()
 

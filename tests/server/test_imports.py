@@ -17,6 +17,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from machines.errors import NotAllowed
+from server import import_batches
 from server.import_sweep import sweep
 from server.services import Services
 from server.settings import Settings
@@ -171,7 +172,21 @@ async def test_a_batch_that_breaks_off_has_brought_what_came_whole(live: Live) -
         assert (await folder.state())["tally"] == {"queued": 3}
 
 
-async def test_a_connection_that_is_cut_within_a_batch_leaves_what_came_whole(live: Live) -> None:
+async def test_a_connection_that_is_cut_within_a_batch_leaves_what_came_whole(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    take = import_batches._Reader.take
+
+    async def noting(reader: Any, size: int) -> bytes:
+        found = await take(reader, size)
+        taken.append(size)
+        return found
+
+    async def two_taken() -> bool:
+        return len(taken) == 2
+
+    monkeypatch.setattr(import_batches._Reader, "take", noting)
     async with live.person() as ann:
         folder = await Folder.begun(ann)
         await folder.list(FILES)
@@ -179,7 +194,7 @@ async def test_a_connection_that_is_cut_within_a_batch_leaves_what_came_whole(li
 
         async def breaks_off() -> Any:
             yield whole[: len(whole) - 3]
-            await asyncio.sleep(0.2)
+            await until(two_taken)
             raise OSError("unplugged")
 
         with pytest.raises(OSError, match="unplugged"):
