@@ -134,7 +134,7 @@ async def rerank(
     if built is None:
         return None
     paid = await attention_of(context, attention=attention)
-    solution = solve(built, tally.sums, paid, cast_here=tally.raised_in(query, meant(context)))
+    solution = solve(built, tally.sums, paid, cast_here=tally.cast_in(query, meant(context)))
     best = order(built, solution, ORDERED)
     await graphs.replace(query, to_bytes(solved(built, solution)))
     new = [node for node, _ in best[:SHOWN] if str(node) not in context["hits"]]

@@ -76,7 +76,7 @@ async def rank_hits(
     tally = await votes.tally(effect.case)
     asked = await load(effect.query)
     paid = {} if asked is None else await attention_of(asked.context, attention=attention)
-    here = tally.raised_in(effect.query, effect.question)
+    here = tally.cast_in(effect.query, effect.question)
     solution = solve(built, tally.sums, paid, cast_here=here)
     if tally.sums or paid:
         await graphs.replace(effect.query, to_bytes(solved(built, solution)))

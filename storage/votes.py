@@ -77,17 +77,19 @@ _SUMS = text(
 
 # One pass over the notes of votes: a look for later ones, note by note, took 20 s of 4,500 notes where the
 # planner knew nothing of the tables yet.
-_RAISED = text(
+_CAST = text(
     """
-    SELECT DISTINCT noted.node, noted.query, coalesce(asked.question, '') AS question
+    SELECT DISTINCT noted.node, noted.query, coalesce(asked.question, '') AS question, votes.value > 0 AS up
     FROM (
-      SELECT user_id, node, query, value, count(*) FILTER (WHERE value <= 0)
-        OVER (PARTITION BY user_id, node ORDER BY at DESC, id DESC) AS taken_back
+      SELECT user_id, node, query,
+        count(*) FILTER (WHERE value <= 0) OVER since AS not_up,
+        count(*) FILTER (WHERE value >= 0) OVER since AS not_down
       FROM attention WHERE case_id = :case AND what = 'vote'
+      WINDOW since AS (PARTITION BY user_id, node ORDER BY at DESC, id DESC)
     ) AS noted
     JOIN votes ON votes.case_id = :case AND votes.user_id = noted.user_id AND votes.node = noted.node
     LEFT JOIN questions AS asked ON asked.machine = noted.query AND asked.case_id = :case
-    WHERE noted.taken_back = 0 AND noted.value > 0
+    WHERE CASE WHEN votes.value > 0 THEN noted.not_up ELSE noted.not_down END = 0
     """
 )
 
@@ -107,24 +109,24 @@ class Tally:
     Attributes:
         as_of: Id of the last recorded vote, 0 for none; rises with every vote.
         sums: Node → sum over users, clamped to ±`CLAMP`; nodes that sum to 0 are absent.
-        raised: `(node, query, question)` of the standing votes up: every query in which their users cast
-            them since they took one back; the question is "" while nothing is archived of it.
+        cast: `(node, query, question, up)` of the standing votes: every query in which their users cast
+            them since they last voted otherwise; the question is "" while nothing is archived of it.
     """
 
     as_of: int
     sums: dict[int, int]
-    raised: frozenset[tuple[int, str, str]] = field(default=frozenset())
+    cast: frozenset[tuple[int, str, str, bool]] = field(default=frozenset())
 
-    def raised_in(self, query: str, question: str) -> frozenset[int]:
-        """The nodes that were voted up in a query, or in another one that asked the same in the same words.
+    def cast_in(self, query: str, question: str) -> frozenset[int]:
+        """The nodes of `sums` for which a query had a vote of that sign, or one that asked in the same words.
 
         Case and spaces do not matter.
         """
         words = _words(question)
         return frozenset(
             node
-            for node, cast_in, asked in self.raised
-            if cast_in == query or (words and _words(asked) == words)
+            for node, cast_in, asked, up in self.cast
+            if (self.sums.get(node, 0) > 0) == up and (cast_in == query or (words and _words(asked) == words))
         )
 
 
@@ -202,11 +204,11 @@ class Votes:
 async def _tally(connection: AsyncConnection, case: str) -> Tally:
     as_of = (await connection.execute(_AS_OF, {"case": case})).scalar_one()
     rows = await connection.execute(_SUMS, {"case": case, "clamp": CLAMP})
-    raised = await connection.execute(_RAISED, {"case": case})
+    cast = await connection.execute(_CAST, {"case": case})
     return Tally(
         as_of,
         {row[0]: row[1] for row in rows},
-        frozenset((row.node, row.query, row.question) for row in raised),
+        frozenset((row.node, row.query, row.question, row.up) for row in cast),
     )
 
 

@@ -76,7 +76,8 @@ class Said:
 WAYS = (
     Said("a vote up", vote=1, here=True),
     Said("a vote up, cast elsewhere", vote=1),
-    Said("a vote down", vote=-1),
+    Said("a vote down", vote=-1, here=True),
+    Said("a vote down, cast elsewhere", vote=-1),
     Said("read before", attention=WEIGHTS["read"]),
 )
 

@@ -78,8 +78,9 @@ def chunks_of(graph: QueryGraph) -> list[int]:
     return [int(node) for node in graph.nodes[graph.kinds == NodeKind.CHUNK]]
 
 
-def score_of(graph: QueryGraph, votes: dict[int, int], node: int) -> float:
-    return float(solve(graph, votes).scores[np.searchsorted(graph.nodes, node)])
+def score_of(graph: QueryGraph, votes: dict[int, int], node: int, *, here: bool = True) -> float:
+    cast_here = votes if here else ()
+    return float(solve(graph, votes, cast_here=cast_here).scores[np.searchsorted(graph.nodes, node)])
 
 
 @given(graph=graphs(), data=st.data())
@@ -128,17 +129,20 @@ def test_a_vote_up_cast_elsewhere_counts_the_more_the_more_a_question_has_to_do_
 
 @given(graph=graphs(), data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_vote_down_quarters_its_chunk_at_least_and_nothing_turns_negative(
+def test_a_vote_down_quarters_its_chunk_at_least_halves_it_elsewhere_and_nothing_turns_negative(
     graph: QueryGraph, data: st.DataObject
 ) -> None:
     node = data.draw(st.sampled_from(chunks_of(graph)))
     value = data.draw(st.integers(-3, -1))
     before = score_of(graph, {}, node)
     after = score_of(graph, {node: value}, node)
+    elsewhere = score_of(graph, {node: value}, node, here=False)
     assert after <= before * 0.25**-value + 1e-9
-    assert after < before or before == 0.0
+    assert elsewhere <= before * 0.5**-value + 1e-9
+    assert after < elsewhere < before or before == 0.0
     everything = dict.fromkeys(chunks_of(graph), -3)
-    assert (solve(graph, everything).scores >= 0.0).all()
+    for here in (everything, ()):
+        assert (solve(graph, everything, cast_here=here).scores >= 0.0).all()
 
 
 LAST_DIGIT = 1.5 * RESOLUTION
@@ -294,7 +298,8 @@ def test_attention_lowers_by_no_more_than_a_vote_does(
     node = data.draw(st.sampled_from(chunks_of(graph)))
     place = int(np.searchsorted(graph.nodes, node))
     plain, paid = solve(graph, {}).scores, solve(graph, {}, {node: weight}).scores
-    assert solve(graph, {node: -1}).scores[place] - 1e-9 <= paid[place] <= plain[place] * 0.25**-weight + 1e-9
+    voted = solve(graph, {node: -1}, cast_here={node}).scores
+    assert voted[place] - 1e-9 <= paid[place] <= plain[place] * 0.25**-weight + 1e-9
 
 
 def test_what_is_said_of_evidence_raises_its_best_passage_and_lowers_all() -> None:

@@ -88,7 +88,7 @@ async def test_votes_that_stand_are_in_the_first_order(quarry: SmallCase) -> Non
     before = await rank(quarry, JOINED)
     first = before.order[0].node
     await add_user(quarry.database, "u1")
-    tally = await quarry.votes.record(quarry.id, "u1", first, -1, query="", effect="e", at=1.0)
+    tally = await quarry.votes.record(quarry.id, "u1", first, -1, query=QUERY, effect="e", at=1.0)
     after = await rank(quarry, JOINED)
     assert (before.as_of, after.as_of) == (0, tally.as_of)
     assert after.votes == {str(first): -1}

@@ -103,7 +103,7 @@ async def test_a_vote_that_arrives_late_does_not_outlive_a_later_one(ballot: Bal
     assert late.sums == {}
 
 
-async def test_a_tally_tells_where_each_standing_vote_up_was_cast(ballot: Ballot) -> None:
+async def test_a_tally_tells_where_each_standing_vote_was_cast(ballot: Ballot) -> None:
     one, two, three = ballot.nodes
     await ballot.cast("a", one, 1, query="q1")
     await ballot.cast("b", one, 1, query="q1")
@@ -115,11 +115,20 @@ async def test_a_tally_tells_where_each_standing_vote_up_was_cast(ballot: Ballot
     tally = await ballot.cast("c", three, 1, query="q3")
     assert tally == await ballot.tally()
     # What was taken back is counted nowhere any more, although the passage is voted up again.
-    assert tally.raised == {(one, "q1", ""), (one, "q2", ""), (three, "q3", "")}
-    assert [tally.raised_in(query, "") for query in ("q2", "q3", "q4")] == [{one}, {three}, frozenset()]
+    assert tally.cast == {
+        (one, "q1", "", True),
+        (one, "q2", "", True),
+        (two, "q1", "", False),
+        (three, "q3", "", True),
+    }
+    assert [tally.cast_in(query, "") for query in ("q1", "q3", "q4")] == [{one, two}, {three}, frozenset()]
+    # The others outvote who voted it down in q1; nobody voted it up there.
+    await ballot.cast("b", two, 1, query="q2")
+    tally = await ballot.cast("c", two, 1, query="q2")
+    assert [tally.cast_in(query, "") for query in ("q1", "q2")] == [{one}, {one, two}]
 
 
-async def test_a_vote_up_is_found_by_the_words_of_its_question_in_its_own_case_alone(ballot: Ballot) -> None:
+async def test_a_vote_is_found_by_the_words_of_its_question_in_its_own_case_alone(ballot: Ballot) -> None:
     await new_case(ballot.engine, "case2")
     asked = {"q1": (ballot.case, "Who  paid Hill?"), "q2": ("case2", "Who paid nobody?")}
     async with ballot.engine.begin() as connection:
@@ -136,10 +145,10 @@ async def test_a_vote_up_is_found_by_the_words_of_its_question_in_its_own_case_a
     for query, node in (("q1", one), ("q2", two), ("q3", three)):
         await ballot.cast("a", node, 1, query=query)
     tally = await ballot.tally()
-    assert tally.raised_in("q9", " who paid HILL? ") == {one}
-    assert tally.raised_in("q9", "Who paid nobody?") == frozenset()
+    assert tally.cast_in("q9", " who paid HILL? ") == {one}
+    assert tally.cast_in("q9", "Who paid nobody?") == frozenset()
     # A question that is not archived yet has no words that another could share.
-    assert tally.raised_in("q9", "") == frozenset()
+    assert tally.cast_in("q9", "") == frozenset()
 
 
 async def test_sums_are_clamped(ballot: Ballot) -> None:
