@@ -83,27 +83,32 @@ def tool(name: str, why: str) -> str:
 
 
 def build(command: Sequence[str], what: str, *, more: Mapping[str, str] | None = None) -> str:
-    """Run a build with low priority and return what it printed.
+    """Run a build with low priority and return what it printed; if it is broken off, its compilers end, too.
 
     Raises:
         NotToBeHad: It failed; the text holds its last lines.
     """
     nice = ["nice", "-n", "10"] if shutil.which("nice") else []
+    process = subprocess.Popen(
+        [*nice, *command],
+        env=os.environ | (more or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
+    )
     try:
-        done = subprocess.run(
-            [*nice, *command],
-            env=os.environ | (more or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=BUILD_S,
-            check=False,
-        )
+        printed, complained = process.communicate(timeout=BUILD_S)
     except subprocess.TimeoutExpired as error:
         raise NotToBeHad(f"{what} was not built within {BUILD_S:.0f} s") from error
-    if done.returncode:
-        raise NotToBeHad(f"{what} could not be built:\n{_last_lines(done.stdout + done.stderr)}")
-    return done.stdout
+    finally:
+        if process.poll() is None:
+            _stop(process)
+    if process.returncode:
+        raise NotToBeHad(f"{what} could not be built:\n{_last_lines(printed + complained)}")
+    return printed
 
 
 def free_port() -> int:
@@ -137,7 +142,7 @@ def running(
         _stop(process)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     """The session of the process is its own, so its group holds it and its children alone."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

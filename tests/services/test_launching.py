@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.__main__ import NOT_TO_BE_HAD
-from tests.services.launching import NotToBeHad, build, free_port, running, tool
+from tests.services.launching import ROOT, NotToBeHad, build, free_port, running, tool
 
 
 def is_alive(pid: int) -> bool:
@@ -39,6 +39,30 @@ def test_a_process_and_its_children_end_with_the_block_even_if_they_would_rather
             run()
     child, until = int((home / "child").read_text()), time.monotonic() + 60
     while is_alive(child) and time.monotonic() < until:  # it was killed, which takes a moment
+        time.sleep(0.01)
+    assert not is_alive(child)
+
+
+def test_a_build_that_is_broken_off_leaves_no_compiler_behind(tmp_path: Path) -> None:
+    script = (
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(tmp_path / 'part')!r}, 'w').write(str(child.pid))\n"
+        f"os.rename({str(tmp_path / 'part')!r}, {str(tmp_path / 'child')!r}); time.sleep(600)\n"
+    )
+    asked = (
+        "import signal, sys; from tests.services.launching import build\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
+        f"build([sys.executable, '-c', {script!r}], 'It')\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", asked], cwd=ROOT) as building:
+        until = time.monotonic() + 60
+        while not (tmp_path / "child").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        building.terminate()
+        assert building.wait(60) == 3
+    child = int((tmp_path / "child").read_text())
+    while is_alive(child) and time.monotonic() < until:
         time.sleep(0.01)
     assert not is_alive(child)
 
