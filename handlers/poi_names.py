@@ -148,7 +148,7 @@ def _forms(name: str, words: list[str], *, titled: bool) -> Iterator[tuple[str, 
     initials = r"(?:\s+[a-z]\.?){0,2}"
     if f"{parts(name)[0]}." in spoken(name):
         first = rf"{first}\.?"
-    # “St. Pierre” and “St Pierre”, in a name's middle or behind a title.
+    # “St. Wharton” and “St Wharton”, in a name's middle or behind a title.
     between = "".join(rf"(?:\s+{word}\.?)?" for word in middle)
     yield rf"{first}{between}{initials}\s+{last}", False
     yield rf"{last},\s*{first}{between}(?:\s+[a-z]\.){{0,2}}", False
