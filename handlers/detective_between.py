@@ -37,6 +37,10 @@ Statement = tuple[int, int, int, str, int]
 """Passage, characters, predicate and who does it."""
 
 
+_Pair = tuple[Draft, int, int]
+"""A pair of ends that stand together, and the two."""
+
+
 @dataclass(frozen=True)
 class _Bridge:
     """What two ends have in common: worth, the ends, and where it is in the reach of each."""
@@ -61,6 +65,7 @@ def between(web: Web, ends: Sequence[int]) -> list[Draft]:
     drafts: list[Draft] = []
     stated: dict[Statement, list[Draft]] = defaultdict(list)
     bridged: dict[int, list[_Bridge]] = defaultdict(list)
+    once: dict[int, list[_Pair]] = defaultdict(list)
     for a, b in combinations(reaches, 2):
         at = int(np.searchsorted(reaches[a].others, b))
         beside = at < len(reaches[a].others) and int(reaches[a].others[at]) == b
@@ -69,10 +74,15 @@ def between(web: Web, ends: Sequence[int]) -> list[Draft]:
         elif beside:
             of_a = reaches[a]
             if of_a.families[at] <= OFTEN and of_a.apart[at] <= SIDE_BY_SIDE:
-                drafts.append(_together(web, of_a, a, b, at))
+                # By the one text that names both; of more texts than one the whole pair is told.
+                place = int(web.units[of_a.here[at]]) if of_a.families[at] == 1 else -1
+                once[place].append((_together(web, of_a, a, b, at), a, b))
         elif not headed[a] & headed[b]:
             for x, bridge in _bridges(web, reaches, a, b):
                 bridged[x].append(bridge)
+    drafts += [draft for draft, _, _ in once.pop(-1, [])]
+    for unit in sorted(once):
+        drafts += _circles(web, once[unit])
     drafts += [_once(stated[statement]) for statement in sorted(stated)]
     for x in sorted(bridged):
         drafts += _through(web, reaches, x, bridged[x])
@@ -152,6 +162,27 @@ def _together(web: Web, of_a: Reach, a: int, b: int, at: int) -> Draft:
         fingerprint=fingerprint("together", web.key_of(a), web.key_of(b)),
         count=both,
     )
+
+
+def _circles(web: Web, pairs: list[_Pair]) -> list[Draft]:
+    """Pairs whom one text alone names side by side: of several who all stand beside each other there, the
+    best two, with the others.
+    """
+    left = {(a, b): draft for draft, a, b in pairs}
+    circles = []
+    for draft, a, b in sorted(pairs, key=lambda pair: (-pair[0].strength, pair[0].fingerprint)):
+        if (a, b) not in left:
+            continue
+        circle = [a, b]
+        for end in sorted({end for pair in left for end in pair} - {a, b}):
+            if len(circle) < JOINED and all((min(end, one), max(end, one)) in left for one in circle):
+                circle.append(end)
+        for pair in combinations(sorted(circle), 2):
+            del left[pair]
+        circles.append(
+            replace(draft, also=tuple(web.members[end_member(web, end)].node for end in circle[2:]))
+        )
+    return circles
 
 
 def _bridges(web: Web, reaches: dict[int, Reach], a: int, b: int) -> list[tuple[int, _Bridge]]:

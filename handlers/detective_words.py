@@ -72,7 +72,9 @@ def sentence(
             ends = f"{say.name(path[0])} and {say.name(path[-1])}"
             if not draft.count:  # a way between two ends, perhaps through a list
                 return f"{_upper(ends)} are both named in {say.file(files[0])}.{_reasons(draft)}"
-            return f"{_upper(ends)} are named side by side in {say.file(files[0])}{only}"
+            others = [nodes[node].name for node in draft.also if node in nodes]
+            people = _listed([say.name(path[0]), say.name(path[-1]), *others]) if others else ends
+            return f"{_upper(people)} are named side by side in {say.file(files[0])}{only}"
         case "connected":
             return _connected(draft, path, say, told)
         case "joins":

@@ -199,6 +199,30 @@ async def test_names_that_somebody_found_to_be_different_are_two(search: Search)
     assert await search.run(about=(anna, made.evidence["menu"]))
 
 
+async def test_three_who_stand_in_one_text_alone_are_one_finding(search: Search) -> None:
+    words = f"{PEOPLE[0]}, {PEOPLE[1]} and {PEOPLE[2]} met at the store, and {FILLER}."
+    await Pois(search.database).add("quay", PEOPLE[1], [], "")
+    await search.do("DELETE FROM mentions")
+    made = search.cases["quay"]
+    await search.do(
+        'UPDATE chunks SET text = :words, "end" = :end WHERE id = :chunk',
+        words=words,
+        end=len(words),
+        chunk=made.chunk("menu"),
+    )
+    for name in PEOPLE:
+        await search.do(
+            'INSERT INTO mentions (chunk_id, entity_id, start, "end") VALUES (:chunk, :entity, :start, :end)',
+            chunk=made.chunk("menu"),
+            entity=await made.entity(name),
+            start=words.index(name),
+            end=words.index(name) + len(name),
+        )
+    (one,) = of_kind(await search.run(), "together")
+    assert one.sentence.endswith("are named side by side in “menu”, and in no other running text.")
+    assert all(name in one.sentence for name in PEOPLE)
+
+
 async def test_headers_lists_labels_and_quotations_are_not_running_text(search: Search) -> None:
     said = (
         "all of the barrels had been moved out of the store in the night by Anna Orrin and a driver whom"

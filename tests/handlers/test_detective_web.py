@@ -426,3 +426,17 @@ def test_a_document_that_alone_names_two_says_less_of_them() -> None:
     (local,), (wide,) = (between(weave([one]), [0, 1]) for one in (facts, known))
     assert local.kind == wide.kind == "together"
     assert local.strength < wide.strength
+
+
+def test_several_who_stand_side_by_side_in_one_text_alone_are_told_once() -> None:
+    persons = [(n, f"Person {letter}x", ()) for n, letter in ((1, "a"), (2, "b"), (3, "c"), (4, "d"))]
+    named = [(500 + node, "poi", name) for node, name, _ in persons]
+    trio = [(0, 501), (0, 502), (0, 503)]
+    (one,) = between(weave([case("a", persons, named, [*trio, (1, 504)], 20)]), [0, 1, 2, 3])
+    assert one.kind == "together"
+    assert {one.steps[0].node, one.steps[-1].node, *one.also} == {1, 2, 3}
+    again = [*trio, (1, 501), (1, 504)]
+    found = between(weave([case("a", persons, named, again, 20)]), [0, 1, 2, 3])
+    both = [{draft.steps[0].node, draft.steps[-1].node} for draft in found if draft.kind == "together"]
+    assert len(both) == 2
+    assert {1, 4} in both, "who stand in another text are told of by themselves"
