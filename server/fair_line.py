@@ -87,9 +87,9 @@ elseif place == 'back' then
     'WITHSCORES', 'LIMIT', 0, 1)
   mark = math.max(tonumber(last[2] or 0), taken(kind)) + 1
 else
-  -- What came first is first of those that would have the same.
+  -- What came first is first of those that would have the same. Grains do not add up: two sums may be equal.
   local grain = call('HINCRBY', KEYS[3], 'count', 1) % 65536 / 2^20
-  mark = math.max(tonumber(call('HGET', KEYS[3], person) or 0), taken(kind)) + 1 + grain
+  mark = math.floor(math.max(tonumber(call('HGET', KEYS[3], person) or 0), taken(kind))) + 1 + grain
   call('HSET', KEYS[3], person, full(mark))
 end
 local placed = false

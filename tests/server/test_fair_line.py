@@ -185,6 +185,14 @@ async def test_nothing_is_left_of_a_queue_that_was_emptied(queues: JobQueues) ->
     assert queues._redis.keys("rq:queue:cpu*") == []
 
 
+async def test_no_two_jobs_have_the_same_mark(queues: JobQueues) -> None:
+    for number, person in enumerate("aaabbbbbbaaab"):
+        queues.enqueue(item("query", person, number))
+    marks = queues._redis.zrange("rq:queue:cpu:marks", 0, -1, withscores=True)
+    assert len({mark for _, mark in marks}) == 13
+    assert "".join(map(of, names(queues))) == "abababbababab"
+
+
 @_random
 @given(
     steps=st.lists(
