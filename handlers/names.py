@@ -139,13 +139,11 @@ def people(text: str) -> list[Found]:
         for match in _HEADER_NAME.finditer(text, *header.span("list")):
             group = match.lastgroup or "plain"
             named.extend(_person(text, *match.span(group)))
-    notes = list(_NOTES.finditer(text))
-    is_address = [
-        match["unit"].split()[0].isupper() or len(match["unit"].split("/")) > 2 or "@" in match["unit"]
-        for match in notes
-    ]
-    for match in notes if any(is_address) else ():
-        named.extend(_person(text, *match.span(1)))
+    noted = list(_NOTES.finditer(text))
+    # One that can be nothing else tells that the text has such addresses: “Rank/Rate” alone is none.
+    if any(_is_plainly_notes(match["unit"]) for match in noted):
+        for match in noted:
+            named.extend(_person(text, *match.span(1)))
     for match in _INITIALLED.finditer(flowing):
         if match["first"] not in _LEADING and not _is_place(flowing, match.start()):
             named.extend(_person(text, *match.span()))
@@ -200,6 +198,11 @@ def _person(text: str, start: int, end: int) -> Iterator[Found]:
     last, comma, first = name.partition(", ")
     shown = f"{first} {last}" if comma and not first.startswith(("Jr", "Sr")) else name
     yield Found("person", key_of(name), shown, start, end)
+
+
+def _is_plainly_notes(unit: str) -> bool:
+    """Whether what stands behind a name is the rest of a Notes address and can be no label of a form."""
+    return unit.split()[0].isupper() or len(unit.split("/")) > 2 or "@" in unit
 
 
 def _titled(text: str, by_surname: dict[str, set[tuple[str, str]]]) -> Iterator[Found]:
